@@ -1,0 +1,77 @@
+/**
+ * Operational errors: what a person can act on. Each has a stable `code` (listed in `ERROR_CODES` and in
+ * docs/errors.md; a test holds the two together), a `hint` that tells the person what to do, and the
+ * original `cause`. Bugs are ordinary exceptions and are not caught.
+ */
+
+/** Every code finwait can report, with its meaning in one line. Codes are API: never renamed, never reused. */
+export const ERROR_CODES = {
+  USAGE: 'the command line is not understood',
+  CONFIG_INVALID: 'one or more settings have a value that is not allowed',
+  TARGET_INVALID: 'a probe target is not HOST:PORT',
+  NAME_UNRESOLVED: 'a host name does not resolve to an address',
+  TUN_MISSING: 'there is no /dev/net/tun on this machine',
+  TUN_DENIED: 'the TUN device may not be opened or configured',
+  TUN_BUSY: 'a TUN device of that name is in use by another process',
+  TUN_PREFIX_IN_USE: 'the addresses of the TUN device overlap a route of this machine',
+  LINK_SETUP_FAILED: 'addresses, routes or settings of the TUN device could not be set',
+  FORWARDING_OFF: 'the kernel does not forward packets, so only targets on this machine can be probed',
+  NFTABLES_UNAVAILABLE: 'the nftables table of finwait could not be made',
+  LOOPBACK_V6_UNREACHABLE: 'listeners bound to ::1 alone cannot be reached from the TUN device',
+  CONNTRACK_MISSING: 'the kernel has no conntrack, or none for this network namespace',
+  CONNTRACK_DENIED: 'the conntrack table may not be read',
+  SOCK_DIAG_MISSING: 'the kernel has no sock_diag for TCP',
+  SOCK_DIAG_DENIED: 'the socket table may not be read',
+  PROCESS_NAMES_PARTIAL: 'the processes of other users cannot be seen',
+  NETLINK_FAILED: 'a netlink request failed',
+  PORT_IN_USE: 'a TCP port finwait wants to listen on is taken',
+  LISTEN_FAILED: 'finwait could not listen on an address',
+  OPERATOR_UNREACHABLE: 'reports do not reach the operator',
+  OPERATOR_REFUSED: 'the operator refused the report',
+  TOKEN_UNREADABLE: 'the token file cannot be read',
+  COLLECTOR_UNREACHABLE: 'the OpenTelemetry Collector does not accept data',
+  REPORT_INVALID: 'a report is not of a known version or shape',
+  REPORT_TOO_LARGE: 'a report is over the size limit',
+  UNAUTHENTICATED: 'a report came without a valid token',
+  CHILD_DIED: 'the agent or the operator of this machine ended unexpectedly',
+  WORKER_DIED: 'a worker thread of the agent ended unexpectedly',
+  UNSUPPORTED_PLATFORM: 'finwait runs on Linux with Node 26',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** An operational error; `message` says what happened, `hint` what to do about it. */
+export class FinwaitError extends Error {
+  override readonly name = 'FinwaitError';
+  readonly code: ErrorCode;
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, hint: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.hint = hint;
+  }
+}
+
+/** A standing fault as data: what reports, health answers and the terminal show. */
+export interface Condition {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** The condition that says the same as an error. Unknown errors are bugs and are thrown on. */
+export function conditionOf(error: unknown): Condition {
+  if (!(error instanceof FinwaitError)) throw error;
+  return { code: error.code, message: error.message, hint: error.hint };
+}
+
+/** An error as the lines a person reads: `finwait: CODE: message`, the causes, the hint. */
+export function errorLines(error: FinwaitError): string[] {
+  const lines = [`finwait: ${error.code}: ${error.message}`];
+  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
+    lines.push(`  cause: ${cause.message}`);
+  }
+  lines.push(`  hint: ${error.hint}`);
+  return lines;
+}

@@ -1,0 +1,49 @@
+/**
+ * Log lines for machines and people: one JSON object a line on standard error, or short text on a terminal.
+ * Nothing here throws; a closed standard error loses lines and nothing else.
+ */
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Logger {
+  log(level: LogLevel, message: string, fields?: LogFields): void;
+}
+
+const ORDER: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+
+/**
+ * A logger that writes lines at or above `level`.
+ * @param component which program speaks: `agent`, `operator`, `up`
+ * @param write takes one line without its end
+ */
+export function createLogger(
+  component: string,
+  level: LogLevel,
+  format: 'json' | 'text',
+  write: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+): Logger {
+  return {
+    log(lineLevel, message, fields = {}) {
+      if (ORDER[lineLevel] < ORDER[level]) return;
+      if (format === 'json') {
+        const time = new Date().toISOString();
+        write(JSON.stringify({ time, level: lineLevel, component, message, ...fields }));
+      } else {
+        const tail = Object.entries(fields).map(([name, value]) => ` ${name}=${fieldText(value)}`);
+        write(
+          `finwait ${component}: ${lineLevel === 'info' ? '' : `${lineLevel}: `}${message}${tail.join('')}`,
+        );
+      }
+    },
+  };
+}
+
+function fieldText(value: unknown): string {
+  return typeof value === 'string'
+    ? /[\s"=]/.test(value)
+      ? JSON.stringify(value)
+      : value
+    : JSON.stringify(value);
+}
