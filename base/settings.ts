@@ -99,10 +99,13 @@ function parseTexts(setting: Setting<unknown>, texts: string[], source: string, 
 
 /** ` (did you mean --x?)` when a known name is close. */
 function nearest(name: string, known: readonly string[]): string {
-  const close = known.find(
-    (other) => other.startsWith(name) || name.startsWith(other) || oneEditApart(name, other),
-  );
+  const close = nearestName(name, known);
   return close === undefined ? '' : ` (did you mean --${close}?)`;
+}
+
+/** The first known name that starts like `name` or is one typing slip away from it. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  return known.find((other) => other.startsWith(name) || name.startsWith(other) || oneEditApart(name, other));
 }
 
 function oneEditApart(a: string, b: string): boolean {

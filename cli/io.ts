@@ -1,0 +1,30 @@
+/** What a command may touch of the terminal it was started in; tests hand in streams of their own. */
+
+export interface CliIo {
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Width of standard output when it is a terminal. */
+  readonly columns: number | undefined;
+  /** Whether standard output is a terminal. */
+  readonly isTTY: boolean;
+}
+
+/** A command: its arguments after its name; answers its exit code. */
+export type RunCommand = (args: readonly string[], io: CliIo) => Promise<number>;
+
+/** Exit codes every command holds to. */
+export const EXIT = {
+  ok: 0,
+  /** The command did its work, and the answer is bad news: a verdict that is not `open`, a part that died. */
+  verdict: 1,
+  usage: 2,
+  /** The machine does not allow it: a capability, device, port or kernel part is missing. */
+  notAllowed: 3,
+} as const;
+
+/** The streams and environment of this process. */
+export function processIo(): CliIo {
+  const { stdout, stderr, env } = process;
+  return { stdout, stderr, env, columns: stdout.columns, isTTY: stdout.isTTY === true };
+}

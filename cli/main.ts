@@ -1,0 +1,103 @@
+/**
+ * `finwait COMMAND ...`: finds the command, runs it, turns its outcome into an exit code. A command's code is
+ * loaded only when it is asked for.
+ */
+
+import type { ErrorCode } from '#base/errors.ts';
+import { errorLines, FinwaitError } from '#base/errors.ts';
+import { nearestName } from '#base/settings.ts';
+import { VERSION } from '#base/version.ts';
+import type { CliIo, RunCommand } from './io.ts';
+import { EXIT, processIo } from './io.ts';
+
+interface Command {
+  readonly about: string;
+  readonly load: () => Promise<RunCommand>;
+  /** Runs until told to stop, so it sees to its own end when its output closes. */
+  readonly daemon?: true;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  up: {
+    about: 'watch this machine: sockets, conntrack and handshakes, live in the terminal and on a web page',
+    load: async () => (await import('./up.ts')).runUp,
+    daemon: true,
+  },
+};
+
+/** Errors that mean the person asked for something that does not exist, rather than something not allowed here. */
+const USAGE_ERRORS: ReadonlySet<ErrorCode> = new Set(['USAGE', 'CONFIG_INVALID', 'TARGET_INVALID']);
+const OUTCOME_ERRORS: ReadonlySet<ErrorCode> = new Set(['NAME_UNRESOLVED', 'CHILD_DIED', 'WORKER_DIED']);
+
+/** Runs one command line and answers its exit code. */
+export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined) {
+    io.stderr.write(programHelp());
+    return EXIT.usage;
+  }
+  if (name === 'help' || name === '--help' || name === '-h') {
+    const topic = rest[0];
+    if (topic !== undefined) return runCli([topic, '--help'], io);
+    io.stdout.write(programHelp());
+    return EXIT.ok;
+  }
+  if (name === '--version' || name === '-V') {
+    io.stdout.write(`finwait ${VERSION} (node ${process.version})\n`);
+    return EXIT.ok;
+  }
+  try {
+    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (command === undefined) throw unknownCommand(name);
+    if (command.daemon === undefined) endWithOutput(io);
+    const run = await command.load();
+    return await run(rest, io);
+  } catch (error) {
+    if (!(error instanceof FinwaitError)) throw error;
+    io.stderr.write(`${errorLines(error).join('\n')}\n`);
+    return exitCodeOf(error.code);
+  }
+}
+
+function exitCodeOf(code: ErrorCode): number {
+  if (USAGE_ERRORS.has(code)) return EXIT.usage;
+  return OUTCOME_ERRORS.has(code) ? EXIT.verdict : EXIT.notAllowed;
+}
+
+function unknownCommand(name: string): FinwaitError {
+  const close = nearestName(name, Object.keys(COMMANDS));
+  const hint =
+    close === undefined ? 'run finwait --help for the list of commands' : `did you mean finwait ${close}?`;
+  return new FinwaitError('USAGE', `there is no command ${JSON.stringify(name)}`, hint);
+}
+
+/** A reader that went away (`| head`) ends a one-shot command without a complaint. */
+function endWithOutput(io: CliIo): void {
+  io.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.ok);
+    throw error;
+  });
+}
+
+function programHelp(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
+  return [
+    'finwait: finds out why TCP connections do not open, do not close, or pile up',
+    '',
+    'Usage: finwait COMMAND [arguments]',
+    '',
+    'Commands:',
+    ...Object.entries(COMMANDS).map(([name, { about }]) => `  ${name.padEnd(width)}  ${about}`),
+    '',
+    'finwait COMMAND --help tells what a command takes. finwait --version tells the version.',
+    '',
+    'Exit codes: 0 all is well, 1 the answer is bad news, 2 the command line is not understood,',
+    '3 this machine does not allow it (the hint says what is missing).',
+    '',
+  ].join('\n');
+}
+
+if (import.meta.main) {
+  process.stderr.on('error', () => {});
+  process.exitCode = await runCli(process.argv.slice(2), processIo());
+}
