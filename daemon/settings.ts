@@ -1,0 +1,221 @@
+/** The agent's settings. */
+
+import type { HostPort } from '#base/host-port.ts';
+import { listenAddress } from '#base/host-port.ts';
+import type { LogLevel } from '#base/log.ts';
+import type { Decoded } from '#base/result.ts';
+import { decoded, undecodable } from '#base/result.ts';
+import type { Setting, Settings } from '#base/settings.ts';
+import { durationMs, flag, integer, oneOf, text } from '#base/settings.ts';
+import type { AgentIdentity } from '#contract';
+
+const MINUTE_MS = 60_000;
+
+export const AGENT_SETTINGS = {
+  operatorUrl: setting<string>({
+    name: 'operator-url',
+    env: 'FINWAIT_OPERATOR_URL',
+    placeholder: 'URL',
+    doc: 'where reports are pushed to',
+    default: 'https://127.0.0.1:7461',
+    parse: httpsOrigin,
+  }),
+  tokenFile: setting<string>({
+    name: 'token-file',
+    env: 'FINWAIT_TOKEN_FILE',
+    placeholder: 'FILE',
+    doc: 'file with the token the operator knows this node by; read again for each report; required',
+    default: '',
+    parse: text,
+  }),
+  caFile: setting<string>({
+    name: 'ca-file',
+    env: 'FINWAIT_CA_FILE',
+    placeholder: 'FILE',
+    doc: "file with the certificates that may sign the operator's, PEM; without it those Node trusts",
+    default: '',
+    parse: text,
+  }),
+  serverName: setting<string>({
+    name: 'server-name',
+    env: 'FINWAIT_SERVER_NAME',
+    placeholder: 'NAME',
+    doc: "name the operator's certificate must be for, when it is not the one in --operator-url",
+    default: '',
+    parse: text,
+  }),
+  mode: setting<AgentIdentity['mode']>({
+    name: 'mode',
+    env: 'FINWAIT_MODE',
+    placeholder: 'MODE',
+    doc: 'observe (kernel tables only), probe (and handshakes from a TUN device) or inspect',
+    default: 'probe',
+    parse: oneOf('observe', 'probe', 'inspect'),
+  }),
+  requireTun: setting<boolean>({
+    name: 'require-tun',
+    env: 'FINWAIT_REQUIRE_TUN',
+    kind: 'flag',
+    doc: 'end when the TUN device cannot be had, instead of going on with the kernel tables alone',
+    default: false,
+    parse: flag,
+  }),
+  httpListen: setting<HostPort>({
+    name: 'http-listen',
+    env: 'FINWAIT_HTTP_LISTEN',
+    placeholder: 'HOST:PORT',
+    doc: 'where health and metrics are served; port 0 takes any free port',
+    default: { host: '127.0.0.1', port: 7463 },
+    defaultText: '127.0.0.1:7463',
+    parse: listenAddress,
+  }),
+  reportIntervalMs: setting<number>({
+    name: 'report-interval',
+    env: 'FINWAIT_REPORT_INTERVAL',
+    placeholder: 'DURATION',
+    doc: 'time between reports until the operator names another',
+    default: 5000,
+    defaultText: '5s',
+    parse: durationMs(200, 5 * MINUTE_MS),
+  }),
+  sweepIntervalMs: setting<number>({
+    name: 'sweep-interval',
+    env: 'FINWAIT_SWEEP_INTERVAL',
+    placeholder: 'DURATION',
+    doc: 'time between readings of the socket table and of conntrack',
+    default: 2000,
+    defaultText: '2s',
+    parse: durationMs(100, 5 * MINUTE_MS),
+  }),
+  probeLocalListeners: setting<boolean>({
+    name: 'probe-local-listeners',
+    env: 'FINWAIT_PROBE_LOCAL_LISTENERS',
+    kind: 'flag',
+    doc: 'probe what listens on this machine, too',
+    default: false,
+    parse: flag,
+  }),
+  probeIntervalMs: setting<number>({
+    name: 'probe-interval',
+    env: 'FINWAIT_PROBE_INTERVAL',
+    placeholder: 'DURATION',
+    doc: 'time between probes of a local listener',
+    default: 10_000,
+    defaultText: '10s',
+    parse: durationMs(500, 60 * MINUTE_MS),
+  }),
+  stateDir: setting<string>({
+    name: 'state-dir',
+    env: 'FINWAIT_STATE_DIR',
+    placeholder: 'DIR',
+    doc: 'directory that keeps undelivered reports, and what has to be undone after a crash; without it reports are kept in memory',
+    default: '',
+    parse: text,
+  }),
+  spoolBytes: setting<number>({
+    name: 'spool-limit',
+    env: 'FINWAIT_SPOOL_LIMIT',
+    placeholder: 'MIB',
+    doc: 'most that undelivered reports may take; beyond it the oldest are dropped and counted. MiB',
+    default: 64 << 20,
+    defaultText: '64',
+    parse: mebibytes(2, 4096),
+  }),
+  device: setting<string>({
+    name: 'device',
+    env: 'FINWAIT_DEVICE',
+    placeholder: 'NAME',
+    doc: 'name of the TUN device; without it finwait0, or the next number that is free',
+    default: '',
+    parse: deviceName,
+  }),
+  mtu: setting<number>({
+    name: 'mtu',
+    env: 'FINWAIT_MTU',
+    placeholder: 'BYTES',
+    doc: 'MTU of the TUN device',
+    default: 1500,
+    parse: integer(1280, 65_535),
+  }),
+  prefixV4: setting<string>({
+    name: 'prefix-v4',
+    env: 'FINWAIT_PREFIX_V4',
+    placeholder: 'CIDR',
+    doc: 'IPv4 prefix of the TUN device; without it a free one of 198.18.77.0/24',
+    default: '',
+    parse: text,
+  }),
+  prefixV6: setting<string>({
+    name: 'prefix-v6',
+    env: 'FINWAIT_PREFIX_V6',
+    placeholder: 'CIDR',
+    doc: 'IPv6 prefix of the TUN device; without it a free one of fd66:696e:7761::/48',
+    default: '',
+    parse: text,
+  }),
+  allowForwarding: setting<boolean>({
+    name: 'allow-forwarding',
+    env: 'FINWAIT_ALLOW_FORWARDING',
+    kind: 'flag',
+    doc: 'allow finwait to switch packet forwarding on, so that other machines can be probed',
+    default: false,
+    parse: flag,
+  }),
+  footprint: setting<boolean>({
+    name: 'footprint',
+    env: 'FINWAIT_FOOTPRINT',
+    kind: 'flag',
+    doc: "mark finwait's own probes in conntrack, so that they can be told from other flows",
+    default: false,
+    parse: flag,
+  }),
+  logLevel: setting<LogLevel>({
+    name: 'log-level',
+    env: 'FINWAIT_LOG_LEVEL',
+    placeholder: 'LEVEL',
+    doc: 'debug, info, warn or error',
+    default: 'info',
+    parse: oneOf('debug', 'info', 'warn', 'error'),
+  }),
+  logFormat: setting<'text' | 'json'>({
+    name: 'log-format',
+    env: 'FINWAIT_LOG_FORMAT',
+    placeholder: 'FORMAT',
+    doc: 'text or json',
+    default: 'text',
+    parse: oneOf('text', 'json'),
+  }),
+};
+
+export type AgentSettings = Settings<typeof AGENT_SETTINGS>;
+
+/** `https://HOST[:PORT]` with nothing behind it but a slash; the answer has no slash at its end. */
+function httpsOrigin(value: string): Decoded<string> {
+  const url = URL.parse(value);
+  if (url === null) return undecodable('is not a URL such as https://operator:7461');
+  if (url.protocol !== 'https:') return undecodable('does not begin with https://');
+  if (url.username !== '' || url.password !== '') return undecodable('holds a user name or password');
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '')
+    return undecodable('has a path, query or fragment');
+  return decoded(url.origin);
+}
+
+/** A name the kernel takes for a network device: linux/if.h IFNAMSIZ, net/core/dev.c dev_valid_name. */
+function deviceName(value: string): Decoded<string> {
+  return /^[\w.-]{1,15}$/.test(value) && value !== '.' && value !== '..'
+    ? decoded(value)
+    : undecodable('is not a device name: 1 to 15 letters, digits, dots, dashes and underscores');
+}
+
+function mebibytes(min: number, max: number): (value: string) => Decoded<number> {
+  const whole = integer(min, max);
+  return (value) => {
+    const parsed = whole(value);
+    return parsed.ok ? decoded(parsed.value << 20) : parsed;
+  };
+}
+
+/** Keeps a setting's value type while the table's keys stay literal. */
+function setting<T>(of: Setting<T>): Setting<T> {
+  return of;
+}
