@@ -17,6 +17,8 @@ export const CONTRACT_LIMITS = {
   segments: 64,
   conditions: 32,
   targets: 256,
+  conntrackStates: 32,
+  counters: 256,
   text: 512,
 } as const;
 
@@ -296,7 +298,13 @@ export interface SegmentRecord {
 export interface Acknowledgement {
   readonly version: typeof CONTRACT_VERSION;
   readonly boot: string;
-  /** Every report up to and including this number of this boot need not be sent again. */
+  /**
+   * UUID of this run of the operator. When it changes, the agent sends again, with their old numbers, the reports
+   * that an earlier run received and did not acknowledge: a run of the operator tells a duplicate by the very
+   * number, not by being lower than the highest. `seq` speaks only for reports that this run received.
+   */
+  readonly instance: string;
+  /** Every report up to and including this number of this boot need not be sent again; 0 when that is none. */
   readonly seq: number;
   readonly assignment: Assignment;
 }
