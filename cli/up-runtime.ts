@@ -1,0 +1,101 @@
+/**
+ * The private directory of one run of `finwait up`: token, TLS files, the agent's spool. Its name tells whose it
+ * is, so that the next run removes what a killed one left behind.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FinwaitError } from '#base/errors.ts';
+import { runFiles } from './up-settings.ts';
+
+/** A process that cannot be mistaken for a later one with the same number. */
+export interface ProcessMark {
+  readonly pid: number;
+  /** Start in clock ticks since boot: field 22 of /proc/PID/stat, proc_pid_stat(5). */
+  readonly startTime: string;
+}
+
+/** The mark of a process that lives now, or undefined. */
+export function markOf(pid: number): ProcessMark | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The second field, the name, stands in parentheses and may itself hold spaces and parentheses.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const [state, startTime] = [fields[0], fields[19]];
+    return startTime === undefined || state === 'Z' ? undefined : { pid, startTime };
+  } catch {
+    return undefined;
+  }
+}
+
+function lives(mark: ProcessMark): boolean {
+  return markOf(mark.pid)?.startTime === mark.startTime;
+}
+
+/** Where private directories are made: /run/finwait for root, else the user's own runtime directory. */
+export function runtimeBase(uid: number, env: Readonly<Record<string, string | undefined>>): string {
+  if (uid === 0) return '/run/finwait';
+  const own = env['XDG_RUNTIME_DIR'];
+  return own !== undefined && own.startsWith('/') ? join(own, 'finwait') : join(tmpdir(), `finwait-${uid}`);
+}
+
+/**
+ * Makes the directory of this process, 0700, with a fresh token in it, 0600.
+ * @throws FinwaitError CONFIG_INVALID when the place cannot be used
+ */
+export function makeRunDirectory(base: string, owner: ProcessMark): string {
+  const directory = join(base, `up-${owner.pid}-${owner.startTime}`);
+  try {
+    mkdirSync(base, { recursive: true, mode: 0o700 });
+    // Someone else's directory under /tmp could swap the files in it for others.
+    const { uid } = statSync(base);
+    if (uid !== process.getuid?.()) throw new Error(`${base} belongs to user ${uid}`);
+    mkdirSync(directory, { mode: 0o700 });
+    const files = runFiles(directory);
+    mkdirSync(files.tlsDir, { mode: 0o700 });
+    mkdirSync(files.spoolDir, { mode: 0o700 });
+    writeFileSync(files.tokenFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    const hint = 'set XDG_RUNTIME_DIR to a directory of your own that can be written';
+    throw new FinwaitError('CONFIG_INVALID', `no private directory can be made in ${base}`, hint, error);
+  }
+  return directory;
+}
+
+/** Notes a child in the directory, so that one which outlives a killed parent can be found. */
+export function noteChild(directory: string, child: ProcessMark): void {
+  writeFileSync(join(directory, `child-${child.pid}-${child.startTime}`), '');
+}
+
+/**
+ * Removes what runs that were killed left behind: their directories, and children of theirs that still live.
+ * @returns the directories removed
+ */
+export function removeLeftovers(base: string): string[] {
+  const removed: string[] = [];
+  for (const name of namesIn(base)) {
+    const owner = markFromName(name, 'up');
+    if (owner === undefined || lives(owner)) continue;
+    for (const child of namesIn(join(base, name)).map((each) => markFromName(each, 'child'))) {
+      if (child !== undefined && lives(child)) process.kill(child.pid, 'SIGKILL');
+    }
+    rmSync(join(base, name), { recursive: true, force: true });
+    removed.push(join(base, name));
+  }
+  return removed;
+}
+
+function markFromName(name: string, kind: 'up' | 'child'): ProcessMark | undefined {
+  const match = new RegExp(`^${kind}-(\\d+)-(\\d+)$`).exec(name);
+  return match === null ? undefined : { pid: Number(match[1]), startTime: match[2] ?? '' };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

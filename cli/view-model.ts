@@ -1,0 +1,124 @@
+/** What the live view shows, joined from the operator's overview and from what `finwait up` itself knows. Pure. */
+
+import type { Condition } from '#base/errors.ts';
+import { hostPortText } from '#base/host-port.ts';
+import type { Holder, Listener, ProbeResult, ProcessRef } from '#contract';
+import type { NodeView, Overview } from '../operator/fleet/view.ts';
+
+export interface ViewModel {
+  readonly nowMs: number;
+  /** When `finwait up` started. */
+  readonly startedAtMs: number;
+  /** Absent until the operator listens. */
+  readonly webUrl?: string;
+  /** The newest overview; absent until the operator answered once. */
+  readonly overview?: Overview;
+  /** Faults that `finwait up` itself sees, such as a child that died. */
+  readonly conditions: readonly Condition[];
+  readonly trends: Trends;
+}
+
+/** Handshake times of the last results of each target and address, oldest first; undefined where it failed. */
+export type Trends = ReadonlyMap<string, Trend>;
+
+export interface Trend {
+  readonly lastId: string;
+  readonly handshakeUs: readonly (number | undefined)[];
+}
+
+const TREND_LENGTH = 10;
+
+/** The trends with the results of an overview added, those of targets that are gone left out. */
+export function extendTrends(trends: Trends, overview: Overview): Trends {
+  const extended = new Map<string, Trend>();
+  for (const result of overview.nodes.flatMap((node) => node.probes)) {
+    const key = probeKey(result);
+    const before = trends.get(key);
+    if (before?.lastId === result.id) extended.set(key, before);
+    else {
+      const handshakeUs = [...(before?.handshakeUs ?? []), phaseUs(result, 'handshake')].slice(-TREND_LENGTH);
+      extended.set(key, { lastId: result.id, handshakeUs });
+    }
+  }
+  return extended;
+}
+
+/** Names the series a result belongs to: a target probed at one of its addresses. */
+export function probeKey(result: ProbeResult): string {
+  return `${result.target.name} ${result.remote.address} ${result.remote.port}`;
+}
+
+/** How long a phase took, if it ended well. Microseconds. */
+export function phaseUs(result: ProbeResult, name: 'handshake' | 'exchange' | 'close'): number | undefined {
+  const phase = result.phases.find((each) => each.name === name && each.ok);
+  return phase === undefined ? undefined : phase.toUs - phase.fromUs;
+}
+
+/** The node this machine is: `finwait up` runs one agent, so there is one at most. */
+export function nodeOf(model: ViewModel): NodeView | undefined {
+  return model.overview?.nodes[0];
+}
+
+/** Everything that is wrong, said once each: what `up` sees, then the operator, then the agent. */
+export function conditionsOf(model: ViewModel): readonly Condition[] {
+  const all = [
+    ...model.conditions,
+    ...(model.overview?.operator.conditions ?? []),
+    ...(nodeOf(model)?.conditions ?? []),
+  ];
+  return [...new Map(all.map((each) => [conditionKey(each), each])).values()];
+}
+
+export function conditionKey(condition: Condition): string {
+  return `${condition.code} ${condition.message}`;
+}
+
+/** The process that listens where a probe went, when that is on this machine. */
+export function processOfProbe(result: ProbeResult, listeners: readonly Listener[]): ProcessRef | null {
+  const { address, port } = result.remote;
+  const here = listeners.filter((each) => each.local.port === port);
+  const exact = here.find((each) => each.local.address === address);
+  if (exact !== undefined) return exact.process;
+  if (result.target.origin !== 'listener') return null;
+  const wildcard = here.find((each) => each.local.address === (result.family === 4 ? '0.0.0.0' : '::'));
+  // A socket on :: takes IPv4 too unless IPV6_V6ONLY is set, and then 0.0.0.0 would have been there.
+  return (wildcard ?? here.find((each) => each.local.address === '::'))?.process ?? null;
+}
+
+/** `sshd[812]` */
+export function processText(process: ProcessRef | null): string {
+  return process === null ? '-' : `${process.name}[${process.pid}]`;
+}
+
+/** Where the sockets of a holder lead: `→ 10.0.0.7:443` outbound, `:8080 ← 10.0.0.7` inbound. */
+export function holderPath(holder: Holder): string {
+  return holder.direction === 'outbound'
+    ? `→ ${hostPortText(holder.peer, holder.port)}`
+    : `:${holder.port} ← ${holder.peer}`;
+}
+
+/** How the process of a holder is known, in words. */
+export function attributionText(holder: Holder): string {
+  const words = {
+    socket: 'owns the socket',
+    'last-owner': 'owned it last',
+    listener: 'listens on the port',
+    unknown: 'owner unknown',
+  } as const;
+  return words[holder.attribution];
+}
+
+/** When a probe ended, Unix milliseconds: its start and its last phase. */
+export function endedMs(result: ProbeResult): number {
+  return (result.startUs + Math.max(0, ...result.phases.map((phase) => phase.toUs))) / 1000;
+}
+
+/** What is not known yet and is expected to come, in words; empty when everything is there. */
+export function awaited(model: ViewModel): string[] {
+  if (model.overview === undefined) return ['waiting for the operator to answer'];
+  const node = nodeOf(model);
+  if (node === undefined) return ['waiting for the first report of the agent'];
+  const missing = node.assigned.filter(({ name }) => !node.probes.some((each) => each.target.name === name));
+  if (missing.length === 0) return [];
+  return [`waiting for the first probe of ${missing.map(({ name }) => name).join(', ')}`];
+}

@@ -1,0 +1,240 @@
+/** The parts of the live view and of the report, each from the model to lines of at most `columns`. Pure. */
+
+import type { Condition } from '#base/errors.ts';
+import type { ConntrackSummary, SocketSummary, TcpStateName, Verdict } from '#contract';
+import { TCP_STATES } from '#contract';
+import type { TelemetryView } from '../operator/fleet/view.ts';
+import type { ViewModel } from './view-model.ts';
+import {
+  attributionText,
+  awaited,
+  conditionsOf,
+  endedMs,
+  holderPath,
+  nodeOf,
+  phaseUs,
+  probeKey,
+  processOfProbe,
+  processText,
+} from './view-model.ts';
+import type { Column } from './view-table.ts';
+import { tableLines } from './view-table.ts';
+import type { Line, Span, Style } from './view-text.ts';
+import { age, count, fillBar, latency, percent, sparkline, width, wrap } from './view-text.ts';
+
+/** Program, node, page and where traces go; then what is still awaited. */
+export function headerLines(model: ViewModel, columns: number): Line[] {
+  const node = nodeOf(model);
+  const telemetry = model.overview?.operator.telemetry;
+  const facts: Span[] = [
+    { text: `finwait ${model.overview?.operator.version ?? ''}`.trimEnd(), style: 'bold' },
+    ...(node === undefined ? [] : [{ text: `node ${node.name} (${node.agent.kernel})` }]),
+    { text: `up ${age(model.nowMs - model.startedAtMs)}` },
+    ...(model.webUrl === undefined ? [] : [{ text: model.webUrl }]),
+    ...(telemetry === undefined ? [] : [telemetrySpan(telemetry)]),
+  ];
+  const notes = [
+    ...(node?.stale === true
+      ? [`the last report is ${age(model.nowMs - node.lastReportMs)} old: what follows is not up to date`]
+      : []),
+    ...awaited(model),
+  ];
+  return [
+    ...flow(facts, columns, '  '),
+    ...notes.flatMap((note) => wrap(note, columns).map((text): Line => [{ text, style: 'warn' }])),
+  ];
+}
+
+function telemetrySpan(telemetry: TelemetryView): Span {
+  if (telemetry.traces === 'off') return { text: 'traces: off', style: 'dim' };
+  const losses = telemetry.lost === 0 ? '' : `, ${count(telemetry.lost)} lost`;
+  const waiting = telemetry.waiting === 0 ? '' : `, ${count(telemetry.waiting)} waiting`;
+  const sent = `${count(telemetry.accepted)} accepted${waiting}${losses}`;
+  const bad = telemetry.traces === 'failing' || telemetry.lost > 0;
+  return { text: `traces: ${telemetry.endpoint ?? 'on'} (${sent})`, ...(bad ? { style: 'bad' } : {}) };
+}
+
+/** Spans side by side while they fit, on further lines when they do not. */
+function flow(spans: readonly Span[], columns: number, gap: string): Line[] {
+  const lines: Span[][] = [];
+  let used = 0;
+  for (const span of spans) {
+    const current = lines.at(-1);
+    if (current !== undefined && used + gap.length + width(span.text) <= columns) {
+      current.push({ text: gap }, span);
+      used += gap.length + width(span.text);
+    } else {
+      lines.push([span]);
+      used = width(span.text);
+    }
+  }
+  return lines;
+}
+
+/** States that are always shown, so that a zero is seen to be one. */
+const USUAL: ReadonlySet<TcpStateName> = new Set(['LISTEN', 'ESTABLISHED', 'CLOSE-WAIT', 'TIME-WAIT']);
+
+/** Sockets by state and family: a column a state. */
+export function stateLines(sockets: SocketSummary, columns: number): Line[] {
+  const countOf = (state: TcpStateName, family: 4 | 6) =>
+    sockets.states.find((each) => each.state === state && each.family === family)?.count ?? 0;
+  const shown = TCP_STATES.filter((state) => USUAL.has(state) || countOf(state, 4) + countOf(state, 6) > 0);
+  const lines: Line[] = [];
+  for (const states of chunks(shown, columns)) {
+    const list: Column[] = [
+      { title: 'sockets', drop: 0 },
+      ...states.map((title): Column => ({ title, align: 'right', drop: 0 })),
+    ];
+    const rows = ([4, 6] as const).map((family) => [
+      { text: `IPv${family}` },
+      ...states.map((state) => countSpan(countOf(state, family), state)),
+    ]);
+    lines.push(...tableLines(list, rows, columns, 0));
+  }
+  return lines;
+}
+
+function chunks(states: readonly TcpStateName[], columns: number): TcpStateName[][] {
+  const groups: TcpStateName[][] = [[]];
+  let used = 'sockets'.length;
+  for (const state of states) {
+    if (used + 2 + state.length > columns && groups.at(-1)?.length !== 0) {
+      groups.push([]);
+      used = 'sockets'.length;
+    }
+    groups.at(-1)?.push(state);
+    used += 2 + state.length;
+  }
+  return groups;
+}
+
+function countSpan(value: number, state: TcpStateName): Span {
+  if (value === 0) return { text: '0', style: 'dim' };
+  return { text: count(value), ...(state === 'CLOSE-WAIT' ? { style: 'warn' } : {}) };
+}
+
+/** Fill of the conntrack table and its largest TCP states. */
+export function conntrackLines(conntrack: ConntrackSummary, columns: number): Line[] {
+  if (conntrack.status === 'idle') {
+    const text = 'conntrack  idle: no rule of this network namespace uses it';
+    return [[{ text, style: 'dim' }]];
+  }
+  const share = conntrack.max === 0 ? 0 : conntrack.count / conntrack.max;
+  const style: Style = share >= 0.95 ? 'bad' : share >= 0.8 ? 'warn' : 'good';
+  const bar = fillBar(conntrack.count, conntrack.max, columns >= 80 ? 20 : 10);
+  const states = [...conntrack.states].sort((a, b) => b.count - a.count).slice(0, 6);
+  return flow(
+    [
+      { text: 'conntrack ' },
+      { text: bar, style },
+      {
+        text: `${count(conntrack.count)} of ${count(conntrack.max)} (${percent(conntrack.count, conntrack.max)})`,
+      },
+      ...states.map((each): Span => ({ text: `${each.state} ${count(each.count)}`, style: 'dim' })),
+      { text: `finwait's own ${count(conntrack.own)}`, style: 'dim' },
+    ],
+    columns,
+    '  ',
+  );
+}
+
+const HOLDER_COLUMNS: readonly Column[] = [
+  { title: 'waiting in', drop: 0 },
+  { title: 'count', align: 'right', drop: 0 },
+  { title: 'oldest', align: 'right', drop: 1 },
+  { title: 'process', min: 10, drop: 0 },
+  { title: 'connection', min: 16, drop: 0 },
+  { title: 'process known as', drop: 2 },
+];
+
+/** Who holds sockets in TIME-WAIT and CLOSE-WAIT, largest first; at most `rows` lines. */
+export function holderLines(sockets: SocketSummary, columns: number, rows: number): Line[] {
+  if (sockets.holders.length === 0) {
+    return [[{ text: 'no socket is in TIME-WAIT or CLOSE-WAIT', style: 'dim' }]];
+  }
+  const spans = sockets.holders.map((holder): Span[] => [
+    { text: holder.state, ...(holder.state === 'CLOSE-WAIT' ? { style: 'warn' } : {}) },
+    { text: count(holder.count) },
+    { text: age(holder.oldestMs) },
+    { text: processText(holder.process) },
+    { text: holderPath(holder) },
+    { text: attributionText(holder), style: 'dim' },
+  ]);
+  const folded = sockets.folded.map(
+    (each) => `${count(each.sockets)} ${each.state} in ${count(each.groups)} smaller groups`,
+  );
+  const notes = folded.length === 0 ? [] : [`and ${folded.join(', ')}`];
+  return bounded(HOLDER_COLUMNS, spans, notes, columns, rows);
+}
+
+const PROBE_COLUMNS: readonly Column[] = [
+  { title: 'probe', min: 12, drop: 0 },
+  { title: 'process', min: 8, drop: 3 },
+  { title: 'verdict', drop: 0 },
+  { title: 'handshake', align: 'right', drop: 0 },
+  { title: 'close', align: 'right', drop: 2 },
+  { title: 'rtx', align: 'right', drop: 4 },
+  { title: 'seen', align: 'right', drop: 5 },
+  { title: 'trend', drop: 6 },
+];
+
+/** The last result of every target, worst first; at most `rows` lines. */
+export function probeLines(model: ViewModel, columns: number, rows: number): Line[] {
+  const node = nodeOf(model);
+  if (node === undefined || node.probes.length === 0) return [[{ text: 'no probe yet', style: 'dim' }]];
+  const listeners = node.sockets?.listeners ?? [];
+  const spans = node.probes.map((result): Span[] => {
+    const { syn, data, fin } = result.retransmits;
+    const shown = result.target.host === result.remote.address ? '' : ` (${result.remote.address})`;
+    return [
+      { text: `${result.target.name}${shown}` },
+      { text: processText(processOfProbe(result, listeners)) },
+      { text: result.verdict, style: verdictStyle(result.verdict) },
+      { text: timeText(phaseUs(result, 'handshake')) },
+      { text: timeText(phaseUs(result, 'close')) },
+      syn + data + fin === 0 ? { text: '0', style: 'dim' } : { text: count(syn + data + fin), style: 'warn' },
+      { text: age(model.nowMs - endedMs(result)) },
+      { text: sparkline(model.trends.get(probeKey(result))?.handshakeUs ?? []) },
+    ];
+  });
+  return bounded(PROBE_COLUMNS, spans, [], columns, rows);
+}
+
+export function verdictStyle(verdict: Verdict): Style {
+  if (verdict === 'open') return 'good';
+  return verdict === 'half-closed' || verdict === 'aborted' || verdict === 'unreachable' ? 'warn' : 'bad';
+}
+
+function timeText(us: number | undefined): string {
+  return us === undefined ? '-' : latency(us);
+}
+
+/** A table cut to `rows` lines, its last line then saying how much is left out. */
+function bounded(
+  list: readonly Column[],
+  spans: readonly (readonly Span[])[],
+  notes: readonly string[],
+  columns: number,
+  rows: number,
+): Line[] {
+  const table = tableLines(list, spans, columns);
+  const whole = [...table, ...notes.map((note): Line => [{ text: `  ${note}`, style: 'dim' }])];
+  if (whole.length <= rows) return whole;
+  const kept = Math.max(2, rows - 1);
+  const left = spans.length - (kept - 1);
+  return [...table.slice(0, kept), [{ text: `  and ${count(left)} more on the web page`, style: 'dim' }]];
+}
+
+/** Everything wrong, each with what to do about it. */
+export function conditionLines(model: ViewModel, columns: number): Line[] {
+  return conditionsOf(model).flatMap((condition) => conditionText(condition, columns));
+}
+
+function conditionText(condition: Condition, columns: number): Line[] {
+  const said = wrap(`${condition.code}: ${condition.message}`, columns);
+  const hint = wrap(`hint: ${condition.hint}`, columns - 2);
+  return [
+    ...said.map((text): Line => [{ text, style: 'bad' }]),
+    ...hint.map((text): Line => [{ text: `  ${text}` }]),
+  ];
+}
