@@ -225,7 +225,7 @@ const target = object<ProbeTarget>({
 const acknowledgement = object<Acknowledgement>({
   version,
   boot: uuid,
-  instance: bootId,
+  instance: uuid,
   seq: integerIn(0, Number.MAX_SAFE_INTEGER),
   assignment: object<Assignment>({
     targets: list(target, LIMITS.targets),
