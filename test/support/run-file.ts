@@ -5,11 +5,11 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { TestMessage } from './channel.ts';
 import { CHANNEL_VARIABLE } from './channel.ts';
+import { listProcesses } from './processes.ts';
 
 export interface FileOutcome {
   readonly file: string;
@@ -148,7 +148,7 @@ class Judge {
     } else if (!this.#done) {
       const text = this.#declared === 0 ? 'no spec ran' : 'ended before its tests were finished';
       failures.push({ title: 'whole file', text: `${text}: ${ending}` });
-    } else if (this.#declared + this.filtered === 0) {
+    } else if (this.#declared + this.filtered === 0 && failures.length === 0) {
       failures.push({ title: 'whole file', text: 'has no tests' });
     } else if (this.#settled !== this.#declared) {
       failures.push({ title: 'whole file', text: `${this.#settled} of ${this.#declared} tests ran` });
@@ -166,18 +166,7 @@ class Judge {
 /** Kills what is left of a process group and names it. */
 function endGroup(group: number | undefined): string[] {
   if (group === undefined) return [];
-  const left: string[] = [];
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const [, name, state, groupText] =
-        /^\d+ \((.*)\) (\S) \d+ (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
-      if (Number(groupText) !== group || state === 'Z' || state === 'X') continue;
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-      left.push(`${pid} ${command || name}`);
-    } catch {
-      // It ended while we looked.
-    }
-  }
+  const left = listProcesses().filter((entry) => entry.group === group);
   if (left.length > 0) {
     try {
       process.kill(-group, 'SIGKILL');
@@ -185,5 +174,5 @@ function endGroup(group: number | undefined): string[] {
       // They ended by themselves just now.
     }
   }
-  return left;
+  return left.map(({ pid, command }) => `${pid} ${command}`);
 }
