@@ -1,6 +1,5 @@
 /** The main thread's side of the tables worker, which sweeps the kernel's socket and conntrack tables. */
 
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { FinwaitError } from '#base/errors.ts';
 import type {
@@ -37,7 +36,7 @@ export function startTables(config: TablesConfig): TablesHandle {
   Atomics.store(lastSign, 0, sharedClockMs());
   const workerData: TablesWorkerData = { config: { maxTracked: MAX_TRACKED, ...config }, heartbeat };
   const worker = new Worker(new URL('./tables-worker.ts', import.meta.url), { workerData });
-  const exited = once(worker, 'exit');
+  const exited = Promise.withResolvers<void>();
   const death = Promise.withResolvers<FinwaitError>();
   const listeners: ((sweep: TablesSweep) => void)[] = [];
   let latest: TablesSweep | undefined;
@@ -47,8 +46,9 @@ export function startTables(config: TablesConfig): TablesHandle {
     latest = sweep;
     for (const listener of listeners) listener(sweep);
   });
-  worker.on('error', (cause) => death.resolve(workerDied(`it failed: ${cause.message}`, cause)));
+  worker.on('error', (cause) => death.resolve(workerDied('an exception was not caught', cause)));
   worker.on('exit', (code) => {
+    exited.resolve();
     if (!stopping) death.resolve(workerDied(`it ended with code ${code}`));
   });
 
@@ -61,7 +61,7 @@ export function startTables(config: TablesConfig): TablesHandle {
       stopping = true;
       worker.postMessage({ type: 'stop' } satisfies ToTablesWorker);
       const force = setTimeout(() => void worker.terminate(), STOP_PATIENCE_MS);
-      await exited;
+      await exited.promise;
       clearTimeout(force);
     },
   };
