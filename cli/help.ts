@@ -1,5 +1,6 @@
 /** Help texts: one shape for the program and for every command. */
 
+import { FinwaitError } from '#base/errors.ts';
 import type { SettingsTable } from '#base/settings.ts';
 import { settingsHelp } from '#base/settings.ts';
 
@@ -35,4 +36,11 @@ export function helpText(help: CommandHelp): string {
     ...(help.notes ?? []),
   ];
   return `${paragraphs.join('\n\n')}\n`;
+}
+
+/** @throws FinwaitError USAGE when a command that takes options only was given something else */
+export function refusePositionals(positionals: readonly string[]): void {
+  if (positionals.length === 0) return;
+  const words = positionals.map((word) => JSON.stringify(word)).join(', ');
+  throw new FinwaitError('USAGE', `unexpected ${words}`, 'run the command with --help to see what it takes');
 }

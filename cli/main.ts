@@ -4,7 +4,7 @@
  */
 
 import type { ErrorCode } from '#base/errors.ts';
-import { errorLines, FinwaitError } from '#base/errors.ts';
+import { conditionOf, errorLines, FinwaitError } from '#base/errors.ts';
 import { nearestName } from '#base/settings.ts';
 import { VERSION } from '#base/version.ts';
 import type { CliIo, RunCommand } from './io.ts';
@@ -21,6 +21,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   up: {
     about: 'watch this machine: sockets, conntrack and handshakes, live in the terminal and on a web page',
     load: async () => (await import('./up.ts')).runUp,
+    daemon: true,
+  },
+  agent: {
+    about: 'one node: reads its tables, probes, reports to an operator (a DaemonSet runs this)',
+    load: async () => (await import('./agent.ts')).runAgentCommand,
+    daemon: true,
+  },
+  operator: {
+    about: 'takes reports, joins them, exports traces and metrics (a Deployment runs this)',
+    load: async () => (await import('./operator.ts')).runOperatorCommand,
     daemon: true,
   },
 };
@@ -55,6 +65,8 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
   } catch (error) {
     if (!(error instanceof FinwaitError)) throw error;
     io.stderr.write(`${errorLines(error).join('\n')}\n`);
+    // `finwait up` shows what its children say in its own words.
+    process.send?.({ type: 'failed', ...conditionOf(error) });
     return exitCodeOf(error.code);
   }
 }

@@ -37,8 +37,8 @@ function lives(mark: ProcessMark): boolean {
 /** Where private directories are made: /run/finwait for root, else the user's own runtime directory. */
 export function runtimeBase(uid: number, env: Readonly<Record<string, string | undefined>>): string {
   if (uid === 0) return '/run/finwait';
-  const own = env['XDG_RUNTIME_DIR'];
-  return own !== undefined && own.startsWith('/') ? join(own, 'finwait') : join(tmpdir(), `finwait-${uid}`);
+  const own = env.XDG_RUNTIME_DIR;
+  return own?.startsWith('/') ? join(own, 'finwait') : join(tmpdir(), `finwait-${uid}`);
 }
 
 /**
@@ -55,7 +55,7 @@ export function makeRunDirectory(base: string, owner: ProcessMark): string {
     mkdirSync(directory, { mode: 0o700 });
     const files = runFiles(directory);
     mkdirSync(files.tlsDir, { mode: 0o700 });
-    mkdirSync(files.spoolDir, { mode: 0o700 });
+    mkdirSync(files.stateDir, { mode: 0o700 });
     writeFileSync(files.tokenFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     const hint = 'set XDG_RUNTIME_DIR to a directory of your own that can be written';

@@ -137,14 +137,14 @@ export type UpSettings = Settings<typeof UP_SETTINGS>;
 export interface RunFiles {
   readonly tlsDir: string;
   readonly tokenFile: string;
-  readonly spoolDir: string;
+  readonly stateDir: string;
 }
 
 export function runFiles(directory: string): RunFiles {
   return {
     tlsDir: join(directory, 'tls'),
     tokenFile: join(directory, 'agent-token'),
-    spoolDir: join(directory, 'agent'),
+    stateDir: join(directory, 'agent'),
   };
 }
 
@@ -169,6 +169,28 @@ export function operatorArgs(
     ...['--report-interval', `${settings.refreshMs}ms`],
     ...['--connect-timeout', `${settings.connectTimeoutMs}ms`],
     ...['--close-timeout', `${settings.closeTimeoutMs}ms`],
+    ...['--log-level', settings.logLevel],
+    ...['--log-format', 'text'],
+  ];
+}
+
+/** The arguments of `finwait agent`. */
+export function agentArgs(settings: UpSettings, files: RunFiles, operatorUrl: string): string[] {
+  return [
+    'agent',
+    ...['--operator-url', operatorUrl],
+    ...['--ca-file', join(files.tlsDir, 'ca.crt')],
+    ...['--token-file', files.tokenFile],
+    ...['--http-listen', '127.0.0.1:0'],
+    ...['--mode', settings.observe ? 'observe' : 'probe'],
+    ...['--state-dir', files.stateDir],
+    ...['--spool-limit', '16'],
+    ...['--report-interval', `${settings.refreshMs}ms`],
+    ...['--sweep-interval', `${settings.refreshMs}ms`],
+    ...['--probe-interval', `${settings.listenerIntervalMs}ms`],
+    ...(settings.noListeners ? [] : ['--probe-local-listeners']),
+    ...(settings.allowForwarding ? ['--allow-forwarding'] : []),
+    ...(settings.noFootprint ? [] : ['--footprint']),
     ...['--log-level', settings.logLevel],
     ...['--log-format', 'text'],
   ];

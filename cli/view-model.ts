@@ -1,6 +1,6 @@
 /** What the live view shows, joined from the operator's overview and from what `finwait up` itself knows. Pure. */
 
-import type { Condition } from '#base/errors.ts';
+import type { Condition, ErrorCode } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { Holder, Listener, ProbeResult, ProcessRef } from '#contract';
 import type { NodeView, Overview } from '../operator/fleet/view.ts';
@@ -16,6 +16,10 @@ export interface ViewModel {
   /** Faults that `finwait up` itself sees, such as a child that died. */
   readonly conditions: readonly Condition[];
   readonly trends: Trends;
+  /** When a target showed its first result last; Unix milliseconds. */
+  readonly newestSeriesMs: number;
+  /** Whether what listens on this machine is probed. */
+  readonly probesListeners: boolean;
 }
 
 /** Handshake times of the last results of each target and address, oldest first; undefined where it failed. */
@@ -118,7 +122,40 @@ export function awaited(model: ViewModel): string[] {
   if (model.overview === undefined) return ['waiting for the operator to answer'];
   const node = nodeOf(model);
   if (node === undefined) return ['waiting for the first report of the agent'];
-  const missing = node.assigned.filter(({ name }) => !node.probes.some((each) => each.target.name === name));
-  if (missing.length === 0) return [];
-  return [`waiting for the first probe of ${missing.map(({ name }) => name).join(', ')}`];
+  const missing = unprobed(node, model);
+  return missing.length === 0 ? [] : [`waiting for the first probe of ${missing.join(', ')}`];
+}
+
+/** No listener shows up for the first time for so long: those there are have been probed. */
+const SERIES_QUIET_MS = 2500;
+
+/** Whether everything that can be known after one round is known: the tables, and each target probed once. */
+export function firstProbesEnded(model: ViewModel): boolean {
+  const node = nodeOf(model);
+  if (node === undefined || (node.sockets === undefined && node.conditions.length === 0)) return false;
+  if (!canProbe(node, model)) return true;
+  if (unprobed(node, model).length > 0) return false;
+  const anyListener = node.probes.some((each) => each.target.origin === 'listener');
+  return !model.probesListeners || (anyListener && model.nowMs - model.newestSeriesMs >= SERIES_QUIET_MS);
+}
+
+/** Names of the targets asked for that can be probed here and have no result yet. */
+function unprobed(node: NodeView, model: ViewModel): string[] {
+  if (!canProbe(node, model)) return [];
+  const unresolved = conditionsOf(model).filter((each) => each.code === 'NAME_UNRESOLVED');
+  return node.assigned
+    .filter(({ name }) => !node.probes.some((each) => each.target.name === name))
+    .filter(({ host }) => !unresolved.some((each) => each.message.includes(host)))
+    .map(({ name }) => name);
+}
+
+function canProbe(node: NodeView, model: ViewModel): boolean {
+  const faults: readonly ErrorCode[] = [
+    'TUN_MISSING',
+    'TUN_DENIED',
+    'TUN_BUSY',
+    'TUN_PREFIX_IN_USE',
+    'LINK_SETUP_FAILED',
+  ];
+  return node.agent.mode !== 'observe' && !conditionsOf(model).some((each) => faults.includes(each.code));
 }

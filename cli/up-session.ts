@@ -1,0 +1,128 @@
+/** One run of agent and operator on this machine: started, watched, asked what they know, stopped in order. */
+
+import { fileURLToPath } from 'node:url';
+import type { Condition } from '#base/errors.ts';
+import type { HostPort } from '#base/host-port.ts';
+import type { Overview } from '../operator/fleet/view.ts';
+import type { SupervisedChild } from './up-child.ts';
+import { superviseChild } from './up-child.ts';
+import { markOf, noteChild } from './up-runtime.ts';
+import type { UpSettings } from './up-settings.ts';
+import { agentArgs, operatorArgs, runFiles } from './up-settings.ts';
+import { fetchOverview } from './up-source.ts';
+import type { Trends, ViewModel } from './view-model.ts';
+import { extendTrends } from './view-model.ts';
+
+export interface SessionConfig {
+  readonly settings: UpSettings;
+  readonly targets: readonly HostPort[];
+  /** Private directory of this run. */
+  readonly directory: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** A line that a child logged. */
+  onLog(child: string, line: string): void;
+}
+
+export interface Session {
+  /** Rejects with a FinwaitError when a child cannot be kept running. */
+  readonly failed: Promise<never>;
+  /** Asks the operator and joins its answer with what is known here. */
+  look(): Promise<ViewModel>;
+  /** Ends agent, then operator, within `graceMs`. */
+  stop(graceMs: number): Promise<void>;
+  /** Ends both at once. */
+  kill(): void;
+}
+
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+
+export function startSession(config: SessionConfig): Session {
+  const { settings, directory, env } = config;
+  const files = runFiles(directory);
+  const startedAtMs = Date.now();
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  let ports = { web: settings.webPort, ingest: 0 };
+  let webUrl: string | undefined;
+  let overview: Overview | undefined;
+  let trends: Trends = new Map();
+  let newestSeriesMs = startedAtMs;
+  let agent: SupervisedChild | undefined;
+  let stopped = false;
+
+  const common = (name: string) => ({
+    name,
+    onLog: (line: string) => config.onLog(name, line),
+    onStart(pid: number) {
+      const mark = markOf(pid);
+      if (mark !== undefined) noteChild(directory, mark);
+    },
+  });
+  const startAgent = () => {
+    const url = `https://127.0.0.1:${ports.ingest}`;
+    agent = superviseChild({
+      ...common('agent'),
+      command: () => [process.execPath, MAIN, ...agentArgs(settings, files, url)],
+      env: withoutTelemetry(env),
+      onReady() {},
+    });
+    agent.givenUp.catch(failed.reject);
+  };
+  const operator = superviseChild({
+    ...common('operator'),
+    command: () => [process.execPath, MAIN, ...operatorArgs(settings, files, config.targets, ports)],
+    env,
+    onReady(message) {
+      ports = { web: portOf(message.web), ingest: portOf(message.ingest) };
+      webUrl = `http://127.0.0.1:${ports.web}/`;
+      if (agent === undefined && !stopped) startAgent();
+    },
+  });
+  operator.givenUp.catch(failed.reject);
+
+  return {
+    failed: failed.promise,
+    async look() {
+      const answer = webUrl === undefined ? undefined : await fetchOverview(webUrl);
+      if (answer !== undefined) {
+        const extended = extendTrends(trends, answer);
+        if ([...extended.keys()].some((key) => !trends.has(key))) newestSeriesMs = Date.now();
+        trends = extended;
+        overview = answer;
+      }
+      const conditions: (Condition | undefined)[] = [operator.condition(), agent?.condition()];
+      return {
+        nowMs: Date.now(),
+        startedAtMs,
+        ...(webUrl === undefined ? {} : { webUrl }),
+        ...(overview === undefined ? {} : { overview }),
+        conditions: conditions.filter((each) => each !== undefined),
+        trends,
+        newestSeriesMs,
+        probesListeners: !settings.noListeners,
+      };
+    },
+    async stop(graceMs) {
+      stopped = true;
+      const deadlineMs = Date.now() + graceMs;
+      // The agent first: its last report still finds the operator.
+      await agent?.stop(graceMs * 0.6);
+      await operator.stop(deadlineMs - Date.now());
+    },
+    kill() {
+      stopped = true;
+      agent?.kill();
+      operator.kill();
+    },
+  };
+}
+
+/** The agent sends no telemetry, and what the operator sends with (headers may hold a secret) is not for it. */
+function withoutTelemetry(env: SessionConfig['env']): SessionConfig['env'] {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('OTEL_')));
+}
+
+/** The port of a listening address as a child tells it: `{ host, port }`. */
+function portOf(address: unknown): number {
+  return (address as HostPort).port;
+}
