@@ -15,6 +15,7 @@ export const CONTRACT_LIMITS = {
   listeners: 256,
   probes: 200,
   segments: 64,
+  segmentsWhole: 40,
   conditions: 32,
   targets: 256,
   conntrackStates: 32,
@@ -158,6 +159,7 @@ export const VERDICTS = [
   'close-unanswered',
   'reset-on-close',
   'reset-in-exchange',
+  'closed-in-exchange',
   'exchange-timeout',
   'unreachable',
   'aborted',
@@ -174,6 +176,7 @@ export const VERDICTS = [
  * - `half-closed`: our FIN was acknowledged, the peer's own FIN did not come within the limit
  * - `close-unanswered`: our FIN was never acknowledged
  * - `reset-on-close`, `reset-in-exchange`: a RST in that phase
+ * - `closed-in-exchange`: the peer closed without a byte of answer to the request
  * - `exchange-timeout`: the request was not answered within the limit
  * - `unreachable`: this machine has no way to the target (route, forwarding, address family)
  * - `aborted`: finwait stopped before the probe ended
@@ -224,8 +227,12 @@ export interface ProbeResult {
   readonly sentence: string;
   readonly phases: readonly Phase[];
   readonly steps: Steps;
-  /** Segments and ICMP errors in the order they crossed the TUN; the first `CONTRACT_LIMITS.segments`. */
+  /**
+   * Segments and ICMP errors in the order they crossed the TUN, at most `CONTRACT_LIMITS.segments`. Of those after
+   * the first `CONTRACT_LIMITS.segmentsWhole`, plain data and acknowledgements are left out.
+   */
   readonly segments: readonly SegmentRecord[];
+  /** How many were left out. */
   readonly segmentsFolded: number;
   readonly options: { readonly offered: SynOptions; readonly accepted: SynOptions | null };
   readonly retransmits: { readonly syn: number; readonly data: number; readonly fin: number };

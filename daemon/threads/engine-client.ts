@@ -1,0 +1,159 @@
+/**
+ * The main thread's side of the engine worker: resolves names, decides when which target is probed, hands probes
+ * to the worker and their results to whoever listens.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import type { Condition } from '#base/errors.ts';
+import { conditionOf, type FinwaitError } from '#base/errors.ts';
+import type { Family, ProbeResult, ProbeTarget } from '#contract';
+import type { HostTunConfig } from '../kernel/host-tun.ts';
+import { Schedule } from '../probe/schedule.ts';
+import { connects } from '../probe/verdict.ts';
+import { resolveHost } from './engine-resolve.ts';
+import { EngineThread } from './engine-thread.ts';
+import type { EngineReady } from './messages.ts';
+
+export type { EngineReady } from './messages.ts';
+
+/** How many targets are probed at the same time, and the least time between two starts. */
+const CONCURRENCY = 64;
+const SPACING_MS = 20;
+const JITTER = 0.1;
+const RESOLVE_DEADLINE_MS = 5_000;
+
+export interface EngineConfig extends HostTunConfig {}
+
+export interface ProbeOptions {
+  /** Only addresses of that family. */
+  readonly family?: Family;
+  /** Every address of a name; otherwise, as a client would, one after the other until one accepts the connection. */
+  readonly every?: boolean;
+  /** Called with each address's result as soon as it is there. */
+  readonly onResult?: (result: ProbeResult) => void;
+  /** Ends the probe under way with the verdict `aborted`, and starts no other. */
+  readonly signal?: AbortSignal;
+}
+
+export interface EngineSnapshot {
+  /** Totals since the engine started, by name. */
+  readonly counters: Readonly<Record<string, number>>;
+  /** Time since the worker last gave a sign of life; well below a second in a healthy one. */
+  readonly heartbeatAgeMs: number;
+  /** What the host does not allow, what cannot be reached and why, which names do not resolve. */
+  readonly conditions: readonly Condition[];
+}
+
+export interface EngineHandle {
+  /** Rejects with the FinwaitError that says what this machine does not allow. */
+  readonly ready: Promise<EngineReady>;
+  /** Replaces the list of targets probed at their intervals; probes under way go on. */
+  setTargets(targets: readonly ProbeTarget[]): void;
+  /**
+   * Probes a target now.
+   * @throws FinwaitError NAME_UNRESOLVED, or why there is no engine
+   */
+  probe(target: ProbeTarget, options?: ProbeOptions): Promise<ProbeResult[]>;
+  /** Every probe's result, scheduled or not, as it ends. */
+  onResult(listener: (result: ProbeResult) => void): void;
+  snapshot(): EngineSnapshot;
+  /** Resolves when the worker ends without having been told to. */
+  readonly died: Promise<FinwaitError>;
+  /** Ends the probes under way (their peers get a RST) and the worker, within a bounded time. */
+  stop(): Promise<void>;
+}
+
+/** Starts the engine on a TUN device of its own. */
+export function startEngine(config: EngineConfig): EngineHandle {
+  const listeners: ((result: ProbeResult) => void)[] = [];
+  const schedule = new Schedule({
+    random: Math.random,
+    concurrency: CONCURRENCY,
+    spacingMs: SPACING_MS,
+    jitter: JITTER,
+  });
+  /** The last fault of each target that is probed at an interval; a result without one clears it. */
+  const faults = new Map<string, Condition>();
+  const stopped = new AbortController();
+  const thread = new EngineThread(config);
+  let unresolved = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function probe(target: ProbeTarget, options: ProbeOptions = {}): Promise<ProbeResult[]> {
+    await thread.ready;
+    const { addresses, resolved } = await resolveHost(target.host, options.family, RESOLVE_DEADLINE_MS).catch(
+      (error) => {
+        unresolved++;
+        throw error;
+      },
+    );
+    const signal = AbortSignal.any([
+      stopped.signal,
+      ...(options.signal === undefined ? [] : [options.signal]),
+    ]);
+    const results: ProbeResult[] = [];
+    faults.delete(target.name);
+    for (const address of addresses) {
+      if (signal.aborted) break;
+      const id = randomBytes(16).toString('hex');
+      const request = { id, target, address, ...(resolved === undefined ? {} : { resolved }) };
+      const { result, condition } = await thread.probe(request, signal);
+      if (condition !== undefined) faults.set(target.name, condition);
+      results.push(result);
+      options.onResult?.(result);
+      for (const listener of listeners) listener(result);
+      if (options.every !== true && connects(result.verdict)) break;
+    }
+    return results;
+  }
+
+  function runDue(): void {
+    clearTimeout(timer);
+    if (stopped.signal.aborted) return;
+    for (;;) {
+      const target = schedule.take(performance.now());
+      if (target === undefined) break;
+      probe(target)
+        .catch((error) => faults.set(target.name, conditionOf(error)))
+        .finally(() => {
+          schedule.finished(target.name);
+          runDue();
+        });
+    }
+    const waitMs = schedule.nextDeadlineMs() - performance.now();
+    // Longer waits than a timer can hold, and none at all, are looked at again later.
+    if (waitMs < Number.POSITIVE_INFINITY) timer = setTimeout(runDue, Math.min(Math.max(waitMs, 1), 60_000));
+  }
+
+  return {
+    ready: thread.ready,
+    died: thread.died,
+    probe,
+    onResult: (listener) => void listeners.push(listener),
+    setTargets(targets) {
+      const names = new Set(targets.map(({ name }) => name));
+      for (const name of faults.keys()) if (!names.has(name)) faults.delete(name);
+      schedule.replace(targets, performance.now());
+      thread.ready.then(runDue, () => {});
+    },
+    snapshot: () => ({
+      counters: {
+        ...thread.counters,
+        probe_turns_skipped: schedule.skipped,
+        probe_names_unresolved: unresolved,
+      },
+      heartbeatAgeMs: thread.heartbeatAgeMs(),
+      conditions: distinct([...thread.conditions, ...faults.values()]),
+    }),
+    async stop() {
+      stopped.abort();
+      clearTimeout(timer);
+      await thread.stop();
+    },
+  };
+}
+
+function distinct(conditions: readonly Condition[]): Condition[] {
+  return [...new Map(conditions.map((each) => [`${each.code} ${each.message}`, each])).values()];
+}
