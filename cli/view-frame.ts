@@ -3,6 +3,7 @@
 import type { ViewModel } from './view-model.ts';
 import { nodeOf } from './view-model.ts';
 import {
+  briefConditionLines,
   conditionLines,
   conntrackLines,
   headerLines,
@@ -18,39 +19,45 @@ export interface Size {
 }
 
 const BLANK: Line = [];
+/** Titles, one row, and the line that tells of the others. */
+const SMALLEST_TABLE = 3;
+const UNBOUNDED = Number.POSITIVE_INFINITY;
 
 /** One screenful: at most `rows` lines, the last of them telling the keys. */
 export function frameLines(model: ViewModel, size: Size): Line[] {
   const { columns, rows } = size;
-  const sockets = nodeOf(model)?.sockets;
+  const footer: Line = [{ text: 'q quits', style: 'dim' }];
   const head = [...headerLines(model, columns), BLANK, ...tableSections(model, columns)];
-  const footer: Line[] = [[{ text: 'q quits', style: 'dim' }]];
-  const conditions = conditionLines(model, columns);
-  const free = rows - head.length - footer.length;
-  const faults =
-    conditions.length === 0 ? [] : [...conditions.slice(0, Math.max(2, Math.floor(free / 2))), BLANK];
-  // Two tables share what is left; each needs its blank line, and what one does not use the other gets.
-  const shared = Math.max(0, free - faults.length - 2);
-  const allHolders = sockets === undefined ? [] : holderLines(sockets, columns, Number.POSITIVE_INFINITY);
-  const allProbes = probeLines(model, columns, Number.POSITIVE_INFINITY);
-  const holderRows = Math.max(Math.floor(shared / 3), shared - allProbes.length);
-  const holders = sockets === undefined ? [] : holderLines(sockets, columns, holderRows);
-  const probes = probeLines(model, columns, shared - Math.min(holderRows, allHolders.length));
-  const body = [...head, ...section(holders), ...section(probes), ...faults];
-  return [...body.slice(0, rows - footer.length), ...footer];
+  const free = rows - head.length - 1;
+  const whole = conditionLines(model, columns);
+  const faultRows = Math.max(1, Math.floor(free / 3));
+  const faults = whole.length <= faultRows ? whole : briefConditionLines(model, faultRows);
+  const sockets = nodeOf(model)?.sockets;
+  const holders = (limit: number) => (sockets === undefined ? [] : holderLines(sockets, columns, limit));
+  const probes = (limit: number) => probeLines(model, columns, limit);
+  // The two tables share what is left, with a blank line after each; what the probes leave the holders take.
+  const shared = Math.max(0, free - faults.length - (faults.length > 0 ? 1 : 0) - 2);
+  const half = shared < 2 * SMALLEST_TABLE ? shared : Math.ceil(shared / 2);
+  const probeRows = Math.min(probes(UNBOUNDED).length, Math.max(half, shared - holders(UNBOUNDED).length));
+  const body = [
+    ...head,
+    ...section(probes(probeRows)),
+    ...section(holders(shared - probeRows)),
+    ...section(faults),
+  ];
+  return [...body.slice(0, rows - 1), footer];
 }
 
 /** Everything there is to say, in a width. */
 export function reportLines(model: ViewModel, columns: number): Line[] {
   const sockets = nodeOf(model)?.sockets;
-  const unbounded = Number.POSITIVE_INFINITY;
   const conditions = conditionLines(model, columns);
   return [
     ...headerLines(model, columns),
     BLANK,
     ...tableSections(model, columns),
-    ...(sockets === undefined ? [] : section(holderLines(sockets, columns, unbounded))),
-    ...probeLines(model, columns, unbounded),
+    ...probeLines(model, columns, UNBOUNDED),
+    ...(sockets === undefined ? [] : [BLANK, ...holderLines(sockets, columns, UNBOUNDED)]),
     ...(conditions.length === 0 ? [] : [BLANK, ...conditions]),
   ];
 }

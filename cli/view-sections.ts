@@ -80,10 +80,12 @@ export function stateLines(sockets: SocketSummary, columns: number): Line[] {
     sockets.states.find((each) => each.state === state && each.family === family)?.count ?? 0;
   const shown = TCP_STATES.filter((state) => USUAL.has(state) || countOf(state, 4) + countOf(state, 6) > 0);
   const lines: Line[] = [];
-  for (const states of chunks(shown, columns)) {
+  const fits = chunks(shown, (state) => state, columns).length === 1;
+  const title = (state: TcpStateName) => (state === 'ESTABLISHED' && !fits ? 'ESTAB' : state);
+  for (const states of chunks(shown, title, columns)) {
     const list: Column[] = [
       { title: 'sockets', drop: 0 },
-      ...states.map((title): Column => ({ title, align: 'right', drop: 0 })),
+      ...states.map((state): Column => ({ title: title(state), align: 'right', drop: 0 })),
     ];
     const rows = ([4, 6] as const).map((family) => [
       { text: `IPv${family}` },
@@ -94,16 +96,21 @@ export function stateLines(sockets: SocketSummary, columns: number): Line[] {
   return lines;
 }
 
-function chunks(states: readonly TcpStateName[], columns: number): TcpStateName[][] {
+/** The states in groups whose columns fit side by side. */
+function chunks(
+  states: readonly TcpStateName[],
+  title: (state: TcpStateName) => string,
+  columns: number,
+): TcpStateName[][] {
   const groups: TcpStateName[][] = [[]];
   let used = 'sockets'.length;
   for (const state of states) {
-    if (used + 2 + state.length > columns && groups.at(-1)?.length !== 0) {
+    if (used + 2 + title(state).length > columns && groups.at(-1)?.length !== 0) {
       groups.push([]);
       used = 'sockets'.length;
     }
     groups.at(-1)?.push(state);
-    used += 2 + state.length;
+    used += 2 + title(state).length;
   }
   return groups;
 }
@@ -168,7 +175,7 @@ export function holderLines(sockets: SocketSummary, columns: number, rows: numbe
 }
 
 const PROBE_COLUMNS: readonly Column[] = [
-  { title: 'probe', min: 12, drop: 0 },
+  { title: 'probe', min: 21, drop: 0 },
   { title: 'process', min: 8, drop: 3 },
   { title: 'verdict', drop: 0 },
   { title: 'handshake', align: 'right', drop: 0 },
@@ -220,14 +227,25 @@ function bounded(
   const table = tableLines(list, spans, columns);
   const whole = [...table, ...notes.map((note): Line => [{ text: `  ${note}`, style: 'dim' }])];
   if (whole.length <= rows) return whole;
-  const kept = Math.max(2, rows - 1);
-  const left = spans.length - (kept - 1);
-  return [...table.slice(0, kept), [{ text: `  and ${count(left)} more on the web page`, style: 'dim' }]];
+  if (rows < 3) return [];
+  const left = spans.length - (rows - 2);
+  return [...table.slice(0, rows - 1), [{ text: `  and ${count(left)} more on the web page`, style: 'dim' }]];
 }
 
 /** Everything wrong, each with what to do about it. */
 export function conditionLines(model: ViewModel, columns: number): Line[] {
   return conditionsOf(model).flatMap((condition) => conditionText(condition, columns));
+}
+
+/** A line a fault, without what to do about it, for where there is no room: at most `rows`. */
+export function briefConditionLines(model: ViewModel, rows: number): Line[] {
+  const all = conditionsOf(model);
+  const kept = all.length <= rows ? all : all.slice(0, rows - 1);
+  const more: Line = [{ text: `${count(all.length - kept.length)} problems, on the web page`, style: 'bad' }];
+  return [
+    ...kept.map(({ code, message }): Line => [{ text: `${code}: ${message}`, style: 'bad' }]),
+    ...(kept.length < all.length ? [more] : []),
+  ];
 }
 
 function conditionText(condition: Condition, columns: number): Line[] {

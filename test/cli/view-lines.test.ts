@@ -1,0 +1,100 @@
+import * as assert from 'uvu/assert';
+import type { Said } from '../../cli/view-lines.ts';
+import { NOTHING_SAID, newLines } from '../../cli/view-lines.ts';
+import type { ViewModel } from '../../cli/view-model.ts';
+import { spec } from '../harness.ts';
+import { holder, model, NOW_MS, nodeView, overview, probe, TUN_DENIED } from './view-fixture.ts';
+
+const STATUS_MS = 10_000;
+
+/** The lines of a row of models, without their times. */
+function told(...models: readonly ViewModel[]): string[][] {
+  let said: Said = NOTHING_SAID;
+  return models.map((each) => {
+    const next = newLines(each, said, STATUS_MS);
+    said = next.said;
+    return next.lines.map((line) => line.slice('2026-11-21T04:00:00Z '.length));
+  });
+}
+
+const at = (ms: number, over: Partial<ViewModel> = {}) => model({ nowMs: NOW_MS + ms, ...over });
+
+spec('plain lines', (test) => {
+  test('the first block tells everything once', () => {
+    const { lines } = newLines(model(), NOTHING_SAID, STATUS_MS);
+    assert.equal(lines, [
+      '2026-11-21T04:00:00Z page       http://127.0.0.1:7460/',
+      '2026-11-21T04:00:00Z traces     off (OTEL_EXPORTER_OTLP_ENDPOINT is not set)',
+      '2026-11-21T04:00:00Z agent      alpha, kernel 6.12.1, mode probe',
+      '2026-11-21T04:00:00Z sockets    IPv4 LISTEN 12, ESTABLISHED 1,204, CLOSE-WAIT 12, TIME-WAIT 45; IPv6 LISTEN 4, FIN-WAIT-2 1',
+      "2026-11-21T04:00:00Z conntrack  1,234 of 262,144 (0.47 %), finwait's own 4",
+      '2026-11-21T04:00:00Z holder     CLOSE-WAIT 12 java[4211] → 10.0.0.5:5432, oldest 3m12s',
+      '2026-11-21T04:00:00Z holder     TIME-WAIT 31 nginx[80] (listens on the port) :443 ← 2001:db8::7, oldest 41s',
+      '2026-11-21T04:00:00Z holder     TIME-WAIT 14 - (owner unknown) → 10.0.0.5:5432, oldest 8s',
+      '2026-11-21T04:00:00Z probe      db.example:5432: filtered: db.example:5432 is filtered',
+      '2026-11-21T04:00:00Z probe      127.0.0.1:22 sshd[812]: open: 127.0.0.1:22 is open',
+      '2026-11-21T04:00:00Z probe      127.0.0.1:5432 postgres[900]: open: 127.0.0.1:5432 is open',
+    ]);
+  });
+
+  test('nothing is said twice until the status is due', () => {
+    const [, second, third] = told(at(0), at(1000), at(STATUS_MS));
+    assert.equal(second, []);
+    assert.is(third?.length, 2);
+    assert.match(third?.[0] ?? '', /^sockets {4}IPv4/);
+    assert.match(third?.[1] ?? '', /^conntrack {2}1,234/);
+  });
+
+  test('a changed verdict says what it was', () => {
+    const before = overview(nodeView({ probes: [probe('db:5432')] }));
+    const after = overview(nodeView({ probes: [probe('db:5432', 'refused')] }));
+    const [, second] = told(at(0, { overview: before }), at(1000, { overview: after }));
+    assert.equal(second, ['probe      db:5432: refused, was open: db:5432 is refused']);
+  });
+
+  test('a fault is told with its hint, and when it is gone', () => {
+    const faulty = overview(nodeView({ conditions: [TUN_DENIED] }));
+    const [, appeared, , solved] = told(
+      at(0),
+      at(1000, { overview: faulty }),
+      at(2000, { overview: faulty }),
+      at(3000),
+    );
+    assert.equal(appeared, [
+      'problem    TUN_DENIED: the TUN device may not be opened: Operation not permitted',
+      '  hint:    run as root, or give the process CAP_NET_ADMIN',
+    ]);
+    assert.equal(solved, [
+      'solved     TUN_DENIED: the TUN device may not be opened: Operation not permitted',
+    ]);
+  });
+
+  test('a CLOSE-WAIT group gets a line when it has lasted, and when it is released', () => {
+    const sockets = nodeView().sockets;
+    if (sockets === undefined) throw new Error('the fixture has sockets');
+    const withHolders = (...holders: ReturnType<typeof holder>[]) =>
+      overview(nodeView({ sockets: { ...sockets, holders } }));
+    const young = holder({ oldestMs: 900 });
+    const old = holder({ oldestMs: 11_000 });
+    const [, first, second, third] = told(
+      at(0, { overview: withHolders() }),
+      at(1000, { overview: withHolders(young) }),
+      at(2000, { overview: withHolders(old) }),
+      at(3000, { overview: withHolders() }),
+    );
+    assert.equal(first, []);
+    assert.equal(second, ['holder     CLOSE-WAIT 12 java[4211] → 10.0.0.5:5432, oldest 11s']);
+    assert.equal(third, ['released   CLOSE-WAIT of java[4211] → 10.0.0.5:5432']);
+  });
+
+  test('a restarted operator without results makes no verdict new', () => {
+    const probes = [probe('db:5432')];
+    const [, gone, back] = told(
+      at(0, { overview: overview(nodeView({ probes })) }),
+      at(1000, { overview: overview(undefined) }),
+      at(2000, { overview: overview(nodeView({ probes })) }),
+    );
+    assert.equal(gone, []);
+    assert.equal(back, []);
+  });
+});
