@@ -1,6 +1,178 @@
-import type { OperatorSettings } from './settings.ts';
+/** The operator's composition root: settings, parts, signals, shutdown. */
 
-/** Runs the operator until a signal, or until the parent that started it is gone; answers the exit code. */
-export async function runOperator(_settings: OperatorSettings): Promise<number> {
-  return 0;
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { Condition } from '#base/errors.ts';
+import { conditionOf, FinwaitError } from '#base/errors.ts';
+import { hostPortText } from '#base/host-port.ts';
+import type { Logger } from '#base/log.ts';
+import { createLogger } from '#base/log.ts';
+import { VERSION } from '#base/version.ts';
+import type { ProbeTarget } from '#contract';
+import { CONTRACT_LIMITS } from '#contract';
+import { createFleet } from './fleet/fleet.ts';
+import type { Overview } from './fleet/view.ts';
+import { readTokenFile, staticAuthenticator } from './ingest/authenticator.ts';
+import { createReceiver } from './ingest/receiver.ts';
+import type { IngestServer } from './ingest/server.ts';
+import { createIngestServer } from './ingest/server.ts';
+import type { Listening } from './listen.ts';
+import { listen } from './listen.ts';
+import type { OperatorSettings } from './settings.ts';
+import { targetsOf } from './settings.ts';
+import { createTelemetry } from './telemetry/telemetry.ts';
+import type { TlsIdentity } from './tls/identity.ts';
+import { ensureTlsIdentity } from './tls/identity.ts';
+import { createApp } from './web/app.ts';
+
+const CLOSE_GRACE_MS = 1000;
+const TELEMETRY_GRACE_MS = 2000;
+const RENEWAL_CHECK_MS = 3_600_000;
+
+/**
+ * Runs the operator until SIGTERM or SIGINT, or until the parent that started it is gone.
+ * @returns the exit code
+ * @throws FinwaitError when it cannot start: CONFIG_INVALID, TOKEN_UNREADABLE, TLS_DIR_UNUSABLE, PORT_IN_USE, LISTEN_FAILED
+ */
+export async function runOperator(settings: OperatorSettings): Promise<number> {
+  using stop = stopRequests();
+  const log = createLogger('operator', settings.logLevel, settings.logFormat);
+  const targets = checkedTargets(settings);
+  const token = await readTokenFile(requiredTokenFile(settings));
+  const identity = await ensureTlsIdentity(settings.tlsDir, settings.tlsNames, Date.now());
+  if (identity.made.length > 0) log.log('info', 'made TLS certificates', { made: identity.made.join(' ') });
+
+  const startedAtMs = Date.now();
+  const assignmentOf = (): readonly ProbeTarget[] => targets;
+  const fleet = createFleet({ reportIntervalMs: settings.reportIntervalMs, assignmentOf });
+  const telemetry = await createTelemetry({ log, nodes: () => fleet.view(Date.now()) });
+  const receive = createReceiver({
+    fleet,
+    telemetry,
+    instance: randomUUID(),
+    reportIntervalMs: settings.reportIntervalMs,
+    assignmentOf,
+    nowMs: Date.now,
+  });
+  const authenticate = staticAuthenticator(token, settings.nodeName);
+  const ingest = createIngestServer({ tls: identity, authenticate, receive, log });
+  const renewal = keepRenewed(settings, identity, ingest, log);
+
+  let ready = false;
+  const overview = (): Overview => ({
+    generatedAtMs: Date.now(),
+    operator: {
+      version: VERSION,
+      startedAtMs,
+      telemetry: telemetry.view(),
+      counters: { ...ingest.counters, nodesEvicted: fleet.evicted },
+      conditions: [...telemetry.conditions(), ...renewal.conditions()],
+    },
+    nodes: fleet.view(Date.now()),
+  });
+  const app = createApp({
+    overview,
+    node: (name) => fleet.nodeView(name, Date.now()),
+    ready: () => ready,
+    loopbackOnly: isLoopback(settings.webListen.host),
+    log,
+  });
+
+  const open: Listening[] = [];
+  try {
+    const atIngest = await listen(ingest.server, settings.ingestListen, 'ingest-listen');
+    open.push(atIngest);
+    const atWeb = await listen(createServer(app), settings.webListen, 'web-listen');
+    open.push(atWeb);
+    ready = true;
+    log.log('info', 'ready', {
+      ingest: `https://${hostPortText(atIngest.address, atIngest.port)}`,
+      web: `http://${hostPortText(atWeb.address, atWeb.port)}`,
+      targets: targets.length,
+    });
+    tellParent({
+      type: 'ready',
+      ingest: { address: atIngest.address, port: atIngest.port },
+      web: { address: atWeb.address, port: atWeb.port },
+      caFile: identity.caFile,
+    });
+    log.log('info', 'stopping', { why: await stop.stopped });
+    return 0;
+  } finally {
+    ready = false;
+    renewal.stop();
+    await Promise.all(open.map((server) => server.close(CLOSE_GRACE_MS)));
+    await telemetry.shutdown(TELEMETRY_GRACE_MS);
+  }
+}
+
+function tellParent(message: Readonly<Record<string, unknown>>): void {
+  if (process.connected) process.send?.(message);
+}
+
+/** Listens for what ends the operator until disposed. */
+function stopRequests(): Disposable & { readonly stopped: Promise<string> } {
+  const { promise: stopped, resolve } = Promise.withResolvers<string>();
+  const hasParent = process.send !== undefined;
+  const onSigterm = (): void => resolve('SIGTERM');
+  // Ctrl-C reaches a whole terminal at once; a parent ends us when the agent has sent its last report.
+  const onSigint = (): void => (hasParent ? undefined : resolve('SIGINT'));
+  const onDisconnect = (): void => resolve('the parent is gone');
+  process.on('SIGTERM', onSigterm).on('SIGINT', onSigint);
+  if (hasParent) process.on('disconnect', onDisconnect);
+  return {
+    stopped,
+    [Symbol.dispose]() {
+      process.off('SIGTERM', onSigterm).off('SIGINT', onSigint).off('disconnect', onDisconnect);
+    },
+  };
+}
+
+function checkedTargets(settings: OperatorSettings): readonly ProbeTarget[] {
+  const targets = targetsOf(settings);
+  if (targets.length <= CONTRACT_LIMITS.targets) return targets;
+  throw new FinwaitError(
+    'CONFIG_INVALID',
+    `${targets.length} targets are given, a node probes at most ${CONTRACT_LIMITS.targets}`,
+    'give fewer with --target',
+  );
+}
+
+function requiredTokenFile(settings: OperatorSettings): string {
+  if (settings.agentTokenFile !== '') return settings.agentTokenFile;
+  throw new FinwaitError(
+    'CONFIG_INVALID',
+    'no token is given by which an agent would be known',
+    'give --agent-token-file a file that holds one secret of at least 16 characters',
+  );
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
+
+/** Renews the certificates before they run out; connections that stand keep theirs. */
+function keepRenewed(
+  settings: OperatorSettings,
+  first: TlsIdentity,
+  { server }: IngestServer,
+  log: Logger,
+): { conditions(): readonly Condition[]; stop(): void } {
+  let { renewAtMs } = first;
+  let conditions: readonly Condition[] = [];
+  const check = async (): Promise<void> => {
+    if (Date.now() < renewAtMs) return;
+    try {
+      const renewed = await ensureTlsIdentity(settings.tlsDir, settings.tlsNames, Date.now());
+      server.setSecureContext(renewed);
+      ({ renewAtMs } = renewed);
+      conditions = [];
+      log.log('info', 'renewed TLS certificates', { made: renewed.made.join(' ') });
+    } catch (error) {
+      conditions = [conditionOf(error)];
+      log.log('error', 'TLS certificates could not be renewed', { error: (error as Error).message });
+    }
+  };
+  const timer = setInterval(() => void check(), RENEWAL_CHECK_MS).unref();
+  return { conditions: () => conditions, stop: () => clearInterval(timer) };
 }

@@ -3,7 +3,7 @@
 import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { ProbeResult } from '#contract';
-import type { TelemetryView } from '../fleet/view.ts';
+import type { NodeView, TelemetryView } from '../fleet/view.ts';
 
 /**
  * What became of a probe's trace: taken by the collector; not wanted (no endpoint, exporter `none`, not
@@ -27,6 +27,8 @@ export interface Telemetry {
 
 export interface TelemetryOptions {
   readonly log: Logger;
+  /** What the state metrics are read from, each time they are sent; without it there are none. */
+  readonly nodes?: () => readonly NodeView[];
 }
 
 /**

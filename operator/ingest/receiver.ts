@@ -1,0 +1,47 @@
+/**
+ * Takes parsed reports: each is applied once, its probe results go to telemetry, and it is acknowledged when
+ * telemetry has settled every one of them (docs/traces.md says what that guarantees).
+ */
+
+import type { Acknowledgement, ProbeTarget, Report } from '#contract';
+import { CONTRACT_VERSION } from '#contract';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+
+export interface ReceiverOptions {
+  readonly fleet: Fleet;
+  readonly telemetry: Pick<Telemetry, 'recordProbe' | 'conditions'>;
+  /** UUID of this run of the operator. */
+  readonly instance: string;
+  readonly reportIntervalMs: number;
+  readonly assignmentOf: (node: string) => readonly ProbeTarget[];
+  readonly nowMs: () => number;
+}
+
+export type Receive = (node: string, report: Report) => Promise<Acknowledgement>;
+
+/** A collector that works has answered by then, and the agent need not keep the report. */
+const SETTLE_WAIT_MS = 1000;
+
+export function createReceiver(options: ReceiverOptions): Receive {
+  const { fleet, telemetry, instance, reportIntervalMs, assignmentOf, nowMs } = options;
+  return async (node, report) => {
+    const ledger = fleet.ledger(node, report.boot);
+    if (ledger.receive(report.seq)) {
+      fleet.apply(node, report, nowMs());
+      if (report.probes.length > 0) {
+        const deliveries = report.probes.map((result) => telemetry.recordProbe(result, node));
+        ledger.settleWith(report.seq, Promise.all(deliveries));
+      }
+    }
+    // While the collector is away no waiting helps: the agent keeps the report and goes on with the next.
+    if (telemetry.conditions().length === 0) await ledger.settled(report.seq, SETTLE_WAIT_MS);
+    return {
+      version: CONTRACT_VERSION,
+      boot: report.boot,
+      instance,
+      seq: ledger.acknowledged,
+      assignment: { targets: assignmentOf(node), reportIntervalMs },
+    };
+  };
+}

@@ -1,0 +1,73 @@
+/** Opening and closing the operator's servers. */
+
+import { once } from 'node:events';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { FinwaitError } from '#base/errors.ts';
+import type { HostPort } from '#base/host-port.ts';
+import { hostPortText } from '#base/host-port.ts';
+
+/** A server that listens, and how to end it. */
+export interface Listening {
+  readonly address: string;
+  readonly port: number;
+  /** Takes no more connections, lets requests end for `graceMs`, then cuts what is left. */
+  close(graceMs: number): Promise<void>;
+}
+
+interface IdleClosing extends Server {
+  closeIdleConnections(): void;
+}
+
+/**
+ * Listens.
+ * @param option the setting that chose the address, for the hint
+ * @throws FinwaitError PORT_IN_USE, LISTEN_FAILED
+ */
+export async function listen(server: IdleClosing, at: HostPort, option: string): Promise<Listening> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.listen({ host: at.host, port: at.port });
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw listenError(error as NodeJS.ErrnoException, at, option);
+  }
+  const { address, port } = server.address() as AddressInfo;
+  return {
+    address,
+    port,
+    async close(graceMs) {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeIdleConnections();
+      // A connection that was busy just now is idle a moment later, and close() does not look again.
+      const again = setInterval(() => server.closeIdleConnections(), 50);
+      const cut = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, graceMs);
+      await closed;
+      clearInterval(again);
+      clearTimeout(cut);
+    },
+  };
+}
+
+function listenError(error: NodeJS.ErrnoException, at: HostPort, option: string): FinwaitError {
+  const where = hostPortText(at.host, at.port);
+  if (error.code === 'EADDRINUSE') {
+    return new FinwaitError(
+      'PORT_IN_USE',
+      `something else listens on ${where}`,
+      `end the other program, or choose another port with --${option} (port 0 takes any free one)`,
+      error,
+    );
+  }
+  const hint =
+    error.code === 'EACCES'
+      ? `ports below 1024 need CAP_NET_BIND_SERVICE; choose another with --${option}`
+      : `give --${option} an address of this machine`;
+  return new FinwaitError('LISTEN_FAILED', `cannot listen on ${where}: ${error.message}`, hint, error);
+}
