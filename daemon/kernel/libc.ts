@@ -25,6 +25,7 @@ const c = {
   read: lib.func('int64_t read(int fd, _Out_ void *buf, size_t len)'),
   write: lib.func('int64_t write(int fd, const void *buf, size_t len)'),
   poll: lib.func('int poll(_Inout_ void *fds, uint64_t nfds, int timeout)'),
+  ppoll: lib.func('int ppoll(_Inout_ void *fds, uint64_t nfds, const void *timeout, const void *sigmask)'),
   setsockopt: lib.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t len)'),
   open: lib.func('int open(const char *path, int flags)'),
   close: lib.func('int close(int fd)'),
@@ -92,6 +93,11 @@ export function poll(pollfds: Uint8Array, timeoutMs: number): SyscallResult {
   return result(c.poll(pollfds, pollfds.length / 8, timeoutMs));
 }
 
+/** Like `poll`. @param timeout `struct timespec` (seconds i64, nanoseconds i64) */
+export function ppoll(pollfds: Uint8Array, timeout: Uint8Array): SyscallResult {
+  return result(c.ppoll(pollfds, pollfds.length / 8, timeout, null));
+}
+
 export function setSockOpt(fd: number, level: number, name: number, value: Uint8Array): SyscallResult {
   return result(c.setsockopt(fd, level, name, value, value.length));
 }
@@ -129,6 +135,7 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const EPROTONOSUPPORT = 93;
 export const EAFNOSUPPORT = 97;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;

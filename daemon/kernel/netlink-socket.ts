@@ -6,20 +6,35 @@
 
 import { FinwaitError } from '#base/errors.ts';
 import type { NetlinkMessage } from '../netlink/message.ts';
-import { decodeErrno, decodeMessages, NLMSG_DONE, NLMSG_ERROR, viewOf } from '../netlink/message.ts';
+import {
+  decodeErrno,
+  decodeExtendedError,
+  decodeMessages,
+  NLM_F_DUMP_INTR,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  viewOf,
+} from '../netlink/message.ts';
 import * as libc from './libc.ts';
 
 /** A dump's datagrams hold at most 32 KiB; a shorter buffer makes the kernel send more and smaller ones. */
 const RECEIVE_BYTES = 64 * 1024;
-const RECEIVE_TIMEOUT_MS = 5_000;
+/** Longest wait for a datagram of an answer: `struct timeval`, 5 s. The kernel answers at once or not at all. */
+const RECEIVE_TIMEOUT = new Uint8Array(new BigInt64Array([5n, 0n]).buffer);
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const ON = Uint8Array.of(1, 0, 0, 0);
 
 export interface NetlinkCounters {
   foreignSender: number;
   foreignSequence: number;
   truncated: number;
   undecodable: number;
+  /** Dumps during which the table changed, so that rows may be missing or double. */
+  interrupted: number;
 }
 
 /** An error the kernel answered with; `errno` is positive. */
@@ -27,18 +42,26 @@ export class NetlinkError extends Error {
   override readonly name = 'NetlinkError';
   readonly errno: number;
 
-  constructor(errno: number, doing: string) {
-    super(`${doing}: ${libc.errnoName(errno)}`);
+  /** @param words the kernel's own explanation, if it gave one */
+  constructor(errno: number, doing: string, words?: string) {
+    super(`${doing}: ${libc.errnoName(errno)}${words === undefined ? '' : `: ${words}`}`);
     this.errno = errno;
   }
 }
 
 export class NetlinkSocket implements Disposable {
-  readonly counters: NetlinkCounters = { foreignSender: 0, foreignSequence: 0, truncated: 0, undecodable: 0 };
+  readonly counters: NetlinkCounters = {
+    foreignSender: 0,
+    foreignSequence: 0,
+    truncated: 0,
+    undecodable: 0,
+    interrupted: 0,
+  };
   readonly #fd: number;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   readonly #sender = new Uint8Array(12);
   #seq = 0;
+  #closed = false;
 
   private constructor(fd: number) {
     this.#fd = fd;
@@ -58,7 +81,10 @@ export class NetlinkSocket implements Disposable {
       libc.close(fd);
       throw new NetlinkError(-bound, 'bind a netlink socket');
     }
-    libc.setSockOpt(fd, SOL_NETLINK, NETLINK_CAP_ACK, new Uint8Array([1, 0, 0, 0]));
+    libc.setSockOpt(fd, SOL_SOCKET, SO_RCVTIMEO, RECEIVE_TIMEOUT);
+    // Comfort of newer kernels: short acknowledgements, and errors in words.
+    libc.setSockOpt(fd, SOL_NETLINK, NETLINK_CAP_ACK, ON);
+    libc.setSockOpt(fd, SOL_NETLINK, NETLINK_EXT_ACK, ON);
     return new NetlinkSocket(fd);
   }
 
@@ -81,72 +107,80 @@ export class NetlinkSocket implements Disposable {
     onMessage: (message: NetlinkMessage) => void = () => {},
   ): void {
     const seq = this.nextSeq();
-    const sent = libc.send(this.#fd, encode(seq));
-    if (sent < 0) throw new NetlinkError(-sent, doing);
-    while (!this.#readAnswer((s) => s === seq, doing, onMessage)) {
-      // every turn consumes one datagram; #readAnswer throws when none comes in time
-    }
+    this.#send(encode(seq), doing);
+    let whole = false;
+    const end = () => {
+      whole = true;
+    };
+    while (!whole) this.#readDatagram((s) => s === seq, doing, onMessage, end);
   }
 
   /**
-   * Sends a batch (nftables) and waits until each of the sequence numbers in `acks` is acknowledged.
-   * @throws NetlinkError the first errno the kernel answered with
+   * Sends a batch (nftables) and waits until each of its messages that asks for it is acknowledged.
+   * @param seqs sequence numbers of all messages, taken from `nextSeq`; an error may come for any of them
+   * @param acks those that carry NLM_F_ACK
+   * @throws NetlinkError the first errno the kernel answered with; then nothing of the batch was done
    */
-  batch(datagram: Uint8Array, acks: readonly number[], doing: string): void {
-    const sent = libc.send(this.#fd, datagram);
-    if (sent < 0) throw new NetlinkError(-sent, doing);
+  batch(datagram: Uint8Array, seqs: readonly number[], acks: readonly number[], doing: string): void {
+    this.#send(datagram, doing);
     const open = new Set(acks);
-    while (open.size > 0) {
-      this.#readAnswer(
-        (s) => open.delete(s),
+    const end = (seq: number) => {
+      open.delete(seq);
+    };
+    while (open.size > 0)
+      this.#readDatagram(
+        (s) => seqs.includes(s),
         doing,
         () => {},
+        end,
       );
-    }
   }
 
-  /** Reads one datagram; true when it ended an answer that `mine` accepts. */
-  #readAnswer(
-    mine: (seq: number) => boolean,
+  #send(datagram: Uint8Array, doing: string): void {
+    const sent = libc.send(this.#fd, datagram);
+    if (sent < 0) throw new NetlinkError(-sent, doing);
+  }
+
+  /** Reads one datagram: messages that are `isMine` go to `onMessage`, acknowledgements and ends of dumps to `onEnd`. */
+  #readDatagram(
+    isMine: (seq: number) => boolean,
     doing: string,
     onMessage: (message: NetlinkMessage) => void,
-  ): boolean {
+    onEnd: (seq: number) => void,
+  ): void {
     const datagram = this.#receive(doing);
-    if (datagram === undefined) return false;
+    if (datagram === undefined) return;
     const messages = decodeMessages(datagram);
     if (!messages.ok) {
       this.counters.undecodable++;
-      return false;
+      return;
     }
-    let done = false;
+    let interrupted = false;
     for (const message of messages.value) {
-      if (!mine(message.seq)) {
+      if (!isMine(message.seq)) {
         this.counters.foreignSequence++;
-      } else if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
+        continue;
+      }
+      if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
+      if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
         const errno = message.payload.length >= 4 ? decodeErrno(message.payload) : 0;
-        if (errno < 0) throw new NetlinkError(-errno, doing);
-        done = true;
+        if (errno < 0) throw new NetlinkError(-errno, doing, decodeExtendedError(message));
+        onEnd(message.seq);
       } else {
         onMessage(message);
       }
     }
-    return done;
+    if (interrupted) this.counters.interrupted++;
   }
 
   #receive(doing: string): Uint8Array | undefined {
-    const pollfd = new Uint8Array(8);
-    viewOf(pollfd).setInt32(0, this.#fd, true);
-    viewOf(pollfd).setInt16(4, libc.POLLIN, true);
-    if (libc.poll(pollfd, RECEIVE_TIMEOUT_MS) === 0) {
-      throw new FinwaitError(
-        'NETLINK_FAILED',
-        `${doing}: the kernel did not answer`,
-        'try again; report it if it persists',
-      );
-    }
     const length = libc.recvFrom(this.#fd, this.#buffer, libc.MSG_TRUNC, this.#sender);
     if (length < 0) {
       if (-length === libc.EINTR) return undefined;
+      if (-length === libc.EAGAIN) {
+        const hint = 'try again; report it if it persists';
+        throw new FinwaitError('NETLINK_FAILED', `${doing}: the kernel did not answer`, hint);
+      }
       throw new NetlinkError(-length, doing);
     }
     if (viewOf(this.#sender).getUint32(4, true) !== 0) {
@@ -160,7 +194,10 @@ export class NetlinkSocket implements Disposable {
     return this.#buffer.subarray(0, length);
   }
 
+  /** Closes the socket; what the kernel keeps for it, such as an nftables table it owns, goes too. */
   [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
     libc.close(this.#fd);
   }
 }

@@ -18,6 +18,10 @@ export const NLM_F_APPEND = 0x800;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 
+const NLM_F_CAPPED = 0x100;
+const NLM_F_ACK_TLVS = 0x200;
+const NLMSGERR_ATTR_MSG = 1;
+
 export const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 
@@ -85,9 +89,49 @@ export function decodeAttributes(payload: Uint8Array, offset = 0): Decoded<Attri
   return decoded(attributes);
 }
 
+/**
+ * Walks the attributes that lie in `[from, to)` of a message without allocating: the way for tables of many rows.
+ * @param visit gets each attribute's type without the flag bits, and where its payload starts and ends
+ * @returns whether the attributes are well formed; what came before a fault has been visited
+ */
+export function walkAttributes(
+  view: DataView,
+  from: number,
+  to: number,
+  visit: (type: number, start: number, end: number) => void,
+): boolean {
+  for (let at = from; at + NLA_HEADER <= to; ) {
+    const length = view.getUint16(at, true);
+    if (length < NLA_HEADER || length > to - at) return false;
+    visit(view.getUint16(at + 2, true) & NLA_TYPE_MASK, at + NLA_HEADER, at + length);
+    at += align4(length);
+  }
+  return true;
+}
+
 /** The error number of an NLMSG_ERROR payload as a negative errno, 0 for an acknowledgement. */
 export function decodeErrno(payload: Uint8Array): number {
   return payload.length < 4 ? -22 : viewOf(payload).getInt32(0, true);
+}
+
+/**
+ * What the kernel says about an error in its own words (extended acknowledgement), if it says anything.
+ * @param message of type NLMSG_ERROR or NLMSG_DONE
+ */
+export function decodeExtendedError(message: NetlinkMessage): string | undefined {
+  if ((message.flags & NLM_F_ACK_TLVS) === 0) return undefined;
+  const { payload } = message;
+  let offset = 4;
+  if (message.type === NLMSG_ERROR) {
+    if (payload.length < 4 + NLMSG_HEADER) return undefined;
+    // The request that failed follows: its header alone, or whole.
+    const quoted = (message.flags & NLM_F_CAPPED) !== 0 ? NLMSG_HEADER : viewOf(payload).getUint32(4, true);
+    offset += Math.max(NLMSG_HEADER, align4(quoted));
+  }
+  const attributes = decodeAttributes(payload, offset);
+  if (!attributes.ok) return undefined;
+  const words = attributes.value.find((attribute) => attribute.type === NLMSGERR_ATTR_MSG);
+  return words === undefined ? undefined : decodeCString(words.payload);
 }
 
 /** A message with its header. */
@@ -126,6 +170,12 @@ export function encodeNested(type: number, ...attributes: readonly Uint8Array[])
 /** A NUL-terminated string, as names of links, tables and expressions are. */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
+}
+
+/** The text up to the first NUL, or all of it. */
+export function decodeCString(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array {

@@ -1,0 +1,11 @@
+/** The capabilities this thread has in effect. linux/capability.h */
+
+import { readFileSync } from 'node:fs';
+
+const CAPABILITY_BITS = { NET_ADMIN: 12, NET_RAW: 13 } as const;
+
+/** Whether the thread has the capability. It may be so in a user namespace that does not own the network. */
+export function hasCapability(name: keyof typeof CAPABILITY_BITS): boolean {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/thread-self/status', 'utf8'))?.[1];
+  return effective !== undefined && ((BigInt(`0x${effective}`) >> BigInt(CAPABILITY_BITS[name])) & 1n) === 1n;
+}

@@ -1,0 +1,115 @@
+/**
+ * The engine's place on this machine: a TUN device with an IPv4 and an IPv6 prefix, the ways from it to targets,
+ * and everything on the host that these need. What it changes is listed in docs/host-changes.md, and taken back by
+ * `dispose`; what a killed run left behind is taken back at the next start.
+ */
+
+import type { Condition } from '#base/errors.ts';
+import { FinwaitError } from '#base/errors.ts';
+import { setUpLink } from './host-link.ts';
+import { openWays } from './host-way.ts';
+import * as libc from './libc.ts';
+import { isToLoopbackV6, openRawV6 } from './raw-v6.ts';
+import { Routing } from './routing.ts';
+import { openTun } from './tun.ts';
+
+/** The conntrack mark of every flow that finwait's engine opens: "finw" in ASCII. */
+export const FOOTPRINT_MARK = 0x66696e77;
+
+export interface HostTunConfig {
+  /** `finwait0`; when the name is taken the number is counted up, unless `deviceExact`. */
+  readonly device: string;
+  readonly deviceExact?: boolean;
+  /** `198.18.77.0/29`: .1 is the host's, .2 the engine's. Default: a free one. */
+  readonly prefixV4?: string;
+  /** `fd66:696e:7761:6974::/64`: ::1 is the host's, ::2 the engine's. Default: a free one. */
+  readonly prefixV6?: string;
+  /** Bytes, 68 to 65535; below 1280 there is no IPv6. */
+  readonly mtu: number;
+  /** Whether the kernel's forwarding may be switched on where a target needs it and it is off. */
+  readonly allowForwarding: boolean;
+  /** Whether the engine's flows are marked in conntrack, so that the tracker can tell them from others. */
+  readonly footprint: boolean;
+  /** Directory for what must outlive a crash: which settings to take back. The same one at each start. */
+  readonly stateDir: string;
+}
+
+/** Whether a packet of the engine reaches an address. */
+export type Way =
+  /** `local`: an address of this machine. `forward`: by the kernel's forwarding, masqueraded. */
+  { readonly kind: 'local' | 'forward' } | { readonly kind: 'none'; readonly condition: Condition };
+
+export interface HostTun extends Disposable {
+  readonly fd: number;
+  readonly device: string;
+  readonly mtu: number;
+  readonly engineV4: string;
+  /** Undefined when the kernel has IPv6 switched off; a condition says so. */
+  readonly engineV6: string | undefined;
+  readonly hostV4: string;
+  readonly hostV6: string | undefined;
+  readonly conditions: readonly Condition[];
+  /**
+   * Takes one packet.
+   * @returns its length in bytes, 0 when none waits, -errno when the device has failed
+   */
+  read(into: Uint8Array): number;
+  /**
+   * Sends one packet; one to ::1 goes by a raw socket.
+   * @returns bytes sent, or -errno: EAGAIN and ENOBUFS when the kernel has no room now
+   */
+  write(packet: Uint8Array): number;
+  /** Whether the engine can reach an address, as the kernel's routes and settings are now. */
+  way(address: string): Way;
+}
+
+/**
+ * @throws FinwaitError TUN_MISSING, TUN_DENIED, TUN_BUSY, TUN_PREFIX_IN_USE, LINK_SETUP_FAILED, CONFIG_INVALID;
+ * then nothing is left on the machine
+ */
+export function openHostTun(config: HostTunConfig): HostTun {
+  checkConfig(config);
+  using undo = new DisposableStack();
+  const device = openTun(config.device, config.deviceExact === true);
+  undo.defer(() => libc.close(device.fd));
+  const routing = undo.use(new Routing());
+  const link = setUpLink(routing, device, config);
+  const rawV6 = undo.use(link.v6 === undefined ? undefined : openRawV6());
+  const ways = openWays({ routing, link, loopbackV6: rawV6 !== undefined });
+
+  const kept = undo.move();
+  const { fd } = device;
+  return {
+    fd,
+    device: device.name,
+    mtu: config.mtu,
+    engineV4: link.v4.engine.text,
+    engineV6: link.v6?.engine.text,
+    hostV4: link.v4.host.text,
+    hostV6: link.v6?.host.text,
+    conditions: link.conditions,
+    read(into) {
+      const length = libc.read(fd, into);
+      return length === -libc.EAGAIN || length === -libc.EINTR ? 0 : length;
+    },
+    write: (packet) =>
+      rawV6 !== undefined && isToLoopbackV6(packet) ? rawV6.send(packet) : libc.write(fd, packet),
+    way: ways.way,
+    [Symbol.dispose]: () => kept.dispose(),
+  };
+}
+
+function checkConfig({ device, mtu }: HostTunConfig): void {
+  if (!/^[A-Za-z0-9_-]{1,15}$/.test(device))
+    throw new FinwaitError(
+      'CONFIG_INVALID',
+      `a device cannot be named ${JSON.stringify(device)}`,
+      'use 1 to 15 letters, digits, `-` or `_`',
+    );
+  if (!Number.isInteger(mtu) || mtu < 68 || mtu > 65535)
+    throw new FinwaitError(
+      'CONFIG_INVALID',
+      `an MTU cannot be ${mtu}`,
+      'use 68 to 65535 bytes; 1500 is usual',
+    );
+}

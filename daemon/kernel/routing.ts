@@ -1,0 +1,126 @@
+/** Links, addresses and routes of this network namespace, asked for and set by rtnetlink. */
+
+import {
+  encodeMessage,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+} from '../netlink/message.ts';
+import type { Link, LinkChange, Route, RouteQuestion } from '../netlink/rtnetlink.ts';
+import {
+  AF_UNSPEC,
+  decodeLink,
+  decodeRoute,
+  encodeAddress,
+  encodeDumpQuestion,
+  encodeLinkChange,
+  encodeRouteQuestion,
+  RTM_GETLINK,
+  RTM_GETROUTE,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+  RTM_NEWROUTE,
+} from '../netlink/rtnetlink.ts';
+import * as libc from './libc.ts';
+import { NetlinkError, NetlinkSocket } from './netlink-socket.ts';
+
+const NETLINK_ROUTE = 0;
+
+export type RouteAnswer =
+  | { readonly ok: true; readonly route: Route }
+  /** What the kernel would tell a socket: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL, EXDEV (reverse path). */
+  | { readonly ok: false; readonly errno: number };
+
+/** A socket to the kernel's routing. Every method throws NetlinkError with what the kernel answered. */
+export class Routing implements Disposable {
+  readonly #socket = NetlinkSocket.open(NETLINK_ROUTE);
+
+  links(): Link[] {
+    const links: Link[] = [];
+    this.#dump(RTM_GETLINK, RTM_NEWLINK, 'list the links', (payload) => {
+      const link = decodeLink(payload);
+      if (link.ok) links.push(link.value);
+      else this.#socket.counters.undecodable++;
+    });
+    return links;
+  }
+
+  link(index: number): Link | undefined {
+    let found: Link | undefined;
+    this.#ask(RTM_GETLINK, encodeLinkChange({ index }), `read link ${index}`, (payload) => {
+      const link = decodeLink(payload);
+      if (link.ok) found = link.value;
+    });
+    return found;
+  }
+
+  changeLink(change: LinkChange, doing: string): void {
+    this.#ask(RTM_NEWLINK, encodeLinkChange(change), doing);
+  }
+
+  addAddress(index: number, address: Uint8Array, prefixLength: number, doing: string): void {
+    this.#ask(
+      RTM_NEWADDR,
+      encodeAddress(index, address, prefixLength),
+      doing,
+      undefined,
+      NLM_F_CREATE | NLM_F_EXCL,
+    );
+  }
+
+  /** All routes of all tables and both families. */
+  routes(): Route[] {
+    const routes: Route[] = [];
+    this.#dump(RTM_GETROUTE, RTM_NEWROUTE, 'list the routes', (payload) => {
+      // Multicast routing (mfc) and unknown kinds are no concern of ours.
+      const route = decodeRoute(payload);
+      if (route.ok) routes.push(route.value);
+    });
+    return routes;
+  }
+
+  /** Which way the kernel sends a packet now. */
+  lookUp(question: RouteQuestion): RouteAnswer {
+    let route: Route | undefined;
+    try {
+      this.#ask(RTM_GETROUTE, encodeRouteQuestion(question), 'look up a route', (payload) => {
+        const answer = decodeRoute(payload);
+        if (answer.ok) route = answer.value;
+      });
+    } catch (error) {
+      if (error instanceof NetlinkError) return { ok: false, errno: error.errno };
+      throw error;
+    }
+    return route === undefined ? { ok: false, errno: libc.EINVAL } : { ok: true, route };
+  }
+
+  #ask(
+    type: number,
+    payload: Uint8Array,
+    doing: string,
+    onPayload: (payload: Uint8Array) => void = () => {},
+    flags = 0,
+  ): void {
+    this.#socket.request(
+      (seq) => encodeMessage(type, NLM_F_REQUEST | NLM_F_ACK | flags, seq, payload),
+      doing,
+      (message) => onPayload(message.payload),
+    );
+  }
+
+  #dump(ask: number, answer: number, doing: string, onPayload: (payload: Uint8Array) => void): void {
+    this.#socket.request(
+      (seq) => encodeMessage(ask, NLM_F_REQUEST | NLM_F_DUMP, seq, encodeDumpQuestion(AF_UNSPEC)),
+      doing,
+      (message) => {
+        if (message.type === answer) onPayload(message.payload);
+      },
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+}
