@@ -7,6 +7,7 @@ import type { ErrorCode } from '#base/errors.ts';
 import { conditionOf, errorLines, FinwaitError } from '#base/errors.ts';
 import { nearestName } from '#base/settings.ts';
 import { VERSION } from '#base/version.ts';
+import { asksForHelp } from './help.ts';
 import type { CliIo, RunCommand } from './io.ts';
 import { EXIT, processIo } from './io.ts';
 
@@ -42,6 +43,8 @@ const OUTCOME_ERRORS: ReadonlySet<ErrorCode> = new Set(['NAME_UNRESOLVED', 'CHIL
 /** Runs one command line and answers its exit code. */
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
   const [name, ...rest] = args;
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command?.daemon === undefined || asksForHelp(rest)) endWithOutput(io);
   if (name === undefined) {
     io.stderr.write(programHelp());
     return EXIT.usage;
@@ -57,9 +60,7 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
     return EXIT.ok;
   }
   try {
-    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw unknownCommand(name);
-    if (command.daemon === undefined) endWithOutput(io);
     const run = await command.load();
     return await run(rest, io);
   } catch (error) {

@@ -4,9 +4,9 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FinwaitError } from '#base/errors.ts';
 import { runFiles } from './up-settings.ts';
 
@@ -64,6 +64,16 @@ export function makeRunDirectory(base: string, owner: ProcessMark): string {
   return directory;
 }
 
+/** Removes a run's directory, and the base when it was the last one there. */
+export function removeRunDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+  try {
+    rmdirSync(dirname(directory));
+  } catch {
+    // Another run has its directory there.
+  }
+}
+
 /** Notes a child in the directory, so that one which outlives a killed parent can be found. */
 export function noteChild(directory: string, child: ProcessMark): void {
   writeFileSync(join(directory, `child-${child.pid}-${child.startTime}`), '');
@@ -81,7 +91,7 @@ export function removeLeftovers(base: string): string[] {
     for (const child of namesIn(join(base, name)).map((each) => markFromName(each, 'child'))) {
       if (child !== undefined && lives(child)) process.kill(child.pid, 'SIGKILL');
     }
-    rmSync(join(base, name), { recursive: true, force: true });
+    removeRunDirectory(join(base, name));
     removed.push(join(base, name));
   }
   return removed;

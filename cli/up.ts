@@ -1,6 +1,6 @@
 /** `finwait up`: agent and operator of this machine, and the live view of what they find. */
 
-import { appendFileSync, rmSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FinwaitError } from '#base/errors.ts';
 import type { HostPort } from '#base/host-port.ts';
@@ -11,7 +11,7 @@ import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { checkPlatform, checkPortFree } from './up-machine.ts';
-import { makeRunDirectory, markOf, removeLeftovers, runtimeBase } from './up-runtime.ts';
+import { makeRunDirectory, markOf, removeLeftovers, removeRunDirectory, runtimeBase } from './up-runtime.ts';
 import type { Session } from './up-session.ts';
 import { startSession } from './up-session.ts';
 import type { UpSettings } from './up-settings.ts';
@@ -63,7 +63,7 @@ export async function runUp(args: readonly string[], io: CliIo): Promise<number>
   removeLeftovers(base);
   await checkPortFree(settings.webPort);
   const directory = makeRunDirectory(base, mark);
-  const removeDirectory = () => rmSync(directory, { recursive: true, force: true });
+  const removeDirectory = () => removeRunDirectory(directory);
   process.on('exit', removeDirectory);
   try {
     return await watch(settings, targets, directory, io);
