@@ -1,0 +1,86 @@
+/** docs/configuration.md as the settings tables say it. */
+
+import type { Setting, SettingsTable } from '#base/settings.ts';
+import { UP_SETTINGS } from '../../cli/up-settings.ts';
+import { AGENT_SETTINGS } from '../../daemon/settings.ts';
+import { OPERATOR_SETTINGS } from '../../operator/settings.ts';
+
+const SECTIONS: readonly (readonly [title: string, about: string, table: SettingsTable])[] = [
+  ['finwait up', 'What `npm start` runs. Options after `npm start --`, or after `finwait up`.', UP_SETTINGS],
+  ['finwait agent', 'One node. In a cluster the environment variables are the usual way.', AGENT_SETTINGS],
+  ['finwait operator', 'What the agents report to.', OPERATOR_SETTINGS],
+];
+
+const INTRODUCTION = `# Configuration
+
+Each program has one table of settings. A setting is given as an option (\`--web-port 8080\` or \`--web-port=8080\`) or, where
+the table names one, as an environment variable; the option wins. Options that are lists may be given several times or with
+commas. Durations are written \`500ms\`, \`5s\`, \`1m\` or \`1h\`; a bare number is seconds. An unknown option or a value that
+is not allowed ends the program with exit code 2, and all such problems are told at once.
+
+This page is made from the tables in the code: change those, then run \`FINWAIT_UPDATE_DOCS=1 npm test -- cli/configuration\`.
+`;
+
+const TELEMETRY = `## OpenTelemetry
+
+The operator (and \`finwait probe\`) send traces and metrics when the environment says where to. Without an endpoint nothing is
+sent. The variables are OpenTelemetry's own:
+
+| variable | what it does |
+|---|---|
+| \`OTEL_EXPORTER_OTLP_ENDPOINT\` | where the Collector listens, such as \`http://127.0.0.1:4318\` |
+| \`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT\`, \`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT\` | the same for one signal, with its path |
+| \`OTEL_EXPORTER_OTLP_PROTOCOL\` | \`http/protobuf\` (default), \`http/json\` or \`grpc\`; also per signal |
+| \`OTEL_EXPORTER_OTLP_HEADERS\` | headers to send along, \`name=value,...\`; also per signal |
+| \`OTEL_RESOURCE_ATTRIBUTES\`, \`OTEL_SERVICE_NAME\` | attributes of everything sent |
+| \`OTEL_SDK_DISABLED\` | \`true\` sends nothing |
+
+## The terminal
+
+| variable | what it does |
+|---|---|
+| \`NO_COLOR\` | not empty: no colours |
+| \`TERM=dumb\` | plain lines instead of the live view |
+| \`LC_ALL\`, \`LC_CTYPE\`, \`LANG\` | a UTF-8 locale gets bars and arrows, any other gets ASCII |
+| \`XDG_RUNTIME_DIR\` | where \`finwait up\` keeps its private files when it does not run as root |
+`;
+
+/** The whole page. */
+export function configurationPage(): string {
+  return [
+    INTRODUCTION,
+    ...SECTIONS.map(([title, about, table]) => section(title, about, table)),
+    TELEMETRY,
+  ].join('\n');
+}
+
+function section(title: string, about: string, table: SettingsTable): string {
+  const rows = Object.values(table).map(row);
+  return [
+    `## ${title}`,
+    '',
+    about,
+    '',
+    '| option | environment | default | what it does |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+function row(setting: Setting<unknown>): string {
+  const option =
+    setting.kind === 'flag' ? `--${setting.name}` : `--${setting.name} ${setting.placeholder ?? 'VALUE'}`;
+  const plain = setting.kind === 'flag' ? '' : (setting.defaultText ?? String(setting.default ?? ''));
+  const cells = [
+    code(option),
+    setting.env === undefined ? '' : code(setting.env),
+    plain === '' ? '' : /\s/.test(plain) ? plain : code(plain),
+    setting.doc.replaceAll('|', '\\|'),
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}
