@@ -118,7 +118,10 @@ const conntrack = object<ConntrackSummary>({
   status: among('on', 'idle'),
   count,
   max: count,
-  states: list(object({ state: text(32), count }), LIMITS.conntrackStates),
+  states: list(
+    object<ConntrackSummary['states'][number]>({ state: text(32), count, oldestMs: optional(durationMs) }),
+    LIMITS.conntrackStates,
+  ),
   own: count,
 });
 

@@ -95,7 +95,7 @@ export interface SocketSummary {
 /** Sockets in one state, of one process, to one destination. */
 export interface Holder {
   readonly state: 'TIME-WAIT' | 'CLOSE-WAIT';
-  /** `inbound`: the local port is one that listens here. */
+  /** `inbound`: the local port is one that listens here, or did, or is none that clients are given. */
   readonly direction: 'inbound' | 'outbound';
   readonly process: ProcessRef | null;
   /** How the process is known: from the socket, from the tuple's last owner, from who listens on the port, not at all. */
@@ -130,7 +130,12 @@ export interface ConntrackSummary {
   readonly count: number;
   readonly max: number;
   /** Flows with TCP, by conntrack's state (which is not the socket's), in kernel spelling: `SYN_SENT2`, `LAST_ACK`. */
-  readonly states: readonly { readonly state: string; readonly count: number }[];
+  readonly states: readonly {
+    readonly state: string;
+    readonly count: number;
+    /** Age of the oldest since finwait first saw it in this state. A lower bound. */
+    readonly oldestMs?: number;
+  }[];
   /** Flows that finwait's own probes made, known by their mark. */
   readonly own: number;
 }

@@ -1,0 +1,40 @@
+/** The thread that sweeps the kernel's tables: one sweep after the other, never two at once, and a sign of life. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { Sweeper } from '../track/sweeper.ts';
+import type { FromTablesWorker, TablesWorkerData, ToTablesWorker } from './tables-messages.ts';
+import { sharedClockMs } from './tables-messages.ts';
+
+const HEARTBEAT_MS = 250;
+
+if (parentPort === null) throw new Error('the tables worker is started as a thread of the agent');
+const port = parentPort;
+const { config, heartbeat } = workerData as TablesWorkerData;
+const lastSign = new BigInt64Array(heartbeat);
+const sweeper = new Sweeper(config.maxTracked);
+
+function giveSignOfLife(): void {
+  Atomics.store(lastSign, 0, sharedClockMs());
+}
+
+function sweep(): void {
+  giveSignOfLife();
+  const atMs = Date.now();
+  const startMs = performance.now();
+  const swept = sweeper.sweep(startMs);
+  const durationMs = performance.now() - startMs;
+  port.postMessage({ type: 'sweep', sweep: { atMs, durationMs, ...swept } } satisfies FromTablesWorker);
+  giveSignOfLife();
+  nextSweep = setTimeout(sweep, Math.max(0, config.sweepIntervalMs - durationMs));
+}
+
+const heartbeats = setInterval(giveSignOfLife, HEARTBEAT_MS);
+let nextSweep = setTimeout(sweep, 0);
+
+// With the timers cleared and the port closed nothing keeps the thread alive.
+port.on('message', (message: ToTablesWorker) => {
+  if (message.type !== 'stop') return;
+  clearTimeout(nextSweep);
+  clearInterval(heartbeats);
+  port.close();
+});

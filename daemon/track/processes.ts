@@ -1,0 +1,225 @@
+/**
+ * Which process holds a socket: the inode of the socket, found among the descriptors in /proc/PID/fd. A look at
+ * a descriptor costs microseconds, and a machine may have a million; so what was found is kept from sweep to
+ * sweep, /proc is searched only for inodes that are not known, those processes first that hold sockets already,
+ * and a search ends at a bound and goes on with the next sweep.
+ * proc_pid_fd(5), proc_pid_stat(5)
+ */
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Condition } from '#base/errors.ts';
+import type { ProcessRef } from '#contract';
+
+export interface ProcessTableOptions {
+  /** Where proc is mounted. */
+  readonly procRoot?: string;
+  /** How many descriptors one sweep may look at. */
+  readonly maxDescriptors?: number;
+}
+
+export interface ProcessCounters {
+  /** Searches that ended at the bound before every inode was found. */
+  searchesCut: number;
+  descriptorsRead: number;
+}
+
+interface Holder {
+  readonly startTime: string;
+  process: ProcessRef;
+  readonly inodes: Set<number>;
+}
+
+/** An inode that a whole search did not find is looked for again after 1, 2, 4 ... sweeps, 64 at most. */
+interface Missed {
+  waits: number;
+  nextSweep: number;
+}
+
+const MAX_DESCRIPTORS = 20_000;
+const MAX_WAIT_SWEEPS = 64;
+/** PROC_PID_INIT_INO, linux/proc_ns.h */
+const INITIAL_PID_NAMESPACE = `pid:[${0xeffffffc}]`;
+
+export class ProcessTable {
+  readonly counters: ProcessCounters = { searchesCut: 0, descriptorsRead: 0 };
+  readonly #procRoot: string;
+  readonly #maxDescriptors: number;
+  readonly #holders = new Map<number, Holder>();
+  readonly #pidOfInode = new Map<number, number>();
+  readonly #missed = new Map<number, Missed>();
+  #sweep = 0;
+  /** Set when the last search was cut: the process it had come to. */
+  #resumeAfterPid: number | undefined;
+  /** Processes whose descriptors could not be read, as of the last search. */
+  #hidden = 0;
+
+  constructor(options: ProcessTableOptions = {}) {
+    this.#procRoot = options.procRoot ?? '/proc';
+    this.#maxDescriptors = options.maxDescriptors ?? MAX_DESCRIPTORS;
+  }
+
+  /** Sockets that a process of this machine may hold which cannot be seen from here, and why; or nothing. */
+  condition(): Condition | undefined {
+    const count = this.#missed.size;
+    if (count === 0 || (this.#hidden === 0 && this.#seesAllProcesses())) return undefined;
+    const sockets = `the processes that hold ${plural(count, 'socket', 'sockets')} are not known`;
+    return this.#hidden > 0
+      ? {
+          code: 'PROCESS_NAMES_PARTIAL',
+          message: `${sockets}: the descriptors of ${plural(this.#hidden, 'process', 'processes')} may not be read`,
+          hint: 'run finwait as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH',
+        }
+      : {
+          code: 'PROCESS_NAMES_PARTIAL',
+          message: `${sockets}: this is not the PID namespace of the machine`,
+          hint: 'run finwait in the PID namespace of the machine (in a pod: hostPID: true)',
+        };
+  }
+
+  #seesAllProcesses(): boolean {
+    const namespace = unlessGone(() => readlinkSync(join(this.#procRoot, 'self/ns/pid')));
+    return namespace === undefined || namespace === INITIAL_PID_NAMESPACE;
+  }
+
+  /** The process that holds a socket; of several that share it the one with the lowest process id. */
+  ownerOf(inode: number): ProcessRef | undefined {
+    const pid = this.#pidOfInode.get(inode);
+    return pid === undefined ? undefined : this.#holders.get(pid)?.process;
+  }
+
+  /** Brings what is known in line with the sockets that exist, and looks for the owners of the new ones. */
+  update(inodes: ReadonlySet<number>): void {
+    this.#sweep++;
+    this.#forgetSockets(inodes);
+    this.#checkHolders();
+    const wanted = new Set<number>();
+    for (const inode of inodes) {
+      if (this.#pidOfInode.has(inode)) continue;
+      if ((this.#missed.get(inode)?.nextSweep ?? 0) <= this.#sweep) wanted.add(inode);
+    }
+    if (wanted.size > 0) this.#search(wanted, inodes);
+  }
+
+  #forgetSockets(inodes: ReadonlySet<number>): void {
+    for (const [inode, pid] of this.#pidOfInode) {
+      if (inodes.has(inode)) continue;
+      this.#pidOfInode.delete(inode);
+      this.#holders.get(pid)?.inodes.delete(inode);
+    }
+    for (const inode of this.#missed.keys()) if (!inodes.has(inode)) this.#missed.delete(inode);
+    for (const [pid, { inodes: held }] of this.#holders) if (held.size === 0) this.#holders.delete(pid);
+  }
+
+  /** Drops holders that have ended (their number may belong to another process by now); renames those that exec'ed. */
+  #checkHolders(): void {
+    for (const [pid, holder] of this.#holders) {
+      const now = this.#identify(pid);
+      if (now?.startTime !== holder.startTime) {
+        for (const inode of holder.inodes) this.#pidOfInode.delete(inode);
+        this.#holders.delete(pid);
+      } else if (now.name !== holder.process.name) {
+        holder.process = { pid, name: now.name };
+      }
+    }
+  }
+
+  #search(wanted: Set<number>, inodes: ReadonlySet<number>): void {
+    let descriptorsLeft = this.#maxDescriptors;
+    this.#hidden = 0;
+    let searched = 0;
+    for (const pid of this.#searchOrder()) {
+      if (descriptorsLeft <= 0) {
+        this.counters.searchesCut++;
+        this.#resumeAfterPid = searched;
+        return;
+      }
+      descriptorsLeft -= this.#searchProcess(pid, wanted, inodes);
+      searched = pid;
+      if (wanted.size === 0) break;
+    }
+    this.#resumeAfterPid = undefined;
+    // Nobody who may be seen holds these: sockets of the kernel, of hidden processes, or closed by now.
+    for (const inode of wanted) {
+      const waits = Math.min(MAX_WAIT_SWEEPS, (this.#missed.get(inode)?.waits ?? 0.5) * 2);
+      this.#missed.set(inode, { waits, nextSweep: this.#sweep + waits });
+    }
+  }
+
+  /** Processes that hold sockets, then the others; after a search that was cut, all from where it had come to. */
+  #searchOrder(): number[] {
+    const pids = readdirSync(this.#procRoot)
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .sort((a, b) => a - b);
+    const last = this.#resumeAfterPid;
+    const first = (pid: number) => (last === undefined ? this.#holders.has(pid) : pid > last);
+    return [...pids.filter(first), ...pids.filter((pid) => !first(pid))];
+  }
+
+  /** Notes the sockets that a process holds; answers how many descriptors were looked at. */
+  #searchProcess(pid: number, wanted: Set<number>, inodes: ReadonlySet<number>): number {
+    const folder = join(this.#procRoot, String(pid), 'fd');
+    let looked = 0;
+    let denied = false;
+    const onDenied = () => {
+      denied = true;
+    };
+    for (const name of unlessGone(() => readdirSync(folder), onDenied) ?? []) {
+      looked++;
+      const link = unlessGone(() => readlinkSync(join(folder, name)), onDenied);
+      if (denied) break;
+      const inode = link?.startsWith('socket:[') === true ? Number.parseInt(link.slice(8), 10) : 0;
+      if (!inodes.has(inode)) continue;
+      this.#note(pid, inode);
+      wanted.delete(inode);
+    }
+    if (denied) this.#hidden++;
+    this.counters.descriptorsRead += looked;
+    return looked;
+  }
+
+  #note(pid: number, inode: number): void {
+    const before = this.#pidOfInode.get(inode);
+    if (before !== undefined && before <= pid) return;
+    let holder = this.#holders.get(pid);
+    if (holder === undefined) {
+      const identity = this.#identify(pid);
+      if (identity === undefined) return;
+      holder = { startTime: identity.startTime, process: { pid, name: identity.name }, inodes: new Set() };
+      this.#holders.set(pid, holder);
+    }
+    if (before !== undefined) this.#holders.get(before)?.inodes.delete(inode);
+    holder.inodes.add(inode);
+    this.#pidOfInode.set(inode, pid);
+    this.#missed.delete(inode);
+  }
+
+  /** Name and start time; the name stands in brackets and may hold brackets and spaces itself. */
+  #identify(pid: number): { readonly name: string; readonly startTime: string } | undefined {
+    const stat = unlessGone(() => readFileSync(join(this.#procRoot, String(pid), 'stat'), 'utf8'));
+    if (stat === undefined) return undefined;
+    const open = stat.indexOf('(');
+    const close = stat.lastIndexOf(')');
+    const fieldsAfterName = stat.slice(close + 2).split(' ');
+    // Node names its main thread, and so the process, `node-MainThread`.
+    const name = stat.slice(open + 1, close).replace(/-MainThread$/, '');
+    return { name, startTime: fieldsAfterName[19] ?? '' };
+  }
+}
+
+/** What `read` gives, or undefined when the process or descriptor has gone or may not be seen. */
+function unlessGone<T>(read: () => T, onDenied: () => void = () => {}): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES' || code === 'EPERM') onDenied();
+    else if (code !== 'ENOENT' && code !== 'ESRCH') throw error;
+    return undefined;
+  }
+}
+
+function plural(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

@@ -1,0 +1,78 @@
+/** The socket table as a report carries it: exact counts, the largest groups, and what did not fit as sums. */
+
+import type { Holder, Listener, SocketSummary, TcpStateName } from '#contract';
+import { CONTRACT_LIMITS, TCP_STATES } from '#contract';
+import type { SocketTable, TrackedSocket } from './socket-table.ts';
+
+type Group = { -readonly [Field in keyof Holder]: Holder[Field] };
+
+/** @param nowMs the clock of the sweeps */
+export function summarizeSockets(table: SocketTable, nowMs: number): SocketSummary {
+  const groups = new Map<string, Group>();
+  const listeners: Listener[] = [];
+  for (const socket of table.sockets()) {
+    if (socket.state === 'LISTEN') listeners.push(listenerOf(socket));
+    else if (isHeld(socket)) addTo(groups, socket, nowMs - socket.sinceMs);
+  }
+  const largestFirst = [...groups.values()].sort((a, b) => b.count - a.count || b.oldestMs - a.oldestMs);
+  listeners.sort((a, b) => a.local.port - b.local.port || (a.local.address < b.local.address ? -1 : 1));
+  return {
+    states: stateCounts(table),
+    holders: largestFirst.slice(0, CONTRACT_LIMITS.holders),
+    folded: fold(largestFirst.slice(CONTRACT_LIMITS.holders)),
+    listeners: listeners.slice(0, CONTRACT_LIMITS.listeners),
+    listenersFolded: Math.max(0, listeners.length - CONTRACT_LIMITS.listeners),
+  };
+}
+
+function stateCounts(table: SocketTable): SocketSummary['states'] {
+  const counts = table.counts();
+  return TCP_STATES.flatMap((state) =>
+    ([4, 6] as const)
+      .map((family) => ({ family, state, count: counts.get(state)?.[family] ?? 0 }))
+      .filter(({ count }) => count > 0),
+  );
+}
+
+function isHeld(socket: TrackedSocket): socket is TrackedSocket & { readonly state: Holder['state'] } {
+  return socket.state === 'TIME-WAIT' || socket.state === 'CLOSE-WAIT';
+}
+
+function addTo(
+  groups: Map<string, Group>,
+  socket: TrackedSocket & { readonly state: Holder['state'] },
+  ageMs: number,
+): void {
+  const { state, direction, process, attribution, peer } = socket;
+  const port = direction === 'inbound' ? socket.local.port : peer.port;
+  const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port}`;
+  const group = groups.get(key);
+  if (group === undefined) {
+    groups.set(key, {
+      state,
+      direction,
+      process,
+      attribution,
+      peer: peer.address,
+      port,
+      count: 1,
+      oldestMs: ageMs,
+    });
+  } else {
+    group.count++;
+    group.oldestMs = Math.max(group.oldestMs, ageMs);
+  }
+}
+
+function fold(groups: readonly Holder[]): SocketSummary['folded'] {
+  const sums = new Map<TcpStateName, { state: TcpStateName; groups: number; sockets: number }>();
+  for (const { state, count } of groups) {
+    const sum = sums.get(state) ?? { state, groups: 0, sockets: 0 };
+    sums.set(state, { state, groups: sum.groups + 1, sockets: sum.sockets + count });
+  }
+  return [...sums.values()];
+}
+
+function listenerOf({ local, family, process, diag }: TrackedSocket): Listener {
+  return { local, family, process, acceptQueue: diag.receiveQueue, backlog: diag.sendQueue };
+}
