@@ -10,6 +10,7 @@ import { durationMs, flag, integer, oneOf, text } from '#base/settings.ts';
 import type { AgentIdentity } from '#contract';
 
 const MINUTE_MS = 60_000;
+const MEBIBYTE = 2 ** 20;
 
 export const AGENT_SETTINGS = {
   operatorUrl: setting<string>({
@@ -108,7 +109,7 @@ export const AGENT_SETTINGS = {
     name: 'state-dir',
     env: 'FINWAIT_STATE_DIR',
     placeholder: 'DIR',
-    doc: 'directory that keeps undelivered reports, and what has to be undone after a crash; without it reports are kept in memory',
+    doc: 'directory that keeps undelivered reports, and what to undo after a crash; without it reports are kept in memory, at most 8 MiB',
     default: '',
     parse: text,
   }),
@@ -117,7 +118,7 @@ export const AGENT_SETTINGS = {
     env: 'FINWAIT_SPOOL_LIMIT',
     placeholder: 'MIB',
     doc: 'most that undelivered reports may take; beyond it the oldest are dropped and counted. MiB',
-    default: 64 << 20,
+    default: 64 * MEBIBYTE,
     defaultText: '64',
     parse: mebibytes(2, 4096),
   }),
@@ -133,9 +134,9 @@ export const AGENT_SETTINGS = {
     name: 'mtu',
     env: 'FINWAIT_MTU',
     placeholder: 'BYTES',
-    doc: 'MTU of the TUN device',
+    doc: 'MTU of the TUN device; below 1280 it has no IPv6',
     default: 1500,
-    parse: integer(1280, 65_535),
+    parse: integer(68, 65_535),
   }),
   prefixV4: setting<string>({
     name: 'prefix-v4',
@@ -211,7 +212,7 @@ function mebibytes(min: number, max: number): (value: string) => Decoded<number>
   const whole = integer(min, max);
   return (value) => {
     const parsed = whole(value);
-    return parsed.ok ? decoded(parsed.value << 20) : parsed;
+    return parsed.ok ? decoded(parsed.value * MEBIBYTE) : parsed;
   };
 }
 

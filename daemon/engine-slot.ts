@@ -1,0 +1,102 @@
+/**
+ * The place of the engine in the agent: filled when the machine allows it, empty with a condition that says why
+ * not, and tried again, so that who follows the hint need not start the agent again.
+ */
+
+import type { Condition } from '#base/errors.ts';
+import { conditionOf, type FinwaitError } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { ProbeResult, ProbeTarget } from '#contract';
+import type { EngineConfig, EngineHandle, EngineReady } from './threads/engine-client.ts';
+
+const RETRY_MS = 30_000;
+
+export interface EngineSlotDeps {
+  readonly startEngine: (config: EngineConfig) => EngineHandle;
+  readonly log: Logger;
+  readonly onReady: (ready: EngineReady) => void;
+  readonly onResult: (result: ProbeResult) => void;
+}
+
+export class EngineSlot {
+  /** Resolves when an engine that was ready ends without having been told to. */
+  readonly died: Promise<FinwaitError>;
+  readonly #config: EngineConfig;
+  readonly #deps: EngineSlotDeps;
+  readonly #death = Promise.withResolvers<FinwaitError>();
+  #engine: EngineHandle | undefined;
+  #ready: EngineReady | undefined;
+  #refusal: Condition | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #stopping = false;
+
+  constructor(config: EngineConfig, deps: EngineSlotDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.died = this.#death.promise;
+  }
+
+  /** What the running engine got from the host; undefined while there is none. */
+  get ready(): EngineReady | undefined {
+    return this.#ready;
+  }
+
+  /**
+   * Starts an engine and waits until it is ready or refused; when it is refused it is tried again later.
+   * @returns why it was refused
+   */
+  async start(): Promise<FinwaitError | undefined> {
+    const engine = this.#deps.startEngine(this.#config);
+    this.#engine = engine;
+    engine.onResult(this.#deps.onResult);
+    engine.died.then((error) => this.#death.resolve(error));
+    try {
+      this.#ready = await engine.ready;
+    } catch (error) {
+      this.#engine = undefined;
+      if (this.#stopping) return undefined;
+      return this.#refused(error);
+    }
+    if (this.#refusal !== undefined) this.#deps.log.log('info', 'the TCP engine runs now');
+    this.#refusal = undefined;
+    this.#deps.onReady(this.#ready);
+    return undefined;
+  }
+
+  setTargets(targets: readonly ProbeTarget[]): void {
+    if (this.#ready !== undefined) this.#engine?.setTargets(targets);
+  }
+
+  conditions(): readonly Condition[] {
+    if (this.#refusal !== undefined) return [this.#refusal];
+    return this.#engine?.snapshot().conditions ?? [];
+  }
+
+  /** Totals of the engine since it started. */
+  counters(): Readonly<Record<string, number>> {
+    return this.#engine?.snapshot().counters ?? {};
+  }
+
+  /** Undefined while there is no engine that could give a sign of life. */
+  heartbeatAgeMs(): number | undefined {
+    return this.#engine?.snapshot().heartbeatAgeMs;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#retry);
+    await this.#engine?.stop();
+  }
+
+  #refused(error: unknown): FinwaitError {
+    const condition = conditionOf(error);
+    const told = this.#refusal?.code === condition.code && this.#refusal.message === condition.message;
+    this.#refusal = condition;
+    if (!told) {
+      const { code, message, hint } = condition;
+      this.#deps.log.log('warn', `handshakes cannot be probed: ${message}`, { code, hint });
+    }
+    this.#retry = setTimeout(() => void this.start(), RETRY_MS);
+    return error as FinwaitError;
+  }
+}
