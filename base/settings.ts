@@ -12,6 +12,8 @@ import { decoded, undecodable } from './result.ts';
 /** One setting. `flag` is a switch without a value; `list` may be given several times. */
 export interface Setting<T> {
   readonly name: string;
+  /** One character: `-4`. */
+  readonly short?: string;
   readonly env?: string;
   readonly placeholder?: string;
   readonly doc: string;
@@ -47,7 +49,11 @@ export function readSettings<Table extends SettingsTable>(
   const options = Object.fromEntries(
     Object.values(table).map((s) => [
       s.name,
-      { type: s.kind === 'flag' ? ('boolean' as const) : ('string' as const), multiple: true },
+      {
+        type: s.kind === 'flag' ? ('boolean' as const) : ('string' as const),
+        multiple: true,
+        ...(s.short === undefined ? {} : { short: s.short }),
+      },
     ]),
   );
   const { tokens } = parseArgs({
@@ -124,15 +130,32 @@ function oneEditApart(a: string, b: string): boolean {
   );
 }
 
-/** The table as the lines of `--help`. */
-export function settingsHelp(table: SettingsTable): string[] {
+/** The table as the lines of `--help`, in at most `columns`. */
+export function settingsHelp(table: SettingsTable, columns = 100): string[] {
   const rows = Object.values(table).map((s) => {
-    const left = s.kind === 'flag' ? `--${s.name}` : `--${s.name} ${s.placeholder ?? 'VALUE'}`;
+    const names = s.short === undefined ? `--${s.name}` : `-${s.short}, --${s.name}`;
+    const left = s.kind === 'flag' ? names : `${names} ${s.placeholder ?? 'VALUE'}`;
     const notes = [...defaultNote(s), ...(s.env === undefined ? [] : [`env ${s.env}`])];
     return [left, `${s.doc}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`] as const;
   });
   const width = Math.max(0, ...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+  const room = Math.max(MIN_DOC_COLUMNS, columns - width - 4);
+  return rows.flatMap(([left, right]) =>
+    wrapped(right, room).map((line, index) => `  ${(index === 0 ? left : '').padEnd(width)}  ${line}`),
+  );
+}
+
+const MIN_DOC_COLUMNS = 30;
+
+function wrapped(text: string, columns: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1) ?? '';
+    if (line === '') lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= columns) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function defaultNote(setting: Setting<unknown>): string[] {

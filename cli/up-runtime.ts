@@ -1,5 +1,5 @@
 /**
- * The private directory of one run of `finwait up`: token, TLS files, the agent's spool. Its name tells whose it
+ * The private directory of one run of `finwait up`: token and TLS files. Its name tells whose it
  * is, so that the next run removes what a killed one left behind.
  */
 
@@ -55,7 +55,6 @@ export function makeRunDirectory(base: string, owner: ProcessMark): string {
     mkdirSync(directory, { mode: 0o700 });
     const files = runFiles(directory);
     mkdirSync(files.tlsDir, { mode: 0o700 });
-    mkdirSync(files.stateDir, { mode: 0o700 });
     writeFileSync(files.tokenFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     const hint = 'set XDG_RUNTIME_DIR to a directory of your own that can be written';

@@ -137,14 +137,12 @@ export type UpSettings = Settings<typeof UP_SETTINGS>;
 export interface RunFiles {
   readonly tlsDir: string;
   readonly tokenFile: string;
-  readonly stateDir: string;
 }
 
 export function runFiles(directory: string): RunFiles {
   return {
     tlsDir: join(directory, 'tls'),
     tokenFile: join(directory, 'agent-token'),
-    stateDir: join(directory, 'agent'),
   };
 }
 
@@ -183,8 +181,6 @@ export function agentArgs(settings: UpSettings, files: RunFiles, operatorUrl: st
     ...['--token-file', files.tokenFile],
     ...['--http-listen', '127.0.0.1:0'],
     ...['--mode', settings.observe ? 'observe' : 'probe'],
-    ...['--state-dir', files.stateDir],
-    ...['--spool-limit', '16'],
     ...['--report-interval', `${settings.refreshMs}ms`],
     ...['--sweep-interval', `${settings.refreshMs}ms`],
     ...['--probe-interval', `${settings.listenerIntervalMs}ms`],

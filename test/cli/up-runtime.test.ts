@@ -30,8 +30,8 @@ spec('the private directory of a run', (test) => {
   test('is for its owner alone, and so is the token', async () => {
     await using temp = await makeTempDir('run');
     const directory = makeRunDirectory(join(temp.path, 'base'), ownMark());
-    const { tokenFile, tlsDir, stateDir } = runFiles(directory);
-    for (const path of [directory, tlsDir, stateDir]) assert.is(statSync(path).mode & 0o777, 0o700);
+    const { tokenFile, tlsDir } = runFiles(directory);
+    for (const path of [directory, tlsDir]) assert.is(statSync(path).mode & 0o777, 0o700);
     assert.is(statSync(tokenFile).mode & 0o777, 0o600);
     assert.match(readFileSync(tokenFile, 'utf8'), /^[\w-]{43}\n$/);
   });
