@@ -3,6 +3,9 @@
 import type { Family, ProbeLimits, Steps, Verdict } from '#contract';
 import type { IcmpErrorKind } from '../wire/icmp-kinds.ts';
 
+/** Verdicts the prober finds; `unreachable` is found before there is a probe. */
+export type ProbedVerdict = Exclude<Verdict, 'unreachable'>;
+
 /** What ended a probe. */
 export type Ending =
   /** Both FINs are acknowledged. */
@@ -56,7 +59,7 @@ export interface ProbeFacts {
 }
 
 /** The verdict on a probe that ended so. */
-export function verdictOf(ending: Ending, facts: ProbeFacts): Verdict {
+export function verdictOf(ending: Ending, facts: ProbeFacts): ProbedVerdict {
   if (ending === 'aborted') return 'aborted';
   if (facts.steps.synAckReceivedUs === undefined) return handshakeVerdict(ending, facts);
   if (ending === 'limit' && facts.synAckRepeats > 0 && !facts.progressed) return 'accept-queue-full';
@@ -66,14 +69,14 @@ export function verdictOf(ending: Ending, facts: ProbeFacts): Verdict {
   return facts.bareAckUs === undefined ? 'open' : 'stale-time-wait';
 }
 
-function handshakeVerdict(ending: Ending, facts: ProbeFacts): Verdict {
+function handshakeVerdict(ending: Ending, facts: ProbeFacts): ProbedVerdict {
   if (ending === 'reset') return 'refused';
   if (facts.bareAckUs !== undefined) return 'stale-time-wait';
   if (facts.wrongSource !== undefined) return 'wrong-source';
   return facts.icmp !== undefined && deniesConnection(facts.icmp.kind) ? 'rejected' : 'filtered';
 }
 
-function exchangeVerdict(ending: Ending, facts: ProbeFacts): Verdict {
+function exchangeVerdict(ending: Ending, facts: ProbeFacts): ProbedVerdict {
   if (peerClosedFirst(facts)) return 'closed-in-exchange';
   return ending === 'reset' ? 'reset-in-exchange' : 'exchange-timeout';
 }

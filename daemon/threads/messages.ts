@@ -9,9 +9,10 @@ export interface EngineReady {
   readonly device: string;
   readonly mtu: number;
   readonly engineV4: string;
-  readonly engineV6: string;
+  /** Undefined when the kernel has IPv6 switched off. */
+  readonly engineV6: string | undefined;
   readonly hostV4: string;
-  readonly hostV6: string;
+  readonly hostV6: string | undefined;
   /** What the host does not allow, although the engine runs. */
   readonly conditions: readonly Condition[];
 }

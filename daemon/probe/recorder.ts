@@ -1,0 +1,222 @@
+/**
+ * What crossed the TUN for one probe: the ladder and the steps of the connection's life. Everything is taken from
+ * the segments themselves, not from the engine's state. Times are kept as offsets from the first SYN.
+ */
+
+import type { SegmentRecord, Steps, SynOptions, TcpFlagName } from '#contract';
+import { CONTRACT_LIMITS } from '#contract';
+import type { SegmentView } from '../tcp/types.ts';
+import type { Seq } from '../wire/seq.ts';
+import { seqDiff } from '../wire/seq.ts';
+import { ACK, CWR, ECE, FIN, PSH, RST, SYN, type TcpFlags, URG } from '../wire/tcp-header.ts';
+import type { TcpOptions } from '../wire/tcp-options.ts';
+
+type Direction = 'in' | 'out';
+
+/** RFC 7323 2.3: a larger shift counts as this. */
+const WINDOW_SHIFT_MAX = 14;
+
+const FLAG_NAMES: readonly (readonly [TcpFlags, TcpFlagName])[] = [
+  [SYN, 'SYN'],
+  [FIN, 'FIN'],
+  [RST, 'RST'],
+  [PSH, 'PSH'],
+  [ACK, 'ACK'],
+  [URG, 'URG'],
+  [ECE, 'ECE'],
+  [CWR, 'CWR'],
+];
+
+export class Recorder {
+  /** Monotonic time of the first SYN as it was written; undefined until then. */
+  originUs: number | undefined;
+  readonly steps: { -readonly [Name in keyof Steps]: Steps[Name] } = {};
+  readonly segments: SegmentRecord[] = [];
+  folded = 0;
+  offered: SynOptions | undefined;
+  accepted: SynOptions | undefined;
+  synsSent = 0;
+  finsSent = 0;
+  requestsSent = 0;
+  synAckRepeats = 0;
+  bareAckUs: number | undefined;
+  resetUs: number | undefined;
+  progressed = false;
+  handshakeNetUs: number | undefined;
+  /** TTL or hop limit of the peer's first answer. */
+  ttl: number | undefined;
+  iss: Seq | undefined;
+  readonly #requestBytes: number;
+  #irs: Seq | undefined;
+  #finEnd: Seq | undefined;
+  #peerFinEnd: Seq | undefined;
+  readonly #syns: { readonly atUs: number; readonly timestamp: number | undefined }[] = [];
+
+  /** @param requestBytes length of the request, 0 when there is none */
+  constructor(requestBytes: number) {
+    this.#requestBytes = requestBytes;
+  }
+
+  /** Offset from the first SYN; 0 as long as there was none. */
+  offset(nowUs: number): number {
+    return this.originUs === undefined ? 0 : Math.max(0, Math.round(nowUs - this.originUs));
+  }
+
+  /** A segment of the probe's own connection. */
+  segment(direction: Direction, atUs: number, view: SegmentView): void {
+    const before = Object.keys(this.steps).length;
+    if (direction === 'out') this.#sent(atUs, view);
+    else this.#received(atUs, view);
+    const made = Object.keys(this.steps).length > before;
+    this.#keep(this.#record(direction, atUs, view), made);
+  }
+
+  /** A SYN-ACK for the probe's SYN that came from somewhere else. */
+  stray(atUs: number, view: SegmentView, from: string): void {
+    this.#keep({ ...this.#record('in', atUs, view), seq: 0, from }, true);
+  }
+
+  icmp(atUs: number, from: string, note: string): void {
+    const record: SegmentRecord = {
+      atUs: this.offset(atUs),
+      direction: 'in',
+      kind: 'icmp',
+      flags: [],
+      seq: 0,
+      length: 0,
+      window: 0,
+      retransmission: false,
+      from,
+      note,
+    };
+    this.#keep(record, true);
+  }
+
+  #sent(atUs: number, view: SegmentView): void {
+    const { flags, payloadLength } = view;
+    const { steps } = this;
+    if (flags & SYN) {
+      this.originUs ??= atUs;
+      this.iss ??= view.seq;
+      this.offered ??= synOptions(view.options);
+      this.synsSent++;
+      this.#syns.push({ atUs, timestamp: view.options.timestamps?.value });
+      steps.synSentUs ??= 0;
+      return;
+    }
+    if (flags & RST) return;
+    const at = this.offset(atUs);
+    if (this.#irs !== undefined) steps.ackSentUs ??= at;
+    if (payloadLength > 0) {
+      steps.requestSentUs ??= at;
+      if (this.iss !== undefined && seqDiff(view.seq, this.iss) === 1) this.requestsSent++;
+    }
+    if (flags & FIN) {
+      steps.finSentUs ??= at;
+      this.finsSent++;
+      this.#finEnd ??= endOf(view);
+    }
+    if (this.#peerFinEnd !== undefined && seqDiff(view.ack, this.#peerFinEnd) >= 0)
+      steps.lastAckSentUs ??= at;
+  }
+
+  #received(atUs: number, view: SegmentView): void {
+    const { flags, payloadLength } = view;
+    const { steps } = this;
+    const at = this.offset(atUs);
+    if (flags & RST) {
+      this.ttl ??= view.ttl;
+      this.resetUs = at;
+      return;
+    }
+    if (flags & SYN) {
+      if (!(flags & ACK)) return;
+      this.ttl ??= view.ttl;
+      if (steps.synAckReceivedUs === undefined) {
+        this.#irs = view.seq;
+        this.accepted = synOptions(view.options);
+        steps.synAckReceivedUs = at;
+        this.handshakeNetUs = this.#netHandshake(atUs, view.options.timestamps?.echo);
+      } else if (steps.ackSentUs !== undefined) {
+        this.synAckRepeats++;
+      }
+      return;
+    }
+    if (this.#irs === undefined) {
+      if (flags & ACK) this.bareAckUs ??= at;
+      return;
+    }
+    if (payloadLength > 0) {
+      this.progressed = true;
+      if (this.#requestBytes === 0 || steps.requestSentUs !== undefined) steps.firstByteUs ??= at;
+    }
+    if (flags & FIN) {
+      this.progressed = true;
+      steps.finReceivedUs ??= at;
+      this.#peerFinEnd ??= endOf(view);
+    }
+    if (flags & ACK && this.iss !== undefined) {
+      const acked = seqDiff(view.ack, this.iss);
+      if (acked > 1) this.progressed = true;
+      if (this.#requestBytes > 0 && acked > this.#requestBytes) steps.requestAckedUs ??= at;
+      if (this.#finEnd !== undefined && seqDiff(view.ack, this.#finEnd) >= 0) steps.finAckedUs ??= at;
+    }
+  }
+
+  /**
+   * From the SYN that was answered to the answer. The timestamp echo tells which SYN that was (RFC 7323); without
+   * timestamps it is taken to be the last one (the ambiguity of Karn's algorithm).
+   */
+  #netHandshake(atUs: number, echo: number | undefined): number | undefined {
+    const answered = this.#syns.find(({ timestamp }) => timestamp !== undefined && timestamp === echo);
+    const syn = answered ?? this.#syns.at(-1);
+    return syn === undefined ? undefined : Math.round(atUs - syn.atUs);
+  }
+
+  #record(direction: Direction, atUs: number, view: SegmentView): SegmentRecord {
+    const [own, other] = direction === 'out' ? [this.iss, this.#irs] : [this.#irs, this.iss];
+    return {
+      atUs: this.offset(atUs),
+      direction,
+      kind: 'tcp',
+      flags: FLAG_NAMES.filter(([bit]) => view.flags & bit).map(([, name]) => name),
+      // A RST or bare ACK in answer to a SYN has a sequence number that nothing is known to be relative to.
+      seq: own === undefined ? 0 : seqDiff(view.seq, own) >>> 0,
+      ...(view.flags & ACK && other !== undefined ? { ack: seqDiff(view.ack, other) >>> 0 } : {}),
+      length: view.payloadLength,
+      window: view.flags & SYN ? view.window : view.window * 2 ** this.#shift(direction),
+      retransmission: view.retransmission,
+    };
+  }
+
+  /** Windows are scaled when both SYNs said so. RFC 7323 2.2 */
+  #shift(direction: Direction): number {
+    const ours = this.offered?.windowScale;
+    const theirs = this.accepted?.windowScale;
+    if (ours === undefined || theirs === undefined) return 0;
+    return Math.min(direction === 'out' ? ours : theirs, WINDOW_SHIFT_MAX);
+  }
+
+  #keep(record: SegmentRecord, telling: boolean): void {
+    const { segments } = this;
+    const plain =
+      !telling && !record.retransmission && record.flags.every((flag) => flag === 'ACK' || flag === 'PSH');
+    const room = plain ? CONTRACT_LIMITS.segmentsWhole : CONTRACT_LIMITS.segments;
+    if (segments.length < room) segments.push(record);
+    else this.folded++;
+  }
+}
+
+/** The sequence number after a segment's last octet, SYN and FIN counted. */
+function endOf({ seq, payloadLength, flags }: SegmentView): Seq {
+  return (((seq as number) + payloadLength + (flags & FIN ? 1 : 0)) >>> 0) as Seq;
+}
+
+function synOptions({ mss, windowScale, sackPermitted, timestamps }: TcpOptions): SynOptions {
+  return {
+    ...(mss === undefined ? {} : { mss }),
+    ...(windowScale === undefined ? {} : { windowScale }),
+    sackPermitted,
+    timestamps: timestamps !== undefined,
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * The engine worker: opens the TUN device and turns the engine until it is told to stop. The thread's event loop
+ * never runs, so commands are fetched by hand and the end is a flag in shared memory; no wait is longer than
+ * `WAIT_MAX_MS`, because neither `terminate` nor `process.exit` gets through to a thread that blocks.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { conditionOf } from '#base/errors.ts';
+import type { HostTun } from '../kernel/host-tun.ts';
+import { openHostTun } from '../kernel/host-tun.ts';
+import { createPoller } from '../kernel/poller.ts';
+import { createStack } from '../tcp/stack.ts';
+import { parseIpAddress } from '../wire/address.ts';
+import { monotonicUs, unixUs } from './engine-clock.ts';
+import { EngineLoop } from './engine-loop.ts';
+import type { EngineWorkerData, FromEngineWorker, ToEngineWorker } from './messages.ts';
+import { ENGINE_CELLS, heartbeatClockMs } from './messages.ts';
+
+const WAIT_MAX_MS = 250;
+const COUNTERS_INTERVAL_MS = 1_000n;
+
+function main({ host, shared }: EngineWorkerData): void {
+  const cells = new BigInt64Array(shared);
+  const device = openOrRefuse(host);
+  if (device === undefined) return;
+  using _device = device;
+  using poller = createPoller(device.fd);
+  const loop = new EngineLoop({
+    device,
+    stack: createStack({
+      addresses: [device.engineV4, device.engineV6].flatMap((text) =>
+        text === undefined ? [] : [parsed(text)],
+      ),
+      mtu: device.mtu,
+      random: (length) => randomBytes(length),
+    }),
+    nowUs: monotonicUs,
+    unixUs,
+    deviceDrops: () => transmitDrops(device.device),
+  });
+  const { engineV4, engineV6, hostV4, hostV6, mtu, conditions } = device;
+  tell({
+    type: 'ready',
+    ready: { device: device.device, mtu, engineV4, engineV6, hostV4, hostV6, conditions },
+    wakeFd: poller.wakeFd,
+  });
+
+  let countersAtMs = 0n;
+  let dueUs = Number.POSITIVE_INFINITY;
+  while (Atomics.load(cells, ENGINE_CELLS.stop) === 0n) {
+    const nowMs = heartbeatClockMs();
+    Atomics.store(cells, ENGINE_CELLS.heartbeat, nowMs);
+    takeCommands(loop);
+    for (const outcome of loop.turn(dueUs)) tell({ type: 'result', ...outcome });
+    if (nowMs - countersAtMs >= COUNTERS_INTERVAL_MS) {
+      countersAtMs = nowMs;
+      tell({ type: 'counters', counters: loop.counters() });
+    }
+    const waitMs = Math.min((loop.nextDeadlineUs() - monotonicUs()) / 1000, WAIT_MAX_MS);
+    dueUs = monotonicUs() + Math.max(0, waitMs) * 1000;
+    poller.wait(waitMs);
+  }
+  takeCommands(loop);
+  loop.abortAll();
+  for (const outcome of loop.turn(dueUs)) tell({ type: 'result', ...outcome });
+  for (const outcome of loop.turn(dueUs)) tell({ type: 'result', ...outcome });
+}
+
+function openOrRefuse(config: EngineWorkerData['host']): HostTun | undefined {
+  try {
+    return openHostTun(config);
+  } catch (error) {
+    const condition = conditionOf(error);
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : undefined;
+    tell({ type: 'refused', condition, ...(cause === undefined ? {} : { cause }) });
+    return undefined;
+  }
+}
+
+function takeCommands(loop: EngineLoop): void {
+  if (parentPort === null) return;
+  for (
+    let got = receiveMessageOnPort(parentPort);
+    got !== undefined;
+    got = receiveMessageOnPort(parentPort)
+  ) {
+    const command = got.message as ToEngineWorker;
+    if (command.type === 'abort') loop.abort(command.id);
+    else loop.start({ ...command.request, address: parsed(command.request.address) });
+  }
+}
+
+function tell(message: FromEngineWorker): void {
+  parentPort?.postMessage(message);
+}
+
+/** An address that was canonical text already. */
+function parsed(text: string) {
+  const address = parseIpAddress(text);
+  if (!address.ok) throw new Error(`${text}: ${address.reason}`);
+  return address.value;
+}
+
+/**
+ * `drop` of the device's transmit side, where packets for the engine are queued. `/proc/thread-self`, because
+ * `/proc/self/net` shows the main thread's network namespace.
+ */
+function transmitDrops(device: string): number {
+  const line = new RegExp(`^\\s*${device}:(.*)$`, 'm').exec(
+    readFileSync('/proc/thread-self/net/dev', 'utf8'),
+  );
+  return Number(line?.[1]?.trim().split(/\s+/)[11] ?? 0);
+}
+
+main(workerData as EngineWorkerData);
