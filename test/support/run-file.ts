@@ -29,6 +29,7 @@ const QUIET_MS = 60_000;
 /** What a test gets past its own deadline: only a blocked event loop needs it. */
 const GRACE_MS = 5_000;
 const OUTPUT_LIMIT = 200_000;
+const COLOR = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
 
 const running = new Set<ChildProcess>();
 
@@ -40,7 +41,7 @@ export async function runTestFile(
   const startedMs = performance.now();
   const child = spawn(process.execPath, [file], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0', ...env, [CHANNEL_VARIABLE]: '3' },
+    env: { ...process.env, ...COLOR, ...env, [CHANNEL_VARIABLE]: '3' },
     detached: true,
   });
   running.add(child);

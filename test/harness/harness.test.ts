@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
-import { spec } from './harness.ts';
-import { isAlive } from './support/processes.ts';
-import type { FileOutcome } from './support/run-file.ts';
-import { runTestFile } from './support/run-file.ts';
-import { makeTempDir } from './support/temp-dir.ts';
+import { spec } from '../harness.ts';
+import { isAlive } from '../support/processes.ts';
+import type { FileOutcome } from '../support/run-file.ts';
+import { runTestFile } from '../support/run-file.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 
-const FIXTURES = join(import.meta.dirname, 'fixtures/harness');
+const FIXTURES = join(import.meta.dirname, '../fixtures/harness');
 
 function runFixture(name: string, env: NodeJS.ProcessEnv = {}): Promise<FileOutcome> {
   return runTestFile(join(FIXTURES, `${name}.ts`), {
