@@ -27,6 +27,7 @@ import { createApp } from './web/app.ts';
 
 const CLOSE_GRACE_MS = 1000;
 const TELEMETRY_GRACE_MS = 2000;
+const LAST_WORDS_MS = 250;
 const RENEWAL_CHECK_MS = 3_600_000;
 
 /**
@@ -103,6 +104,8 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     renewal.stop();
     await Promise.all(open.map((server) => server.close(CLOSE_GRACE_MS)));
     await telemetry.shutdown(TELEMETRY_GRACE_MS);
+    // An export that is still in flight would hold the process for the whole of its timeout.
+    setTimeout(() => process.exit(), LAST_WORDS_MS).unref();
   }
 }
 

@@ -20,13 +20,16 @@ export async function spanExporter(protocol: OtlpProtocol, config: ExporterConfi
   return new OTLPTraceExporter(config);
 }
 
-export async function metricExporter(protocol: OtlpProtocol): Promise<PushMetricExporter> {
+export async function metricExporter(
+  protocol: OtlpProtocol,
+  config: ExporterConfig,
+): Promise<PushMetricExporter> {
   const { OTLPMetricExporter } = await {
     grpc: () => import('@opentelemetry/exporter-metrics-otlp-grpc'),
     'http/protobuf': () => import('@opentelemetry/exporter-metrics-otlp-proto'),
     'http/json': () => import('@opentelemetry/exporter-metrics-otlp-http'),
   }[protocol]();
-  return new OTLPMetricExporter();
+  return new OTLPMetricExporter(config);
 }
 
 /** What an exporter says of an attempt. */

@@ -2,7 +2,7 @@
 
 import type { Attributes, HrTime, Span, Tracer } from '@opentelemetry/api';
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
-import type { Phase, ProbeResult, SegmentRecord, SynOptions } from '#contract';
+import type { Phase, ProbeResult, SegmentRecord, SynOptions, TcpFlagName } from '#contract';
 import {
   ATTR,
   ERROR_TYPE_OF_VERDICT,
@@ -115,7 +115,7 @@ function segmentAttributes(segment: SegmentRecord): Attributes {
   }
   return {
     [ATTR.ioDirection]: direction,
-    [ATTR.segmentFlags]: segment.flags.join(' '),
+    [ATTR.segmentFlags]: flagsText(segment.flags),
     [ATTR.segmentSeq]: segment.seq,
     ...(segment.ack === undefined ? {} : { [ATTR.segmentAck]: segment.ack }),
     [ATTR.segmentLength]: segment.length,
@@ -123,6 +123,11 @@ function segmentAttributes(segment: SegmentRecord): Attributes {
     [ATTR.segmentRetransmission]: segment.retransmission,
     ...(segment.from === undefined ? {} : { [ATTR.segmentFrom]: segment.from }),
   };
+}
+
+/** `SYN-ACK`, `FIN-ACK`: as people say them, what is special first. */
+function flagsText(flags: readonly TcpFlagName[]): string {
+  return FLAGS_AS_SAID.filter((flag) => flags.includes(flag)).join('-');
 }
 
 /** `mss 1460, wscale 7, sack, timestamps`; `none` without any. */
@@ -135,6 +140,8 @@ function optionsText(options: SynOptions): string {
   ];
   return words.join(', ') || 'none';
 }
+
+const FLAGS_AS_SAID: readonly TcpFlagName[] = ['SYN', 'FIN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR'];
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -1,13 +1,13 @@
 /** The OpenTelemetry SDK set up for finwait. Loaded only when there is a collector to send to. */
 
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { Meter } from '@opentelemetry/api';
 import { context, DiagLogLevel, diag, metrics, trace } from '@opentelemetry/api';
 import { envDetector, resourceFromAttributes, serviceInstanceIdDetector } from '@opentelemetry/resources';
 import type { PushMetricExporter } from '@opentelemetry/sdk-metrics';
 import { PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { NodeSDK } from '@opentelemetry/sdk-node';
-import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+import type { IdGenerator, ReadableSpan } from '@opentelemetry/sdk-trace';
 import type { Logger } from '#base/log.ts';
 import { VERSION } from '#base/version.ts';
 import type { ProbeResult } from '#contract';
@@ -26,6 +26,8 @@ import { WaitingRoom } from './waiting-room.ts';
 const MAX_WAITING_TRACES = 4096;
 /** As the SDK's own batch processor. */
 const MAX_BATCH_SPANS = 512;
+/** OpenTelemetry's default for one export. */
+const OTLP_TIMEOUT_MS = 10_000;
 const SHUTDOWN_MS = 2000;
 const REPEATED_DIAG_MS = 60_000;
 
@@ -39,18 +41,21 @@ export async function startTelemetry(choice: ExportChoice, options: TelemetryOpt
   const health = new CollectorHealth(endpoints, log, Date.now);
 
   const collected: ReadableSpan[] = [];
-  let traceId = '';
+  const ids = probeIds();
   const metricsTo =
     choice.metrics === undefined || nodes === undefined
       ? undefined
-      : watched(await metricExporter(choice.metrics.protocol), health);
+      : watched(
+          await metricExporter(choice.metrics.protocol, timeoutConfig('METRICS', metricTimes().timeoutMs)),
+          health,
+        );
   const sdk = new NodeSDK({
     // The variables' attributes are merged over these.
     resource: resourceFromAttributes({ [ATTR.serviceName]: 'finwait', [ATTR.serviceVersion]: VERSION }),
     resourceDetectors: [serviceInstanceIdDetector, envDetector],
     // Spans are handed on from here to the waiting room, which knows when the collector has accepted them.
     spanProcessors: choice.traces === undefined ? [] : [spanSink(collected)],
-    idGenerator: { generateTraceId: () => traceId, generateSpanId: newSpanId },
+    idGenerator: ids,
     metricReaders: metricsTo === undefined ? [] : [metricReader(metricsTo)],
     logRecordProcessors: [],
     textMapPropagator: null,
@@ -65,7 +70,10 @@ export async function startTelemetry(choice: ExportChoice, options: TelemetryOpt
   const exporter =
     choice.traces === undefined
       ? undefined
-      : await spanExporter(choice.traces.protocol, timeoutConfig(options.exportTimeoutMs));
+      : await spanExporter(
+          choice.traces.protocol,
+          timeoutConfig('TRACES', options.exportTimeoutMs ?? Number.POSITIVE_INFINITY),
+        );
   const send = (traces: readonly (readonly ReadableSpan[])[]): Promise<'accepted' | 'failed' | 'refused'> => {
     const { promise, resolve } = Promise.withResolvers<'accepted' | 'failed' | 'refused'>();
     exporter?.export(traces.flat(), (result: ExportResult) => {
@@ -97,7 +105,7 @@ export async function startTelemetry(choice: ExportChoice, options: TelemetryOpt
     async recordProbe(result, nodeName) {
       recordDuration(result, nodeName);
       if (exporter === undefined) return 'off';
-      traceId = result.id;
+      ids.startTrace(result.id);
       const sampled = traceProbe(tracer, result, nodeName);
       const spans = collected.splice(0);
       return sampled ? room.add(spans) : 'off';
@@ -136,10 +144,21 @@ function spanSink(collected: ReadableSpan[]) {
   };
 }
 
-function newSpanId(): string {
-  return randomBytes(8)
-    .toString('hex')
-    .replace(/^0{16}$/, '0000000000000001');
+/**
+ * The trace's id is the probe's, and its spans' ids follow from it: a result that an agent sends again, because
+ * no acknowledgement reached it, makes the same spans again and not others beside them.
+ */
+function probeIds(): IdGenerator & { startTrace(id: string): void } {
+  let traceId = '';
+  let spans = 0;
+  return {
+    startTrace(id) {
+      traceId = id;
+      spans = 0;
+    },
+    generateTraceId: () => traceId,
+    generateSpanId: () => createHash('sha256').update(`${traceId} ${spans++}`).digest('hex').slice(0, 16),
+  };
 }
 
 /** Notes how each export went, and tells the SDK all is well: it would only log a second time. */
@@ -161,25 +180,31 @@ function watched(exporter: PushMetricExporter, health: CollectorHealth): PushMet
   };
 }
 
-/** Interval and timeout by the standard variables and their defaults. */
 function metricReader(exporter: PushMetricExporter): PeriodicExportingMetricReader {
-  const exportIntervalMillis = positive(process.env.OTEL_METRIC_EXPORT_INTERVAL) ?? 60_000;
-  const exportTimeoutMillis = positive(process.env.OTEL_METRIC_EXPORT_TIMEOUT) ?? 30_000;
+  const { intervalMs, timeoutMs } = metricTimes();
   return new PeriodicExportingMetricReader({
     exporter,
-    exportIntervalMillis,
-    exportTimeoutMillis: Math.min(exportTimeoutMillis, exportIntervalMillis),
+    exportIntervalMillis: intervalMs,
+    exportTimeoutMillis: timeoutMs,
   });
+}
+
+/** By the standard variables and their defaults. */
+function metricTimes(): { readonly intervalMs: number; readonly timeoutMs: number } {
+  const { OTEL_METRIC_EXPORT_INTERVAL: interval, OTEL_METRIC_EXPORT_TIMEOUT: timeout } = process.env;
+  const intervalMs = positive(interval) ?? 60_000;
+  return { intervalMs, timeoutMs: Math.min(positive(timeout) ?? 30_000, intervalMs) };
 }
 
 function positive(text: string | undefined): number | undefined {
   return Number(text) > 0 ? Number(text) : undefined;
 }
 
-/** A timeout of ours stands back behind one that the user set. */
-function timeoutConfig(timeoutMs: number | undefined): { timeoutMillis?: number } {
-  const { OTEL_EXPORTER_OTLP_TIMEOUT: all, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: traces } = process.env;
-  return timeoutMs === undefined || all || traces ? {} : { timeoutMillis: timeoutMs };
+/** How long an exporter tries, a little less than whoever waits for it; what the user set goes first. */
+function timeoutConfig(signal: 'TRACES' | 'METRICS', waitedForMs: number): { timeoutMillis?: number } {
+  const { env } = process;
+  const given = env[`OTEL_EXPORTER_OTLP_${signal}_TIMEOUT`] || env.OTEL_EXPORTER_OTLP_TIMEOUT;
+  return given ? {} : { timeoutMillis: Math.min(OTLP_TIMEOUT_MS, 0.9 * waitedForMs) };
 }
 
 function handshakeHistogram(meter: Meter): (result: ProbeResult, nodeName: string) => void {
