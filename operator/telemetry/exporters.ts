@@ -54,3 +54,13 @@ export function failureText({ error }: ExportResult): string {
   const status = 'code' in error && typeof error.code === 'number' ? ` (${error.code})` : '';
   return `${text}${status}`;
 }
+
+/** OpenTelemetry's default for one export. */
+const OTLP_TIMEOUT_MS = 10_000;
+
+/** How long an exporter tries, a little less than whoever waits for it; what the user set goes first. */
+export function timeoutConfig(signal: 'TRACES' | 'METRICS', waitedForMs: number): ExporterConfig {
+  const { env } = process;
+  const given = env[`OTEL_EXPORTER_OTLP_${signal}_TIMEOUT`] || env.OTEL_EXPORTER_OTLP_TIMEOUT;
+  return given ? {} : { timeoutMillis: Math.min(OTLP_TIMEOUT_MS, 0.9 * waitedForMs) };
+}

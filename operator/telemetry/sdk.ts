@@ -1,35 +1,30 @@
 /** The OpenTelemetry SDK set up for finwait. Loaded only when there is a collector to send to. */
 
 import { createHash } from 'node:crypto';
-import type { Meter } from '@opentelemetry/api';
-import { context, DiagLogLevel, diag, metrics, trace } from '@opentelemetry/api';
+import { context, diag, metrics, trace } from '@opentelemetry/api';
 import { envDetector, resourceFromAttributes, serviceInstanceIdDetector } from '@opentelemetry/resources';
-import type { PushMetricExporter } from '@opentelemetry/sdk-metrics';
-import { PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import type { IdGenerator, ReadableSpan } from '@opentelemetry/sdk-trace';
-import type { Logger } from '#base/log.ts';
 import { VERSION } from '#base/version.ts';
-import type { ProbeResult } from '#contract';
-import { handshakeDurationUs } from '../fleet/severity.ts';
 import { CollectorHealth } from './collector-health.ts';
+import { logDiagnosticsTo } from './diag-log.ts';
 import type { ExportChoice } from './environment.ts';
 import type { ExportResult } from './exporters.ts';
-import { failureText, isRefused, metricExporter, spanExporter } from './exporters.ts';
-import { errorTypeOf, traceProbe } from './probe-trace.ts';
-import { ATTR, HANDSHAKE_BUCKETS_S, METRIC } from './semconv.ts';
+import { failureText, isRefused, spanExporter, timeoutConfig } from './exporters.ts';
+import { handshakeHistogram, observeExport } from './instruments.ts';
+import { metricReader } from './metric-export.ts';
+import { traceProbe } from './probe-trace.ts';
+import { ATTR } from './semconv.ts';
 import { observeNodes } from './state-metrics.ts';
 import type { Telemetry, TelemetryOptions } from './telemetry.ts';
+import type { Attempt } from './waiting-room.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 /** Traces that wait while the collector is away: a quarter of an hour of a few probes a second. */
 const MAX_WAITING_TRACES = 4096;
 /** As the SDK's own batch processor. */
 const MAX_BATCH_SPANS = 512;
-/** OpenTelemetry's default for one export. */
-const OTLP_TIMEOUT_MS = 10_000;
 const SHUTDOWN_MS = 2000;
-const REPEATED_DIAG_MS = 60_000;
 
 export async function startTelemetry(choice: ExportChoice, options: TelemetryOptions): Promise<Telemetry> {
   const { log } = options;
@@ -42,13 +37,10 @@ export async function startTelemetry(choice: ExportChoice, options: TelemetryOpt
 
   const collected: ReadableSpan[] = [];
   const ids = probeIds();
-  const metricsTo =
+  const metricReaders =
     choice.metrics === undefined || nodes === undefined
-      ? undefined
-      : watched(
-          await metricExporter(choice.metrics.protocol, timeoutConfig('METRICS', metricTimes().timeoutMs)),
-          health,
-        );
+      ? []
+      : [await metricReader(choice.metrics.protocol, health)];
   const sdk = new NodeSDK({
     // The variables' attributes are merged over these.
     resource: resourceFromAttributes({ [ATTR.serviceName]: 'finwait', [ATTR.serviceVersion]: VERSION }),
@@ -56,14 +48,11 @@ export async function startTelemetry(choice: ExportChoice, options: TelemetryOpt
     // Spans are handed on from here to the waiting room, which knows when the collector has accepted them.
     spanProcessors: choice.traces === undefined ? [] : [spanSink(collected)],
     idGenerator: ids,
-    metricReaders: metricsTo === undefined ? [] : [metricReader(metricsTo)],
+    metricReaders,
     logRecordProcessors: [],
     textMapPropagator: null,
   });
-  diag.setLogger(diagTo(log), {
-    logLevel: process.env.OTEL_LOG_LEVEL?.toLowerCase() === 'debug' ? DiagLogLevel.DEBUG : DiagLogLevel.WARN,
-    suppressOverrideMessage: true,
-  });
+  logDiagnosticsTo(log);
   sdk.start();
 
   const tracer = trace.getTracer('finwait', VERSION);
@@ -74,8 +63,8 @@ export async function startTelemetry(choice: ExportChoice, options: TelemetryOpt
           choice.traces.protocol,
           timeoutConfig('TRACES', options.exportTimeoutMs ?? Number.POSITIVE_INFINITY),
         );
-  const send = (traces: readonly (readonly ReadableSpan[])[]): Promise<'accepted' | 'failed' | 'refused'> => {
-    const { promise, resolve } = Promise.withResolvers<'accepted' | 'failed' | 'refused'>();
+  const send = (traces: readonly (readonly ReadableSpan[])[]): Promise<Attempt> => {
+    const { promise, resolve } = Promise.withResolvers<Attempt>();
     exporter?.export(traces.flat(), (result: ExportResult) => {
       if (result.code === 0) health.succeeded('traces');
       else if (!isRefused(result)) health.failed('traces', failureText(result));
@@ -158,118 +147,6 @@ function probeIds(): IdGenerator & { startTrace(id: string): void } {
     },
     generateTraceId: () => traceId,
     generateSpanId: () => createHash('sha256').update(`${traceId} ${spans++}`).digest('hex').slice(0, 16),
-  };
-}
-
-/** Notes how each export went, and tells the SDK all is well: it would only log a second time. */
-function watched(exporter: PushMetricExporter, health: CollectorHealth): PushMetricExporter {
-  return {
-    export(data, callback) {
-      exporter.export(data, (result) => {
-        if (result.code === 0) health.succeeded('metrics');
-        else health.failed('metrics', failureText(result));
-        callback({ code: 0 });
-      });
-    },
-    forceFlush: () => exporter.forceFlush(),
-    shutdown: () => exporter.shutdown(),
-    ...(exporter.selectAggregation && { selectAggregation: exporter.selectAggregation.bind(exporter) }),
-    ...(exporter.selectAggregationTemporality && {
-      selectAggregationTemporality: exporter.selectAggregationTemporality.bind(exporter),
-    }),
-  };
-}
-
-function metricReader(exporter: PushMetricExporter): PeriodicExportingMetricReader {
-  const { intervalMs, timeoutMs } = metricTimes();
-  return new PeriodicExportingMetricReader({
-    exporter,
-    exportIntervalMillis: intervalMs,
-    exportTimeoutMillis: timeoutMs,
-  });
-}
-
-/** By the standard variables and their defaults. */
-function metricTimes(): { readonly intervalMs: number; readonly timeoutMs: number } {
-  const { OTEL_METRIC_EXPORT_INTERVAL: interval, OTEL_METRIC_EXPORT_TIMEOUT: timeout } = process.env;
-  const intervalMs = positive(interval) ?? 60_000;
-  return { intervalMs, timeoutMs: Math.min(positive(timeout) ?? 30_000, intervalMs) };
-}
-
-function positive(text: string | undefined): number | undefined {
-  return Number(text) > 0 ? Number(text) : undefined;
-}
-
-/** How long an exporter tries, a little less than whoever waits for it; what the user set goes first. */
-function timeoutConfig(signal: 'TRACES' | 'METRICS', waitedForMs: number): { timeoutMillis?: number } {
-  const { env } = process;
-  const given = env[`OTEL_EXPORTER_OTLP_${signal}_TIMEOUT`] || env.OTEL_EXPORTER_OTLP_TIMEOUT;
-  return given ? {} : { timeoutMillis: Math.min(OTLP_TIMEOUT_MS, 0.9 * waitedForMs) };
-}
-
-function handshakeHistogram(meter: Meter): (result: ProbeResult, nodeName: string) => void {
-  const histogram = meter.createHistogram(METRIC.handshakeDuration, {
-    unit: 's',
-    description: 'Time from the first SYN to the end of the handshake, or until it was given up',
-    advice: { explicitBucketBoundaries: HANDSHAKE_BUCKETS_S },
-  });
-  return (result, nodeName) => {
-    const us = handshakeDurationUs(result);
-    if (us === undefined) return;
-    const failed = result.phases.some(({ name, ok }) => name === 'handshake' && !ok);
-    histogram.record(us / 1e6, {
-      [ATTR.node]: nodeName,
-      [ATTR.target]: result.target.name,
-      [ATTR.networkType]: `ipv${result.family}`,
-      ...(failed ? { [ATTR.errorType]: errorTypeOf(result) ?? 'unknown' } : {}),
-    });
-  };
-}
-
-function observeExport(meter: Meter, room: WaitingRoom<ReadableSpan>, health: CollectorHealth): void {
-  meter
-    .createObservableUpDownCounter(METRIC.tracesWaiting, {
-      unit: '{trace}',
-      description: 'Probe traces the collector has not accepted yet',
-    })
-    .addCallback((to) => to.observe(room.size));
-  meter
-    .createObservableCounter(METRIC.traces, {
-      unit: '{trace}',
-      description: 'Probe traces that are done with, by what became of them',
-    })
-    .addCallback((to) => {
-      to.observe(room.accepted, { [ATTR.delivery]: 'accepted' });
-      to.observe(room.lost, { [ATTR.delivery]: 'lost' });
-    });
-  meter
-    .createObservableCounter(METRIC.exportFailures, {
-      unit: '{export}',
-      description: 'Attempts to send that the collector did not accept',
-    })
-    .addCallback((to) => {
-      for (const signal of ['traces', 'metrics'] as const) {
-        to.observe(health.failures[signal], { [ATTR.signal]: signal });
-      }
-    });
-}
-
-/** OpenTelemetry's own log, each line at most once a minute. */
-function diagTo(log: Logger) {
-  const toldAtMs = new Map<string, number>();
-  const at = (level: 'debug' | 'warn') => (message: string) => {
-    const nowMs = Date.now();
-    if (nowMs - (toldAtMs.get(message) ?? 0) < REPEATED_DIAG_MS) return;
-    if (toldAtMs.size > 100) toldAtMs.clear();
-    toldAtMs.set(message, nowMs);
-    log.log(level, `OpenTelemetry: ${message}`);
-  };
-  return {
-    error: at('warn'),
-    warn: at('warn'),
-    info: at('debug'),
-    debug: at('debug'),
-    verbose: at('debug'),
   };
 }
 
