@@ -24,6 +24,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     load: async () => (await import('./up.ts')).runUp,
     daemon: true,
   },
+  probe: {
+    about: 'open and close a TCP connection and show every segment of it, timed, and what is wrong with it',
+    load: async () => (await import('./probe.ts')).runProbe,
+  },
+  probe: {
+    about: 'probe a target once: every segment of the handshake and the close, timed, and the verdict',
+    load: async () => (await import('./probe.ts')).runProbe,
+  },
+  sockets: {
+    about: 'the TCP sockets of this machine: state, age, process; filtered, sorted, grouped',
+    load: async () => (await import('./sockets.ts')).runSockets,
+  },
+  conntrack: {
+    about: "the kernel's TCP flows: state, ends, NAT, time left; how full the table is",
+    load: async () => (await import('./conntrack.ts')).runConntrack,
+  },
   agent: {
     about: 'one node: reads its tables, probes, reports to an operator (a DaemonSet runs this)',
     load: async () => (await import('./agent.ts')).runAgentCommand,

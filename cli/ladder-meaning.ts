@@ -1,0 +1,104 @@
+/** What each segment of a probe means, in a few words. Pure. */
+
+import { latency } from '#base/latency.ts';
+import type { ProbeResult, SegmentRecord, SynOptions } from '#contract';
+
+export function meaningOf(segment: SegmentRecord, index: number, result: ProbeResult): string {
+  if (segment.kind === 'icmp') return `${segment.note} from ${segment.from}`;
+  const parts = segment.direction === 'out' ? sent(segment, index, result) : received(segment, index, result);
+  if (segment.window === 0 && !segment.flags.includes('RST')) parts.push('window closed');
+  return parts.join(', ');
+}
+
+function sent(segment: SegmentRecord, index: number, result: ProbeResult): string[] {
+  const { flags, atUs, length } = segment;
+  const { steps, options } = result;
+  if (flags.includes('SYN')) {
+    return segment.retransmission
+      ? [`SYN again: ${unanswered(result, index)}`]
+      : ['connect', optionsText(options.offered)];
+  }
+  if (flags.includes('RST')) return [resetMeaning(index, result)];
+  const parts: string[] = [];
+  if (atUs === steps.ackSentUs && isFirst(result, index)) parts.push('connection established');
+  if (length > 0) parts.push(segment.retransmission ? 'request again' : 'our request');
+  if (flags.includes('FIN')) parts.push(segment.retransmission ? 'FIN again' : 'we close our side');
+  if (atUs === steps.lastAckSentUs && isFirst(result, index)) parts.push(lastAckText(result));
+  return parts.length > 0 ? parts : segment.retransmission ? ['again'] : [];
+}
+
+function received(segment: SegmentRecord, index: number, result: ProbeResult): string[] {
+  const { flags, atUs, length } = segment;
+  const { steps, options } = result;
+  if (segment.from !== undefined) return [`from ${segment.from}, not from the target`];
+  if (flags.includes('RST')) {
+    return [steps.synAckReceivedUs === undefined ? 'refused' : 'reset by the peer'];
+  }
+  if (flags.includes('SYN')) {
+    if (!isFirst(result, index)) return ['SYN-ACK again: our ACK did not count'];
+    return ['accepted', ...(options.accepted === null ? [] : [optionsText(options.accepted)])];
+  }
+  if (steps.synAckReceivedUs === undefined || atUs < steps.synAckReceivedUs) {
+    return ['an ACK without SYN: the peer holds an old connection'];
+  }
+  const parts: string[] = [];
+  if (length > 0) parts.push(dataMeaning(segment, index, result));
+  if (atUs === steps.requestAckedUs && isFirst(result, index)) parts.push('request acknowledged');
+  if (atUs === steps.finAckedUs && isFirst(result, index)) parts.push('our FIN acknowledged');
+  if (flags.includes('FIN')) parts.push(segment.retransmission ? 'FIN again' : 'the peer closes its side');
+  return parts.length > 0 ? parts : segment.retransmission ? ['again'] : [];
+}
+
+function dataMeaning({ atUs, retransmission }: SegmentRecord, index: number, result: ProbeResult): string {
+  if (retransmission) return 'data again';
+  if (atUs !== result.steps.firstByteUs || !isFirst(result, index)) return 'data';
+  return result.phases.some(({ name }) => name === 'exchange')
+    ? 'first byte of the answer'
+    : 'the peer speaks first';
+}
+
+function resetMeaning(index: number, result: ProbeResult): string {
+  const answered = result.segments[index - 1];
+  if (result.steps.synAckReceivedUs === undefined && answered?.flags.join() === 'ACK') {
+    return 'RST for the old connection';
+  }
+  return 'we give up and reset it, so that the peer holds nothing';
+}
+
+function lastAckText({ steps }: ProbeResult): string {
+  const theirsFirst = (steps.finReceivedUs ?? 0) < (steps.finSentUs ?? Number.POSITIVE_INFINITY);
+  return theirsFirst ? "the peer's FIN acknowledged" : 'closed on both sides';
+}
+
+/** How long nothing had come for the SYN before this one. */
+function unanswered(result: ProbeResult, index: number): string {
+  const before = result.segments.slice(0, index).findLast(({ flags }) => flags.includes('SYN'));
+  const segment = result.segments[index];
+  if (before === undefined || segment === undefined) return 'no answer';
+  return `no answer for ${latency(segment.atUs - before.atUs)}`;
+}
+
+/** Whether no earlier segment of the same direction crossed in the same microsecond, or is of the same kind. */
+function isFirst({ segments }: ProbeResult, index: number): boolean {
+  const own = segments[index];
+  return !segments
+    .slice(0, index)
+    .some(
+      (other) =>
+        other.direction === own?.direction &&
+        other.kind === 'tcp' &&
+        other.from === undefined &&
+        (other.atUs === own.atUs || (own.flags.includes('SYN') && other.flags.includes('SYN'))),
+    );
+}
+
+/** `mss 1460, wscale 7, sack, timestamps` */
+export function optionsText({ mss, windowScale, sackPermitted, timestamps }: SynOptions): string {
+  const parts = [
+    ...(mss === undefined ? [] : [`mss ${mss}`]),
+    ...(windowScale === undefined ? [] : [`wscale ${windowScale}`]),
+    ...(sackPermitted ? ['sack'] : []),
+    ...(timestamps ? ['timestamps'] : []),
+  ];
+  return parts.length === 0 ? 'no options' : parts.join(', ');
+}
