@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   TARGET_NOT_UNICAST: 'the target is not an address that a connection can go to',
   LOOPBACK_V4_UNREACHABLE: 'listeners bound to 127.0.0.0/8 alone cannot be reached from the TUN device',
   LOOPBACK_V6_UNREACHABLE: 'listeners bound to ::1 alone cannot be reached from the TUN device',
+  STATE_DIR_UNUSABLE: 'what a crash must not leave behind cannot be written down or read back',
   CONNTRACK_MISSING: 'the kernel has no conntrack, or none for this network namespace',
   CONNTRACK_DENIED: 'the conntrack table may not be read',
   SOCK_DIAG_MISSING: 'the kernel has no sock_diag for TCP',

@@ -6,12 +6,22 @@
 
 import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
+import { openForwarding } from './host-forwarding.ts';
+import { cleanLeftovers, takeBackAll } from './host-leftovers.ts';
 import { setUpLink } from './host-link.ts';
+import { selfCheck } from './host-self-check.ts';
+import { HostState } from './host-state.ts';
+import { openHostTable } from './host-table.ts';
 import { openWays } from './host-way.ts';
 import * as libc from './libc.ts';
+import { NetlinkError } from './netlink-socket.ts';
 import { isToLoopbackV6, openRawV6 } from './raw-v6.ts';
 import { Routing } from './routing.ts';
+import { readSetting } from './sysctl.ts';
 import { openTun } from './tun.ts';
+
+/** Gone after a restart of the machine, as are the things it tells of. */
+export const DEFAULT_STATE_DIR = '/run/finwait';
 
 /** The conntrack mark of every flow that finwait's engine opens: "finw" in ASCII. */
 export const FOOTPRINT_MARK = 0x66696e77;
@@ -30,7 +40,7 @@ export interface HostTunConfig {
   readonly allowForwarding: boolean;
   /** Whether the engine's flows are marked in conntrack, so that the tracker can tell them from others. */
   readonly footprint: boolean;
-  /** Directory for what must outlive a crash: which settings to take back. The same one at each start. */
+  /** Directory for what must outlive a crash: what to take back. The same one at each start; '' is /run/finwait. */
   readonly stateDir: string;
 }
 
@@ -48,7 +58,13 @@ export interface HostTun extends Disposable {
   readonly engineV6: string | undefined;
   readonly hostV4: string;
   readonly hostV6: string | undefined;
+  /** What is not as it should be; grows when a way turns out to be doubtful. */
   readonly conditions: readonly Condition[];
+  /**
+   * Whether conntrack followed no flow in this network namespace at the start. Then `footprint` and forwarding have
+   * switched it on for all flows. Undefined when the kernel has no conntrack.
+   */
+  readonly conntrackWasIdle: boolean | undefined;
   /**
    * Takes one packet.
    * @returns its length in bytes, 0 when none waits, -errno when the device has failed
@@ -59,8 +75,13 @@ export interface HostTun extends Disposable {
    * @returns bytes sent, or -errno: EAGAIN and ENOBUFS when the kernel has no room now
    */
   write(packet: Uint8Array): number;
-  /** Whether the engine can reach an address, as the kernel's routes and settings are now. */
+  /**
+   * Whether the engine can reach an address, as the kernel's routes and settings are now. Where that needs forwarding,
+   * and it is on or may be switched on, this opens the way.
+   */
   way(address: string): Way;
+  /** Packets the kernel dropped at the device since the start, because a queue was full or they made no sense to it. */
+  dropped(): { readonly toEngine: number; readonly fromEngine: number };
 }
 
 /**
@@ -69,34 +90,86 @@ export interface HostTun extends Disposable {
  */
 export function openHostTun(config: HostTunConfig): HostTun {
   checkConfig(config);
+  const stateDir = config.stateDir === '' ? DEFAULT_STATE_DIR : config.stateDir;
   using undo = new DisposableStack();
-  const device = openTun(config.device, config.deviceExact === true);
-  undo.defer(() => libc.close(device.fd));
-  const routing = undo.use(new Routing());
-  const link = setUpLink(routing, device, config);
+  const routing = openRouting(undo);
+  const conditions = cleanLeftovers(stateDir, routing);
+  const { fd, name: device, number } = openTun(config.device, config.deviceExact === true);
+  undo.defer(() => libc.close(fd));
+  const link = setUpLink(routing, { fd, name: device, number }, config);
   const rawV6 = undo.use(link.v6 === undefined ? undefined : openRawV6());
-  const ways = openWays({ routing, link, loopbackV6: rawV6 !== undefined });
+
+  const read = (into: Uint8Array) => {
+    const length = libc.read(fd, into);
+    return length === -libc.EAGAIN || length === -libc.EINTR ? 0 : length;
+  };
+  const write = (packet: Uint8Array) =>
+    rawV6 !== undefined && isToLoopbackV6(packet) ? rawV6.send(packet) : libc.write(fd, packet);
+  const loopbackV6 = rawV6 !== undefined;
+  conditions.push(...link.conditions, ...selfCheck({ fd, device, link, loopbackV6, read, write }));
+  const conntrackWasIdle = isConntrackIdle();
+
+  const state = openState(undo, stateDir, device, routing);
+  const table = undo.use(
+    openHostTable({ device, link, outlives: (name) => state().record({ kind: 'table', name }) }),
+  );
+  if (config.footprint) conditions.push(...[table.mark(FOOTPRINT_MARK)].filter((c) => c !== undefined));
+  const allow = config.allowForwarding;
+  const forwarding = openForwarding({ routing, device, allow, stateDir, state });
+  const ways = openWays({ routing, device, link, loopbackV6, forwarding, table });
 
   const kept = undo.move();
-  const { fd } = device;
   return {
     fd,
-    device: device.name,
+    device,
     mtu: config.mtu,
     engineV4: link.v4.engine.text,
     engineV6: link.v6?.engine.text,
     hostV4: link.v4.host.text,
     hostV6: link.v6?.host.text,
-    conditions: link.conditions,
-    read(into) {
-      const length = libc.read(fd, into);
-      return length === -libc.EAGAIN || length === -libc.EINTR ? 0 : length;
+    conntrackWasIdle,
+    get conditions() {
+      return [...conditions, ...ways.conditions];
     },
-    write: (packet) =>
-      rawV6 !== undefined && isToLoopbackV6(packet) ? rawV6.send(packet) : libc.write(fd, packet),
+    read,
+    write,
     way: ways.way,
+    dropped() {
+      const stats = routing.link(link.index);
+      return { toEngine: stats?.txDropped ?? 0, fromEngine: stats?.rxDropped ?? 0 };
+    },
     [Symbol.dispose]: () => kept.dispose(),
   };
+}
+
+/** The file of this run, made when there is something to write down, and removed when all is taken back. */
+function openState(undo: DisposableStack, dir: string, device: string, routing: Routing): () => HostState {
+  let state: HostState | undefined;
+  undo.defer(() => {
+    if (state === undefined) return;
+    takeBackAll(state, routing);
+    state[Symbol.dispose]();
+  });
+  return () => {
+    state ??= HostState.create(dir, device);
+    return state;
+  };
+}
+
+function openRouting(undo: DisposableStack): Routing {
+  try {
+    return undo.use(new Routing());
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    const hint = 'finwait asks the kernel by netlink; allow the socket family in the seccomp profile';
+    throw new FinwaitError('NETLINK_FAILED', error.message, hint, error);
+  }
+}
+
+/** Whether the self-check's packets went through without conntrack making a flow of them. */
+function isConntrackIdle(): boolean | undefined {
+  const count = readSetting('/proc/sys/net/netfilter/nf_conntrack_count');
+  return count === undefined ? undefined : count === '0';
 }
 
 function checkConfig({ device, mtu }: HostTunConfig): void {

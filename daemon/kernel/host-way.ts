@@ -1,35 +1,56 @@
-/** Which addresses the engine reaches, and how: by the kernel's own routes, asked for each time. */
+/**
+ * Which addresses the engine reaches, and how: by the kernel's own routes, asked for each time. Asking for a way that
+ * needs forwarding opens it, where that is allowed; so what no target needs is never changed.
+ */
 
 import type { Condition } from '#base/errors.ts';
-import type { IpAddress } from '../wire/address.ts';
+import type { Family, IpAddress } from '../wire/address.ts';
 import { addressKind, parseIpAddress } from '../wire/address.ts';
+import { whyForwardingMayDrop } from './host-firewall.ts';
+import type { Forwarding } from './host-forwarding.ts';
 import type { HostLink } from './host-link.ts';
+import type { HostTable } from './host-table.ts';
 import type { Way } from './host-tun.ts';
 import * as libc from './libc.ts';
+import type { Prefix } from './prefix.ts';
 import type { Routing } from './routing.ts';
 
 export interface WaysParts {
   readonly routing: Routing;
+  readonly device: string;
   readonly link: HostLink;
   /** Whether packets to ::1 can be sent by a raw socket. */
   readonly loopbackV6: boolean;
+  readonly forwarding: Forwarding;
+  readonly table: HostTable;
 }
 
 export interface Ways {
   way(address: string): Way;
+  /** What may keep packets from passing although the way is there. */
+  readonly conditions: readonly Condition[];
 }
 
 export function openWays(parts: WaysParts): Ways {
+  const doubts = new Map<Family, Condition | undefined>();
   return {
     way(text) {
       const address = parseIpAddress(text);
       if (!address.ok) return none(notUnicast(text, address.reason));
-      return wayTo(address.value, parts);
+      const way = wayTo(address.value, parts);
+      const { family } = address.value;
+      if (way.kind === 'forward' && !doubts.has(family))
+        doubts.set(family, whyForwardingMayDrop(parts.device, family));
+      return way;
+    },
+    get conditions() {
+      return [...doubts.values()].filter((doubt) => doubt !== undefined);
     },
   };
 }
 
-function wayTo(address: IpAddress, { routing, link, loopbackV6 }: WaysParts): Way {
+function wayTo(address: IpAddress, parts: WaysParts): Way {
+  const { routing, link, loopbackV6 } = parts;
   const kind = addressKind(address);
   if (kind === 'multicast' || kind === 'broadcast' || kind === 'unspecified')
     return none(notUnicast(address.text, `it is ${kind}`));
@@ -41,14 +62,26 @@ function wayTo(address: IpAddress, { routing, link, loopbackV6 }: WaysParts): Wa
 
   const answer = routing.lookUp({ destination: address.bytes });
   if (!answer.ok) return none(noRoute(address, libc.errnoName(answer.errno)));
-  const { type } = answer.route;
-  if (type === 'local') return { kind: 'local' };
-  if (type !== 'unicast') return none(notUnicast(address.text, `the route to it is of type ${type}`));
-  return none({
-    code: 'FORWARDING_OFF',
-    message: `${address.text} is not an address of this machine, and the kernel does not forward`,
-    hint: 'start finwait with --allow-forwarding',
-  });
+  const { type, oif } = answer.route;
+  if (type === 'local') return asArriving(address, prefix, 'local', parts);
+  if (type !== 'unicast' || oif === undefined)
+    return none(notUnicast(address.text, `the route to it is of type ${type}`));
+  if (oif === link.index) return none(ownPrefix(address, prefix));
+
+  const out = routing.link(oif)?.name ?? '';
+  const blocked = parts.forwarding.ensure(address.family, out) ?? parts.table.masquerade();
+  return blocked === undefined ? asArriving(address, prefix, 'forward', parts) : none(blocked);
+}
+
+/** Asks once more as for a packet that comes in by the device: rules and reverse path count then, too. */
+function asArriving(address: IpAddress, prefix: Prefix, kind: 'local' | 'forward', parts: WaysParts): Way {
+  const { device, link, routing } = parts;
+  const arriving = { source: prefix.engine.bytes, iif: link.index };
+  const answer = routing.lookUp({ destination: address.bytes, arriving });
+  if (answer.ok) return { kind };
+  if (addressKind(address) === 'loopback') return none(loopbackV4Unreachable(address, device));
+  const why = `${libc.errnoName(answer.errno)} for packets that come in by ${device}`;
+  return none(noRoute(address, why));
 }
 
 function none(condition: Condition): Way {
@@ -79,10 +112,26 @@ function noRoute(address: IpAddress, why: string): Condition {
   };
 }
 
+function ownPrefix(address: IpAddress, prefix: Prefix): Condition {
+  return {
+    code: 'TARGET_NOT_UNICAST',
+    message: `${address.text} lies in ${prefix.text}, which is the engine's own`,
+    hint: 'give the address of another machine, or one of this machine',
+  };
+}
+
+function loopbackV4Unreachable(address: IpAddress, device: string): Condition {
+  return {
+    code: 'LOOPBACK_V4_UNREACHABLE',
+    message: `the kernel does not let packets to ${address.text} in by ${device}`,
+    hint: `\`sysctl -w net.ipv4.conf.${device}.route_localnet=1\``,
+  };
+}
+
 function loopbackV6Unreachable(): Condition {
   return {
     code: 'LOOPBACK_V6_UNREACHABLE',
     message: 'packets to ::1 need a raw socket, which may not be opened',
-    hint: 'grant the capability NET_RAW',
+    hint: 'grant the capability NET_RAW (Kubernetes: securityContext.capabilities.add: [NET_RAW])',
   };
 }

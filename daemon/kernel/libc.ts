@@ -31,6 +31,7 @@ const c = {
   close: lib.func('int close(int fd)'),
   ioctl: lib.func('int ioctl(int fd, uint64_t request, _Inout_ void *arg)'),
   eventfd: lib.func('int eventfd(uint32_t initial, int flags)'),
+  flock: lib.func('int flock(int fd, int operation)'),
   setns: lib.func('int setns(int fd, int nstype)'),
 };
 
@@ -44,6 +45,8 @@ export const O_RDWR = 2;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 export const POLLIN = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 
@@ -117,6 +120,11 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): Syscal
 
 export function eventfd(): SyscallResult {
   return result(c.eventfd(0, O_NONBLOCK | O_CLOEXEC));
+}
+
+/** The lock is the open file's, not the process's, and goes with it. @param operation LOCK_EX, with LOCK_NB or without */
+export function flock(fd: number, operation: number): SyscallResult {
+  return result(c.flock(fd, operation));
 }
 
 /** Moves the calling thread, and it alone, into the namespace of `fd`. */

@@ -78,6 +78,8 @@ export interface Route {
   readonly family: 4 | 6;
   readonly type: RouteType;
   readonly table: number;
+  /** Who made it: RTPROT_KERNEL 2, RTPROT_BOOT 3, RTPROT_STATIC 4, RTPROT_RA 9. */
+  readonly protocol: number;
   /** 4 or 16 bytes; all zero for a default route. */
   readonly destination: Uint8Array;
   readonly prefixLength: number;
@@ -195,6 +197,7 @@ export function decodeRoute(payload: Uint8Array): Decoded<Route> {
     family,
     type,
     table: readU32(find(attributes.value, RTA_TABLE)) ?? payload[4] ?? 0,
+    protocol: payload[5] ?? 0,
     destination: destination.slice(),
     prefixLength,
     oif: readU32(find(attributes.value, RTA_OIF)),
