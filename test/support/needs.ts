@@ -15,7 +15,7 @@ interface NeedRow {
   readonly get: string;
 }
 
-const NEEDS = {
+export const NEEDS = {
   root: {
     missing: () => (process.getuid?.() === 0 ? undefined : 'not running as root'),
     get: 'run the tests as root (sudo npm test)',
