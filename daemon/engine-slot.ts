@@ -4,7 +4,7 @@
  */
 
 import type { Condition } from '#base/errors.ts';
-import { conditionOf, type FinwaitError } from '#base/errors.ts';
+import { conditionOf, FinwaitError } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { ProbeResult, ProbeTarget } from '#contract';
 import type { EngineConfig, EngineHandle, EngineReady } from './threads/engine-client.ts';
@@ -54,7 +54,8 @@ export class EngineSlot {
       this.#ready = await engine.ready;
     } catch (error) {
       this.#engine = undefined;
-      if (this.#stopping) return undefined;
+      // A worker that crashed takes the agent down (see `died`); that is not for the machine to allow.
+      if (this.#stopping || (error instanceof FinwaitError && error.code === 'WORKER_DIED')) return undefined;
       return this.#refused(error);
     }
     if (this.#refusal !== undefined) this.#deps.log.log('info', 'the TCP engine runs now');

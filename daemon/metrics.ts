@@ -95,7 +95,7 @@ function tableFamilies(sweep: TablesSweep | undefined): MetricFamily[] {
     one(
       'counter',
       'finwait_agent_tables_events_total',
-      "What was missed, forgotten or undecodable in the kernel's tables, by name.",
+      "What the reading of the kernel's tables counts: what was missed, forgotten or undecodable, by name.",
       byLabel('event', sweep?.counters ?? {}),
     ),
   ];
