@@ -15,6 +15,7 @@ import { createStack } from '../tcp/stack.ts';
 import { parseIpAddress } from '../wire/address.ts';
 import { monotonicUs, unixUs } from './engine-clock.ts';
 import { EngineLoop } from './engine-loop.ts';
+import { warmUp } from './engine-warmup.ts';
 import type { EngineWorkerData, FromEngineWorker, ToEngineWorker } from './messages.ts';
 import { ENGINE_CELLS, heartbeatClockMs } from './messages.ts';
 
@@ -34,12 +35,13 @@ function main({ host, shared }: EngineWorkerData): void {
         text === undefined ? [] : [parsed(text)],
       ),
       mtu: device.mtu,
-      random: (length) => randomBytes(length),
+      random: randomBytes,
     }),
     nowUs: monotonicUs,
     unixUs,
     deviceDrops: () => transmitDrops(device.device),
   });
+  warmUp(monotonicUs, randomBytes);
   const { engineV4, engineV6, hostV4, hostV6, mtu, conditions } = device;
   tell({
     type: 'ready',
