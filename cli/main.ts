@@ -28,10 +28,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: 'open and close a TCP connection and show every segment of it, timed, and what is wrong with it',
     load: async () => (await import('./probe.ts')).runProbe,
   },
-  probe: {
-    about: 'probe a target once: every segment of the handshake and the close, timed, and the verdict',
-    load: async () => (await import('./probe.ts')).runProbe,
-  },
   sockets: {
     about: 'the TCP sockets of this machine: state, age, process; filtered, sorted, grouped',
     load: async () => (await import('./sockets.ts')).runSockets,
