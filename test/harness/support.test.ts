@@ -65,11 +65,11 @@ spec('netns', (test) => {
         addressesA: ['10.9.0.1/24', 'fd00:9::1/64'],
         addressesB: ['10.9.0.2/24', 'fd00:9::2/64'],
       });
-      const accept = "const s = require('net').createServer().listen(80, '::', () => console.log('up'))";
+      const accept = "const s = require('node:net').createServer().listen(80, '::', () => console.log('up'))";
       await using server = b.start(process.execPath, ['-e', accept]);
       await server.output(/up/);
       for (const host of ['10.9.0.2', 'fd00:9::2']) {
-        const connect = `require('net').connect(80, '${host}', function () { console.log('open'); this.destroy() })`;
+        const connect = `require('node:net').connect(80, '${host}', function () { console.log('open'); this.destroy() })`;
         assert.is(await a.run(process.execPath, '-e', connect), 'open\n');
       }
     },
