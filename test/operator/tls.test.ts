@@ -1,0 +1,133 @@
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { ConnectionOptions } from 'node:tls';
+import { connect, createServer } from 'node:tls';
+import * as assert from 'uvu/assert';
+import { FinwaitError } from '#base/errors.ts';
+import type { TlsIdentity } from '../../operator/tls/identity.ts';
+import { ensureTlsIdentity } from '../../operator/tls/identity.ts';
+import { rejects, spec } from '../harness.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+
+const DAY_MS = 86_400_000;
+const FILES = ['ca.crt', 'ca.key', 'server.crt', 'server.key'];
+
+async function contents(dir: string): Promise<string[]> {
+  return Promise.all(FILES.map((name) => readFile(join(dir, name), 'utf8')));
+}
+
+/** Makes a TLS connection to a server of that identity; settles with its protocol, or rejects. */
+async function handshake(identity: TlsIdentity, options: ConnectionOptions): Promise<string | null> {
+  const server = createServer(identity);
+  server.on('tlsClientError', () => {});
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', ...options });
+  try {
+    await once(client, 'secureConnect');
+    return client.getProtocol();
+  } finally {
+    client.destroy();
+    await once(server.close(), 'close');
+  }
+}
+
+spec('operator: TLS identity', (test) => {
+  test('is made where there is none, and a client that knows the CA trusts it by every name', async () => {
+    await using dir = await makeTempDir('tls');
+    const identity = await ensureTlsIdentity(dir.path, ['operator.test', '10.1.2.3'], Date.now());
+    assert.equal(identity.made, ['ca', 'server']);
+    const ca = await readFile(identity.caFile);
+    for (const servername of ['localhost', 'operator.test']) {
+      assert.is(await handshake(identity, { ca, servername }), 'TLSv1.3');
+    }
+    const certificate = new X509Certificate(identity.cert);
+    for (const address of ['127.0.0.1', '::1', '10.1.2.3']) assert.is(certificate.checkIP(address), address);
+    assert.is(certificate.checkIP('10.9.9.9'), undefined);
+    await rejects(handshake(identity, { ca, servername: 'other.test' }), /does not match certificate/);
+  });
+
+  test('is not trusted by a client that knows another CA', async () => {
+    await using ours = await makeTempDir('tls');
+    await using other = await makeTempDir('tls');
+    const identity = await ensureTlsIdentity(ours.path, [], Date.now());
+    const { caFile } = await ensureTlsIdentity(other.path, [], Date.now());
+    await rejects(handshake(identity, { ca: await readFile(caFile), servername: 'localhost' }), /verif/);
+  });
+
+  test('keeps its private keys to its user', async () => {
+    await using dir = await makeTempDir('tls');
+    await ensureTlsIdentity(dir.path, [], Date.now());
+    const mode = async (name: string): Promise<number> => (await stat(join(dir.path, name))).mode & 0o777;
+    assert.is(await mode('ca.key'), 0o600);
+    assert.is(await mode('server.key'), 0o600);
+    await chmod(join(dir.path, 'server.key'), 0o644);
+    await ensureTlsIdentity(dir.path, [], Date.now());
+    assert.is(await mode('server.key'), 0o600);
+    assert.equal((await readdir(dir.path)).sort(), FILES, 'nothing else is left in the directory');
+  });
+
+  test('is used again by the next start', async () => {
+    await using dir = await makeTempDir('tls');
+    await ensureTlsIdentity(dir.path, ['a.test'], Date.now());
+    const before = await contents(dir.path);
+    const again = await ensureTlsIdentity(dir.path, ['a.test'], Date.now());
+    assert.equal(again.made, []);
+    assert.equal(await contents(dir.path), before);
+  });
+
+  test('gets a new server certificate for a new name, of the same CA', async () => {
+    await using dir = await makeTempDir('tls');
+    const { caFile } = await ensureTlsIdentity(dir.path, [], Date.now());
+    const ca = await readFile(caFile);
+    const renewed = await ensureTlsIdentity(dir.path, ['new.test'], Date.now());
+    assert.equal(renewed.made, ['server']);
+    assert.is(await handshake(renewed, { ca, servername: 'new.test' }), 'TLSv1.3');
+  });
+
+  test('is renewed when two thirds of its life are over', async () => {
+    await using dir = await makeTempDir('tls');
+    const nowMs = Date.now();
+    const { renewAtMs } = await ensureTlsIdentity(dir.path, [], nowMs);
+    assert.ok(Math.abs(renewAtMs - (nowMs + 60 * DAY_MS)) < DAY_MS / 24);
+    assert.equal((await ensureTlsIdentity(dir.path, [], renewAtMs - 1000)).made, []);
+    assert.equal((await ensureTlsIdentity(dir.path, [], renewAtMs + 1000)).made, ['server']);
+    assert.equal((await ensureTlsIdentity(dir.path, [], nowMs + 3000 * DAY_MS)).made, ['ca', 'server']);
+    assert.equal((await ensureTlsIdentity(dir.path, [], nowMs)).made, ['ca', 'server'], 'not valid yet');
+  });
+
+  test('is made anew from damaged, foreign or half missing files', async () => {
+    await using dir = await makeTempDir('tls');
+    await using other = await makeTempDir('tls');
+    const nowMs = Date.now();
+    await ensureTlsIdentity(other.path, [], nowMs);
+    const foreign = await readFile(join(other.path, 'server.crt'), 'utf8');
+    const damage: readonly (readonly [string, string, readonly string[]])[] = [
+      ['server.crt', 'not a certificate', ['server']],
+      ['server.key', '', ['server']],
+      ['server.crt', foreign, ['server']],
+      ['ca.key', await readFile(join(other.path, 'ca.key'), 'utf8'), ['ca', 'server']],
+      ['ca.crt', foreign, ['ca', 'server']],
+    ];
+    await ensureTlsIdentity(dir.path, [], nowMs);
+    for (const [file, text, made] of damage) {
+      await writeFile(join(dir.path, file), text);
+      const identity = await ensureTlsIdentity(dir.path, [], nowMs);
+      assert.equal(identity.made, made, `${file} damaged`);
+      const ca = await readFile(identity.caFile);
+      assert.is(await handshake(identity, { ca, servername: 'localhost' }), 'TLSv1.3');
+    }
+  });
+
+  test('in a place that cannot be a directory is an error with a hint', async () => {
+    await using dir = await makeTempDir('tls');
+    const file = join(dir.path, 'file');
+    await writeFile(file, '');
+    const error = await rejects(ensureTlsIdentity(join(file, 'tls'), [], Date.now()), /cannot be used/);
+    assert.ok(error instanceof FinwaitError);
+    assert.is(error.code, 'TLS_DIR_UNUSABLE');
+    assert.match(error.hint, '--tls-dir');
+  });
+});
