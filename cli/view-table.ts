@@ -26,7 +26,7 @@ export function tableLines(
   indent = 2,
 ): Line[] {
   const natural = columnList.map((column, index) =>
-    Math.max(width(column.title), ...rows.map((row) => width(row[index]?.text ?? ''))),
+    rows.reduce((widest, row) => Math.max(widest, width(row[index]?.text ?? '')), width(column.title)),
   );
   const kept = keptColumns(columnList, natural, columns - indent);
   const widths = fittedWidths(columnList, natural, kept, columns - indent);

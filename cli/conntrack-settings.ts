@@ -1,0 +1,84 @@
+/** What `finwait conntrack` takes. */
+
+import type { Decoded } from '#base/result.ts';
+import { decoded, undecodable } from '#base/result.ts';
+import type { Settings } from '#base/settings.ts';
+import { integer, oneOf } from '#base/settings.ts';
+import type { ConntrackTcpState } from '../daemon/netlink/ctnetlink.ts';
+import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
+import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
+
+export const FLOW_SORT_KEYS = [
+  'state',
+  'left',
+  'idle',
+  'age',
+  'source',
+  'destination',
+  'bytes',
+  'count',
+] as const;
+export type FlowSortKey = (typeof FLOW_SORT_KEYS)[number];
+
+export const FLOW_GROUPINGS = ['state', 'source', 'destination'] as const;
+export type FlowGrouping = (typeof FLOW_GROUPINGS)[number];
+
+export const CONNTRACK_SETTINGS = {
+  state: listOf('state', 'STATES', `only these: ${CONNTRACK_TCP_STATES.join(', ')}`, flowStates, 's'),
+  address: listOf(
+    'address',
+    'ADDRESS',
+    'only with this address or prefix at any end, before or after NAT',
+    addressFilter,
+    'a',
+  ),
+  port: listOf('port', 'PORT', 'only with this port at any end, before or after NAT', integer(0, 65_535)),
+  mark: listOf('mark', 'MARK', 'only with this mark, decimal or 0x...', mark),
+  nat: switchOf('nat', undefined, 'only flows that NAT changes'),
+  unreplied: switchOf('unreplied', undefined, 'only flows that nobody answered'),
+  own: switchOf('own', undefined, "only those of finwait's own probes, known by their mark"),
+  notOwn: switchOf('not-own', undefined, "all but finwait's own"),
+  by: {
+    name: 'by',
+    placeholder: FLOW_GROUPINGS.join('|'),
+    doc: 'count in groups instead of listing',
+    default: undefined,
+    parse: oneOf(...FLOW_GROUPINGS),
+  },
+  sort: {
+    name: 'sort',
+    placeholder: 'KEY',
+    doc: `${FLOW_SORT_KEYS.join(', ')}; idle, age, bytes and count largest first`,
+    default: undefined,
+    parse: oneOf(...FLOW_SORT_KEYS),
+  },
+  ...TABLE_SETTINGS,
+} as const;
+
+export type ConntrackSettings = Settings<typeof CONNTRACK_SETTINGS>;
+
+/** What a socket's state or another tool's spelling is called here. */
+const STATE_ALIASES: Readonly<Record<string, readonly ConntrackTcpState[]>> = {
+  ...Object.fromEntries(CONNTRACK_TCP_STATES.map((state) => [letters(state), [state]])),
+  estab: ['ESTABLISHED'],
+  synreceived: ['SYN_RECV'],
+  finwait1: ['FIN_WAIT'],
+  closed: ['CLOSE'],
+  all: CONNTRACK_TCP_STATES,
+};
+
+function flowStates(word: string): Decoded<readonly ConntrackTcpState[]> {
+  const key = letters(word);
+  const states = Object.hasOwn(STATE_ALIASES, key) ? STATE_ALIASES[key] : undefined;
+  if (states !== undefined) return decoded(states);
+  return undecodable(`is not a TCP state of conntrack: ${CONNTRACK_TCP_STATES.join(', ')}, all`);
+}
+
+function letters(word: string): string {
+  return word.toLowerCase().replaceAll(/[-_ ]/g, '');
+}
+
+function mark(word: string): Decoded<number> {
+  const value = /^(\d{1,10}|0x[0-9a-f]{1,8})$/i.test(word) ? Number(word) : Number.NaN;
+  return value <= 0xffffffff ? decoded(value) : undecodable('is not a mark such as 7 or 0x2a');
+}

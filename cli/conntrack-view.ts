@@ -1,0 +1,144 @@
+/** The columns of `finwait conntrack`, its groups, and what its totals say. */
+
+import { hostPortText } from '#base/host-port.ts';
+import type { Endpoint } from '#contract';
+import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
+import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
+import type { FlowGroup, FlowRow } from './conntrack-rows.ts';
+import type { FlowGrouping } from './conntrack-settings.ts';
+import type { TableColumn } from './table.ts';
+import type { Line, Span } from './view-text.ts';
+import { age, count, percent } from './view-text.ts';
+
+/** The columns that say something: what the kernel does not keep, or no row has, is left out unless all are wanted. */
+export function flowColumns(rows: readonly FlowRow[]): TableColumn<FlowRow>[] {
+  const unless = (some: boolean) => (some ? {} : { wide: true as const });
+  return [
+    { title: 'STATE', drop: 0, cell: ({ state }) => ({ text: state }) },
+    { title: 'LEFT', align: 'right', drop: 2, cell: (row) => ({ text: age(row.timeoutMs) }) },
+    { title: 'IDLE', align: 'right', drop: 3, cell: (row) => agoCell(row.idleMs) },
+    {
+      title: 'AGE',
+      align: 'right',
+      drop: 4,
+      ...unless(rows.some((row) => row.ageMs !== null)),
+      cell: (row) => agoCell(row.ageMs),
+    },
+    { title: 'SOURCE', drop: 0, min: 12, cell: ({ source }) => ({ text: endText(source) }) },
+    { title: 'DESTINATION', drop: 0, min: 12, cell: ({ destination }) => ({ text: endText(destination) }) },
+    {
+      title: 'NAT',
+      drop: 1,
+      min: 12,
+      ...unless(rows.some((row) => row.natSource !== null || row.natDestination !== null)),
+      cell: natCell,
+    },
+    { title: 'MARK', drop: 5, ...unless(rows.some((row) => row.mark !== 0)), cell: markCell },
+    {
+      title: 'PACKETS',
+      align: 'right',
+      drop: 7,
+      ...unless(rows.some((row) => row.sent !== null)),
+      cell: ({ sent, received }) => pairCell(sent?.packets, received?.packets),
+    },
+    {
+      title: 'BYTES',
+      align: 'right',
+      drop: 6,
+      ...unless(rows.some((row) => row.sent !== null)),
+      cell: ({ sent, received }) => pairCell(sent?.bytes, received?.bytes),
+    },
+    { title: 'FLAGS', drop: 8, wide: true, cell: flagsCell },
+    { title: 'FIRST-FIN', drop: 9, wide: true, cell: ({ closedFirst }) => ({ text: closedFirst ?? '-' }) },
+    { title: 'ZONE', align: 'right', drop: 9, wide: true, cell: ({ zone }) => ({ text: String(zone) }) },
+  ];
+}
+
+export function flowGroupColumns(by: FlowGrouping): TableColumn<FlowGroup>[] {
+  const key: Readonly<Record<FlowGrouping, TableColumn<FlowGroup>>> = {
+    state: { title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) },
+    source: { title: 'SOURCE', drop: 0, cell: ({ source }) => ({ text: source ?? '-' }) },
+    destination: {
+      title: 'DESTINATION',
+      drop: 0,
+      cell: ({ destination, port }) => ({ text: hostPortText(destination ?? '-', port ?? 0) }),
+    },
+  };
+  return [
+    { title: 'COUNT', align: 'right', drop: 0, cell: (group) => ({ text: count(group.count) }) },
+    key[by],
+    ...(by === 'state' ? [] : [{ title: 'STATES', drop: 0, min: 12, cell: statesCell }]),
+    {
+      title: 'BYTES',
+      align: 'right',
+      drop: 1,
+      cell: ({ bytes }) => ({ text: bytes === null ? '-' : count(bytes) }),
+    },
+  ];
+}
+
+export interface FlowTotals {
+  readonly shown: number;
+  readonly selected: readonly FlowRow[];
+  readonly all: readonly FlowRow[];
+  readonly others: number;
+  readonly fill: ConntrackFill;
+}
+
+/** What is shown of what there is; how full the table is. */
+export function flowsFooter({ shown, selected, all, others, fill }: FlowTotals): Line[] {
+  const cut = shown < selected.length ? ` (${count(shown)} shown)` : '';
+  const own = selected.filter((row) => row.own).length;
+  const parts = [
+    `${count(selected.length)} of ${count(all.length)} TCP flows${cut}`,
+    ...(own === 0 ? [] : [`${count(own)} of finwait`]),
+    ...(others === 0 ? [] : [`${count(others)} of other protocols left out`]),
+  ];
+  const idle = fill.count === 0 ? '; no rule of this network namespace seems to use conntrack' : '';
+  return [
+    [{ text: parts.join(', '), style: 'dim' }],
+    [
+      {
+        text: `table: ${count(fill.count)} / ${count(fill.max)} (${percent(fill.count, fill.max)})${idle}`,
+        style: fill.count >= 0.75 * fill.max ? 'bad' : 'dim',
+      },
+    ],
+  ];
+}
+
+function endText({ address, port }: Endpoint): string {
+  return hostPortText(address, port);
+}
+
+/** Where it really goes, and as whom it comes. */
+function natCell({ natDestination, natSource }: FlowRow): Span {
+  const to = natDestination === null ? [] : [`to ${endText(natDestination)}`];
+  const as = natSource === null ? [] : [`as ${endText(natSource)}`];
+  return { text: [...to, ...as].join(' ') || '-' };
+}
+
+function markCell({ mark, own }: FlowRow): Span {
+  if (own) return { text: 'finwait' };
+  return { text: mark === 0 ? '-' : `0x${mark.toString(16)}` };
+}
+
+function pairCell(sent: number | undefined, received: number | undefined): Span {
+  if (sent === undefined || received === undefined) return { text: '-' };
+  return { text: `${count(sent)}/${count(received)}` };
+}
+
+function flagsCell({ replied, assured }: FlowRow): Span {
+  if (!replied) return { text: 'unreplied' };
+  return { text: assured ? 'assured' : '-' };
+}
+
+function statesCell({ states }: FlowGroup): Span {
+  const text = CONNTRACK_TCP_STATES.flatMap((state) =>
+    states[state] === undefined ? [] : [`${count(states[state])} ${state}`],
+  );
+  return { text: text.join(', ') };
+}
+
+function agoCell(ms: number | null): Span {
+  return ms === null ? { text: '-', style: 'dim' } : { text: age(ms) };
+}

@@ -1,0 +1,101 @@
+/** `finwait conntrack`: the TCP flows that the kernel tracks, and how full its table is; needs no agent. */
+
+import { FinwaitError } from '#base/errors.ts';
+import { readSettings } from '#base/settings.ts';
+import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
+import { readFlows } from '../daemon/track/conntrack-flows.ts';
+import { dumpFlows } from '../daemon/track/dumps.ts';
+import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
+import type { FlowRow } from './conntrack-rows.ts';
+import {
+  FLOW_GROUP_SORT_KEYS,
+  groupFlows,
+  selectFlows,
+  sortFlowGroups,
+  sortFlows,
+} from './conntrack-rows.ts';
+import type { ConntrackSettings } from './conntrack-settings.ts';
+import { CONNTRACK_SETTINGS } from './conntrack-settings.ts';
+import type { FlowTotals } from './conntrack-view.ts';
+import { flowColumns, flowGroupColumns, flowsFooter } from './conntrack-view.ts';
+import type { CommandHelp } from './help.ts';
+import { asksForHelp, helpText, refusePositionals } from './help.ts';
+import type { CliIo } from './io.ts';
+import { EXIT } from './io.ts';
+import { printConditions, printJson, printTable } from './table.ts';
+
+const HELP: CommandHelp = {
+  usage: 'finwait conntrack [options]',
+  about: [
+    'Lists the TCP flows that the kernel tracks in this network namespace, and how full its table is. A state is',
+    "conntrack's own, not a socket's. LEFT is the time until the kernel forgets the flow; IDLE the time since its",
+    'last packet, where LEFT tells it. NAT shows where a flow really goes (to) and as whom it comes (as).',
+  ].join('\n'),
+  settings: CONNTRACK_SETTINGS,
+  examples: [
+    ['finwait conntrack --by destination --limit 10', 'who fills the table'],
+    ['finwait conntrack --state syn-sent --unreplied', 'handshakes that nobody answers'],
+    ['finwait conntrack --nat --address 10.96.0.0/12', 'where the connections to services really go'],
+    ['finwait conntrack --own', "finwait's own footprint"],
+  ],
+  notes: [
+    'Needs CAP_NET_ADMIN. AGE, PACKETS and BYTES appear when the kernel keeps them: net.netfilter.nf_conntrack_timestamp=1\n' +
+      'and net.netfilter.nf_conntrack_acct=1, for flows that begin after that. docs/tables.md lists the fields of the JSON.',
+  ],
+};
+
+export async function runConntrack(args: readonly string[], io: CliIo): Promise<number> {
+  if (asksForHelp(args)) {
+    io.stdout.write(helpText(HELP));
+    return EXIT.ok;
+  }
+  const { settings, positionals } = readSettings(CONNTRACK_SETTINGS, args, io.env);
+  refusePositionals(positionals);
+  checkTogether(settings);
+  const fill = readConntrackFill();
+  const { flows, others, undecodable } = readFlows(dumpFlows, Date.now());
+  const all = flows.map((flow) => ({ ...flow, own: flow.mark === FOOTPRINT_MARK }));
+  const selected = selectFlows(all, settings);
+  print(io, settings, { selected, all, others, fill });
+  if (undecodable > 0) {
+    printConditions(io, [
+      {
+        code: 'NETLINK_FAILED',
+        message: `${undecodable} flows are left out, because the kernel's message is not understood`,
+        hint: 'report it with the version of the kernel',
+      },
+    ]);
+  }
+  return EXIT.ok;
+}
+
+/** @throws FinwaitError USAGE for options that contradict each other */
+function checkTogether({ by, sort }: ConntrackSettings): void {
+  const problem =
+    by === undefined && sort === 'count'
+      ? '--sort count needs --by'
+      : by !== undefined && sort !== undefined && !FLOW_GROUP_SORT_KEYS.includes(sort)
+        ? `--sort ${sort} does not go with --by: groups sort by ${FLOW_GROUP_SORT_KEYS.join(', ')}`
+        : undefined;
+  if (problem !== undefined) {
+    throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
+  }
+}
+
+function print(io: CliIo, settings: ConntrackSettings, totals: Omit<FlowTotals, 'shown'>): void {
+  const { by, sort, reverse, limit } = settings;
+  const json = settings.json || settings.output === 'json';
+  if (by !== undefined) {
+    const groups = sortFlowGroups(groupFlows(totals.selected, by), sort, reverse).slice(0, limit);
+    const footer = flowsFooter({ ...totals, shown: totals.selected.length });
+    if (json) printJson(io, groups);
+    else printTable(io, { columns: flowGroupColumns(by), rows: groups, footer }, settings);
+    return;
+  }
+  // `count` is refused without --by.
+  const key = sort === 'count' ? undefined : sort;
+  const rows: readonly FlowRow[] = sortFlows(totals.selected, key, reverse).slice(0, limit);
+  const footer = flowsFooter({ ...totals, shown: rows.length });
+  if (json) printJson(io, rows);
+  else printTable(io, { columns: flowColumns(rows), rows, footer }, settings);
+}

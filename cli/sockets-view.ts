@@ -1,0 +1,180 @@
+/** The columns of `finwait sockets`, its groups, and what its totals say. */
+
+import { hostPortText } from '#base/host-port.ts';
+import type { TcpStateName } from '#contract';
+import { TCP_STATES } from '#contract';
+import type { SocketGroup, SocketRow } from './sockets-rows.ts';
+import type { SocketGrouping } from './sockets-settings.ts';
+import type { TableColumn } from './table.ts';
+import type { Line, Span, Style } from './view-text.ts';
+import { age, count, latency } from './view-text.ts';
+
+const LEAK_AGE_MS = 600_000;
+
+export function socketColumns(onlyListeners: boolean): TableColumn<SocketRow>[] {
+  const columns: TableColumn<SocketRow>[] = [
+    { title: 'STATE', drop: 0, cell: stateCell },
+    {
+      title: onlyListeners ? 'ACCEPT-Q' : 'RECV-Q',
+      align: 'right',
+      drop: 2,
+      cell: (row) => ({
+        text: count(row.recvQueue),
+        ...(row.recvQueue > 0 ? { style: 'warn' as const } : {}),
+      }),
+    },
+    {
+      title: onlyListeners ? 'BACKLOG' : 'SEND-Q',
+      align: 'right',
+      drop: 3,
+      cell: (row) => ({ text: count(row.sendQueue) }),
+    },
+    { title: 'LOCAL', drop: 0, min: 12, cell: (row) => ({ text: localText(row) }) },
+    ...(onlyListeners
+      ? []
+      : [{ title: 'PEER', drop: 0, min: 12, cell: (row: SocketRow) => ({ text: peerText(row) }) }]),
+    { title: 'PROCESS', drop: 0, min: 8, cell: (row) => processCell(row) },
+    ...(onlyListeners
+      ? []
+      : [{ title: 'AGE', align: 'right' as const, drop: 1, cell: (row: SocketRow) => ageCell(row) }]),
+    { title: 'TIMER', drop: 9, wide: true, cell: (row) => ({ text: timerText(row) }) },
+    {
+      title: 'RTT',
+      align: 'right',
+      drop: 9,
+      wide: true,
+      cell: (row) => ({ text: row.rttUs ? latency(row.rttUs) : '-' }),
+    },
+    {
+      title: 'RETRANS',
+      align: 'right',
+      drop: 9,
+      wide: true,
+      cell: (row) => ({ text: row.retransmits === null ? '-' : count(row.retransmits) }),
+    },
+    {
+      title: 'LAST-RECV',
+      align: 'right',
+      drop: 9,
+      wide: true,
+      cell: (row) => agoCell(row.lastDataReceivedMs),
+    },
+    { title: 'LAST-SENT', align: 'right', drop: 9, wide: true, cell: (row) => agoCell(row.lastDataSentMs) },
+    { title: 'UID', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: String(row.uid) }) },
+    {
+      title: 'INODE',
+      align: 'right',
+      drop: 9,
+      wide: true,
+      cell: (row) => ({ text: String(row.inode || '-') }),
+    },
+  ];
+  return columns;
+}
+
+export function groupColumns(by: SocketGrouping): TableColumn<SocketGroup>[] {
+  const key: Readonly<Record<SocketGrouping, readonly TableColumn<SocketGroup>[]>> = {
+    process: [{ title: 'PROCESS', drop: 0, min: 8, cell: (group) => processCell(group) }],
+    destination: [
+      { title: 'DIRECTION', drop: 3, cell: (group) => ({ text: group.direction ?? '-' }) },
+      {
+        title: 'PEER',
+        drop: 0,
+        min: 12,
+        cell: ({ peer }) => ({ text: peer ?? '-' }),
+      },
+      { title: 'SERVICE', align: 'right', drop: 0, cell: ({ port }) => ({ text: String(port ?? '-') }) },
+    ],
+    state: [{ title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) }],
+  };
+  return [
+    { title: 'COUNT', align: 'right', drop: 0, cell: (group) => ({ text: count(group.count) }) },
+    ...key[by],
+    ...(by === 'state' ? [] : [{ title: 'STATES', drop: 0, min: 12, cell: statesCell }]),
+    { title: 'OLDEST', align: 'right', drop: 1, cell: ageCell },
+    {
+      title: 'RECV-Q',
+      align: 'right',
+      drop: 2,
+      cell: (group) => ({ text: count(group.recvQueue) }),
+    },
+  ];
+}
+
+/** `12 of 340 sockets: 8 TIME-WAIT, 4 CLOSE-WAIT`, and what the marks in the table mean, if they occur. */
+export function socketsFooter(
+  shown: readonly SocketRow[],
+  selected: readonly SocketRow[],
+  total: number,
+): Line[] {
+  const states = stateCounts(selected);
+  const counted = TCP_STATES.flatMap((state) =>
+    states[state] === undefined ? [] : [`${count(states[state])} ${state}`],
+  );
+  const cut = shown.length < selected.length ? ` (${count(shown.length)} shown)` : '';
+  const notes = [
+    shown.some((row) => row.attribution === 'listener') &&
+      '(name/pid): the process that listens on the local port',
+    shown.some((row) => row.ageBasis === 'last-ack') &&
+      'age+: at least; the last segment of the peer came then',
+    shown.some((row) => row.own) && "*: the other end is finwait's own probe",
+  ].filter((note) => note !== false);
+  const lines = [
+    `${count(selected.length)} of ${count(total)} sockets${cut}${counted.length === 0 ? '' : `: ${counted.join(', ')}`}`,
+    ...notes,
+  ];
+  return lines.map((text) => [{ text, style: 'dim' }]);
+}
+
+export function stateCounts(rows: readonly SocketRow[]): Partial<Record<TcpStateName, number>> {
+  const counts: Partial<Record<TcpStateName, number>> = {};
+  for (const { state } of rows) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
+}
+
+function stateCell({ state, ageMs }: SocketRow): Span {
+  if (state !== 'CLOSE-WAIT') return { text: state };
+  return { text: state, style: ageMs !== null && ageMs >= LEAK_AGE_MS ? 'bad' : 'warn' };
+}
+
+function statesCell({ states }: SocketGroup): Span {
+  const style: { style?: Style } = states['CLOSE-WAIT'] === undefined ? {} : { style: 'warn' };
+  return {
+    text: TCP_STATES.flatMap((state) =>
+      states[state] === undefined ? [] : [`${count(states[state])} ${state}`],
+    ).join(', '),
+    ...style,
+  };
+}
+
+function localText({ local, dualStack, interface: name }: SocketRow): string {
+  const on = name === null ? '' : `%${name}`;
+  if (dualStack) return `*${on}:${local.port}`;
+  return hostPortText(`${local.address}${on}`, local.port);
+}
+
+function peerText({ peer, state, own }: SocketRow): string {
+  if (state === 'LISTEN') return '-';
+  return `${hostPortText(peer.address, peer.port)}${own ? '*' : ''}`;
+}
+
+function processCell({ process, attribution }: Pick<SocketRow, 'process' | 'attribution'>): Span {
+  if (process === null) return { text: '-', style: 'dim' };
+  const text = `${process.name}/${process.pid}`;
+  return { text: attribution === 'listener' ? `(${text})` : text };
+}
+
+function ageCell({ ageMs, ageBasis }: Pick<SocketRow, 'ageMs' | 'ageBasis'>): Span {
+  if (ageMs === null) return { text: '-', style: 'dim' };
+  return { text: `${age(ageMs)}${ageBasis === 'last-ack' ? '+' : ''}` };
+}
+
+function agoCell(ms: number | null): Span {
+  return { text: ms === null ? '-' : age(ms) };
+}
+
+function timerText({ timer }: SocketRow): string {
+  if (timer === null) return '-';
+  const tries = timer.retransmits > 0 ? ` (${timer.retransmits} tries)` : '';
+  return `${timer.kind} in ${(timer.expiresMs / 1000).toFixed(1)}s${tries}`;
+}

@@ -1,0 +1,124 @@
+/** `finwait sockets`: the TCP sockets of this machine with state, age and process; needs no agent. */
+
+import { networkInterfaces } from 'node:os';
+import { FinwaitError } from '#base/errors.ts';
+import { readSettings } from '#base/settings.ts';
+import { dumpSockets } from '../daemon/track/dumps.ts';
+import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
+import { ProcessTable } from '../daemon/track/processes.ts';
+import { SocketTable } from '../daemon/track/socket-table.ts';
+import type { CommandHelp } from './help.ts';
+import { asksForHelp, helpText, refusePositionals } from './help.ts';
+import type { CliIo } from './io.ts';
+import { EXIT } from './io.ts';
+import type { SocketRow } from './sockets-rows.ts';
+import {
+  GROUP_SORT_KEYS,
+  groupSockets,
+  selectSockets,
+  socketRow,
+  sortGroups,
+  sortSockets,
+} from './sockets-rows.ts';
+import type { SocketsSettings } from './sockets-settings.ts';
+import { SOCKETS_SETTINGS } from './sockets-settings.ts';
+import { groupColumns, socketColumns, socketsFooter } from './sockets-view.ts';
+import { finwaitAddresses, printConditions, printJson, printTable } from './table.ts';
+
+const HELP: CommandHelp = {
+  usage: 'finwait sockets [options]',
+  about: [
+    'Lists the TCP sockets of this machine (of this network namespace): state, queues, ends, process, and how',
+    'long each has been in its state, as far as the kernel tells: exactly in TIME-WAIT, at least so long (3m+)',
+    'in CLOSE-WAIT. A process in parentheses is not the holder itself but listens on the local port.',
+  ].join('\n'),
+  settings: SOCKETS_SETTINGS,
+  examples: [
+    ['finwait sockets --state close-wait --by process', 'who does not close'],
+    ['finwait sockets --state time-wait --by destination', 'towards whom connections are used up'],
+    ['finwait sockets -s close-wait --sort age --limit 10', 'the oldest of them'],
+    ['finwait sockets --listening', 'who listens, and whether anything waits to be accepted'],
+    ['finwait sockets --address 10.0.0.0/8 -s all -o wide', 'everything known of the sockets of a network'],
+  ],
+  notes: [
+    'A filter given several values (or several times) passes what matches one of them. The JSON is an array of\n' +
+      'objects; docs/tables.md lists their fields.',
+  ],
+};
+
+export async function runSockets(args: readonly string[], io: CliIo): Promise<number> {
+  if (asksForHelp(args)) {
+    io.stdout.write(helpText(HELP));
+    return EXIT.ok;
+  }
+  const { settings, positionals } = readSettings(SOCKETS_SETTINGS, args, io.env);
+  refusePositionals(positionals);
+  checkTogether(settings);
+  const processes = new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY });
+  const all = readSockets(processes);
+  print(io, settings, all);
+  const names = processes.condition();
+  if (names !== undefined) printConditions(io, [names]);
+  return EXIT.ok;
+}
+
+/** @throws FinwaitError USAGE for options that contradict each other */
+function checkTogether({ listening, state, by, sort }: SocketsSettings): void {
+  const problem =
+    listening && state.length > 0
+      ? '--listening and --state exclude each other'
+      : by === undefined && sort === 'count'
+        ? '--sort count needs --by'
+        : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
+          ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
+          : undefined;
+  if (problem !== undefined) {
+    throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
+  }
+}
+
+function readSockets(processes: ProcessTable): SocketRow[] {
+  const table = new SocketTable({
+    dump: dumpSockets,
+    processes,
+    maxTracked: Number.POSITIVE_INFINITY,
+    details: true,
+    ephemeralFrom: readEphemeralFrom(),
+  });
+  const nowMs = performance.now();
+  table.sweep(nowMs);
+  const context = { nowMs, interfaceName, isProbe: finwaitAddresses() };
+  return Array.from(table.sockets(), (socket) => socketRow(socket, context));
+}
+
+function interfaceName(index: number): string {
+  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+    if (addresses?.some((address) => address.family === 'IPv6' && address.scopeid === index)) return name;
+  }
+  return String(index);
+}
+
+function print(io: CliIo, settings: SocketsSettings, all: readonly SocketRow[]): void {
+  const { by, sort, reverse, limit } = settings;
+  const json = settings.json || settings.output === 'json';
+  const selected = selectSockets(all, settings);
+  if (by !== undefined) {
+    const rows = sortGroups(groupSockets(selected, by), sort, reverse).slice(0, limit);
+    if (json) printJson(io, rows);
+    else
+      printTable(
+        io,
+        { columns: groupColumns(by), rows, footer: socketsFooter(selected, selected, all.length) },
+        settings,
+      );
+    return;
+  }
+  // `count` is refused without --by.
+  const key = sort === 'count' ? undefined : sort;
+  const rows = sortSockets(selected, key, reverse).slice(0, limit);
+  if (json) printJson(io, rows);
+  else {
+    const footer = socketsFooter(rows, selected, all.length);
+    printTable(io, { columns: socketColumns(settings.listening), rows, footer }, settings);
+  }
+}

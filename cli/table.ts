@@ -1,0 +1,171 @@
+/** How the one-shot table commands share their shape: which rows, in which order, and how they are printed. */
+
+import { BlockList, isIP, isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import type { Condition } from '#base/errors.ts';
+import type { Decoded } from '#base/result.ts';
+import { decoded, undecodable } from '#base/result.ts';
+import type { Setting } from '#base/settings.ts';
+import { flag, integer, oneOf } from '#base/settings.ts';
+import type { Endpoint } from '#contract';
+import type { CliIo } from './io.ts';
+import type { Column } from './view-table.ts';
+import { tableLines } from './view-table.ts';
+import { colours, writesUtf8 } from './view-terminal.ts';
+import type { Line, Span } from './view-text.ts';
+import { paintLine } from './view-text.ts';
+
+/** A column and the cell a row has in it. */
+export interface TableColumn<Row> extends Column {
+  readonly cell: (row: Row) => Span;
+  /** Shown only with `--output wide`. */
+  readonly wide?: true;
+}
+
+/** Settings that every table command takes. */
+export const TABLE_SETTINGS = {
+  ipv4: switchOf('ipv4', '4', 'only IPv4, v4-mapped IPv6 included'),
+  ipv6: switchOf('ipv6', '6', 'only IPv6'),
+  reverse: switchOf('reverse', 'r', 'the other way round'),
+  limit: {
+    name: 'limit',
+    short: 'n',
+    placeholder: 'N',
+    doc: 'print at most N rows',
+    default: Number.POSITIVE_INFINITY,
+    defaultText: '',
+    parse: integer(1, 1_000_000_000),
+  },
+  output: {
+    name: 'output',
+    short: 'o',
+    placeholder: 'table|wide|json',
+    doc: 'wide: every column, never cut; json: an array of objects',
+    default: 'table',
+    parse: oneOf('table', 'wide', 'json'),
+  },
+  json: switchOf('json', undefined, 'the same as --output json'),
+  noHeader: switchOf('no-header', 'H', 'neither the header nor the totals'),
+} as const satisfies Readonly<Record<string, Setting<unknown>>>;
+
+export function switchOf(name: string, short: string | undefined, doc: string): Setting<boolean> {
+  return { name, ...(short === undefined ? {} : { short }), doc, kind: 'flag', default: false, parse: flag };
+}
+
+/** A setting that may hold several values; one word may stand for several as well. */
+export function listOf<T>(
+  name: string,
+  placeholder: string,
+  doc: string,
+  parse: (text: string) => Decoded<T | readonly T[]>,
+  short?: string,
+): Setting<readonly T[]> {
+  const setting = { name, placeholder, doc, kind: 'list', default: [] } as const;
+  // Of a list the settings table calls `parse` for each word and joins what they give.
+  const each = parse as (text: string) => Decoded<readonly T[]>;
+  return { ...setting, ...(short === undefined ? {} : { short }), parse: each };
+}
+
+/** Addresses as a filter: one, or a prefix. */
+export interface AddressFilter {
+  readonly matches: (address: string) => boolean;
+}
+
+/** `10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32`, `[::1]` */
+export function addressFilter(text: string): Decoded<AddressFilter> {
+  const [address = '', digits, ...rest] = text.replace(/^\[(.*)\]$/, '$1').split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return undecodable('is neither an address nor ADDRESS/LENGTH');
+  const longest = family === 4 ? 32 : 128;
+  const length = digits === undefined ? longest : /^\d{1,3}$/.test(digits) ? Number(digits) : Number.NaN;
+  if (!(length <= longest)) return undecodable(`has a prefix length that is not 0 to ${longest}`);
+  const list = new BlockList();
+  list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
+  return decoded({ matches: (other) => inList(list, other) });
+}
+
+function inList(list: BlockList, address: string): boolean {
+  return list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+}
+
+/** Whether an address is on a TUN device of a finwait that runs on this machine: one end of its probes. */
+export function finwaitAddresses(): (address: string) => boolean {
+  const list = new BlockList();
+  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+    if (!/^finwait\d+$/.test(name)) continue;
+    for (const { cidr, family } of addresses ?? []) {
+      const [network, length] = cidr?.split('/') ?? [];
+      if (network !== undefined && !network.startsWith('fe80:')) {
+        list.addSubnet(network, Number(length), family === 'IPv6' ? 'ipv6' : 'ipv4');
+      }
+    }
+  }
+  return (address) => inList(list, address);
+}
+
+/** A filter without values lets everything pass. */
+export function passes<T>(filters: readonly T[], matches: (filter: T) => boolean): boolean {
+  return filters.length === 0 || filters.some(matches);
+}
+
+/** What a sort key compares: numbers ascending, texts by name; undefined comes last whatever the direction. */
+export type SortValue = number | string | undefined;
+
+/** The rows in order of `sortValue`; rows that are equal in it keep the order they have. */
+export function sorted<Row>(
+  rows: readonly Row[],
+  sortValue: (row: Row) => SortValue,
+  reverse: boolean,
+): readonly Row[] {
+  const keyed = rows.map((row) => ({ row, value: sortValue(row) }));
+  keyed.sort((a, b) => {
+    if (a.value === undefined || b.value === undefined) {
+      return Number(a.value === undefined) - Number(b.value === undefined);
+    }
+    const order = a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
+    return reverse ? -order : order;
+  });
+  return keyed.map(({ row }) => row);
+}
+
+/** An address as text that sorts by its numbers. */
+export function sortableAddress({ address, port }: Endpoint): string {
+  const padded = isIPv6(address)
+    ? `6${address}`
+    : `4${address.replaceAll(/\d+/g, (digits) => digits.padStart(3, '0'))}`;
+  return `${padded} ${String(port).padStart(5, '0')}`;
+}
+
+export interface Printed<Row> {
+  readonly columns: readonly TableColumn<Row>[];
+  readonly rows: readonly Row[];
+  /** Totals, below the table. */
+  readonly footer: readonly Line[];
+}
+
+/** Prints a table: fitted to a terminal, whole when standard output is none or all columns are asked for. */
+export function printTable<Row>(
+  io: CliIo,
+  { columns, rows, footer }: Printed<Row>,
+  settings: { readonly output: 'table' | 'wide' | 'json'; readonly noHeader: boolean },
+): void {
+  const wide = settings.output === 'wide';
+  const room = io.isTTY && !wide ? (io.columns ?? 80) : Number.POSITIVE_INFINITY;
+  const shown = columns.filter((column) => wide || column.wide !== true);
+  const cells = rows.map((row) => shown.map((column) => column.cell(row)));
+  const lines = tableLines(shown, cells, room, 0);
+  const paint = { colour: io.isTTY && colours(io.env), unicode: writesUtf8(io.env), columns: room };
+  const printed = settings.noHeader ? lines.slice(1) : [...lines, ...footer];
+  io.stdout.write(printed.map((line) => `${paintLine(line, paint).trimEnd()}\n`).join(''));
+}
+
+export function printJson(io: CliIo, value: readonly unknown[]): void {
+  io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Standing faults that leave the answer incomplete, on standard error. */
+export function printConditions(io: CliIo, conditions: readonly Condition[]): void {
+  for (const { code, message, hint } of conditions) {
+    io.stderr.write(`finwait: note: ${code}: ${message}\n  hint: ${hint}\n`);
+  }
+}

@@ -1,0 +1,136 @@
+/** The flows of conntrack with TCP as values for people: addresses as text, what NAT does, how long they are idle. */
+
+import type { Endpoint, Family } from '#contract';
+import type { ConntrackFlow, ConntrackTcpState, FlowCounters, FlowTuple } from '../netlink/ctnetlink.ts';
+import { decodeFlow, STATUS, TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink.ts';
+import { ipFromBytes } from '../wire/address.ts';
+import type { OnPayload } from './dumps.ts';
+import { readNumber } from './kernel-numbers.ts';
+
+export interface Flow {
+  readonly family: Family;
+  readonly state: ConntrackTcpState;
+  /** Who opened the connection, and towards whom, as its first packet said. */
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+  /** Where NAT sends it instead, and where answers go to; null when it changes nothing. */
+  readonly natDestination: Endpoint | null;
+  readonly natSource: Endpoint | null;
+  readonly mark: number;
+  readonly zone: number;
+  /** Whether any answer was seen, and whether the flow is kept when the table is full. */
+  readonly replied: boolean;
+  readonly assured: boolean;
+  /** Who sent the first FIN. */
+  readonly closedFirst: 'source' | 'destination' | null;
+  /** Time left until the kernel forgets the flow unless a packet comes. */
+  readonly timeoutMs: number;
+  /** Time since the last packet, where the time left tells it. */
+  readonly idleMs: number | null;
+  /** Only with net.netfilter.nf_conntrack_acct=1. */
+  readonly sent: FlowCounters | null;
+  readonly received: FlowCounters | null;
+  /** Time since the first packet. Only with net.netfilter.nf_conntrack_timestamp=1. */
+  readonly ageMs: number | null;
+}
+
+export interface Flows {
+  readonly flows: readonly Flow[];
+  /** Flows of other protocols. */
+  readonly others: number;
+  readonly undecodable: number;
+}
+
+/**
+ * Every TCP flow of a dump.
+ * @param unixNowMs for the age of flows with a time stamp
+ */
+export function readFlows(dump: (onFlow: OnPayload) => void, unixNowMs: number): Flows {
+  const idleMs = idleClock();
+  const flows: Flow[] = [];
+  let others = 0;
+  let undecodable = 0;
+  dump((payload) => {
+    const result = decodeFlow(payload);
+    if (!result.ok) undecodable++;
+    else if (result.value.tcp === undefined) others++;
+    else flows.push(flowOf(result.value, result.value.tcp, idleMs, unixNowMs));
+  });
+  return { flows, others, undecodable };
+}
+
+function flowOf(
+  flow: ConntrackFlow,
+  tcp: NonNullable<ConntrackFlow['tcp']>,
+  idleMs: IdleClock,
+  unixNowMs: number,
+): Flow {
+  const { original, reply, status, counters, startMs } = flow;
+  const [source, destination] = ends(original);
+  const [replySource, replyDestination] = ends(reply);
+  return {
+    family: original.source.length === 4 ? 4 : 6,
+    state: tcp.state,
+    source,
+    destination,
+    natDestination: sameEnd(replySource, destination) ? null : replySource,
+    natSource: sameEnd(replyDestination, source) ? null : replyDestination,
+    mark: flow.mark,
+    zone: flow.zone,
+    replied: (status & STATUS.seenReply) !== 0,
+    assured: (status & STATUS.assured) !== 0,
+    closedFirst:
+      (tcp.originalFlags & TCP_FLAG_CLOSE_INIT) !== 0
+        ? 'source'
+        : (tcp.replyFlags & TCP_FLAG_CLOSE_INIT) !== 0
+          ? 'destination'
+          : null,
+    timeoutMs: flow.timeoutS * 1000,
+    idleMs: idleMs(tcp.state, flow.timeoutS),
+    sent: counters?.original ?? null,
+    received: counters?.reply ?? null,
+    ageMs: startMs === undefined ? null : Math.max(0, unixNowMs - startMs),
+  };
+}
+
+function ends({ source, sourcePort, destination, destinationPort }: FlowTuple): [Endpoint, Endpoint] {
+  return [
+    { address: ipFromBytes(source).text, port: sourcePort },
+    { address: ipFromBytes(destination).text, port: destinationPort },
+  ];
+}
+
+function sameEnd(a: Endpoint, b: Endpoint): boolean {
+  return a.port === b.port && a.address === b.address;
+}
+
+type IdleClock = (state: ConntrackTcpState, timeoutS: number) => number | null;
+
+const TIMEOUT_SETTINGS: Readonly<Partial<Record<ConntrackTcpState, string>>> = {
+  SYN_SENT: 'syn_sent',
+  SYN_RECV: 'syn_recv',
+  ESTABLISHED: 'established',
+  FIN_WAIT: 'fin_wait',
+  CLOSE_WAIT: 'close_wait',
+  LAST_ACK: 'last_ack',
+  TIME_WAIT: 'time_wait',
+  CLOSE: 'close',
+};
+
+/**
+ * Each packet sets the time left anew to the timeout of the flow's state, so what has passed of it is the idle
+ * time. A flow with retransmissions or unacknowledged data gets a shorter timeout when its state's is longer;
+ * whether that happened cannot be told once the time left is below the shorter one. nf_conntrack_proto_tcp.c
+ */
+function idleClock(): IdleClock {
+  const setting = (name: string) => readNumber(`net/netfilter/nf_conntrack_tcp_timeout_${name}`);
+  const shortS = Math.min(setting('max_retrans') ?? 0, setting('unacknowledged') ?? 0);
+  const fullS = new Map(
+    Object.entries(TIMEOUT_SETTINGS).map(([state, name]) => [state, setting(name)] as const),
+  );
+  return (state, leftS) => {
+    const full = fullS.get(state);
+    if (full === undefined || leftS > full || (full > shortS && leftS <= shortS)) return null;
+    return (full - leftS) * 1000;
+  };
+}
