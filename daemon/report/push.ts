@@ -143,10 +143,15 @@ function sendOnce(
       'user-agent': `finwait-agent/${VERSION}`,
     },
   });
-  const late = (what: string, ms: number) =>
-    setTimeout(() => req.destroy(new Error(`${what} within ${ms / 1000} s`)), ms);
-  const connecting = late('no connection', connectTimeoutMs);
-  const answering = late('no answer', totalTimeoutMs);
+  let missing = 'no address for its name';
+  const late = (ms: number) =>
+    setTimeout(() => req.destroy(new Error(`${missing} within ${ms / 1000} s`)), ms);
+  const connecting = late(connectTimeoutMs);
+  const answering = late(totalTimeoutMs);
+  const connected = () => {
+    missing = 'no answer';
+    clearTimeout(connecting);
+  };
   const end = () => req.destroy(new Error('the agent is ending'));
   signal?.addEventListener('abort', end, { once: true });
   if (signal?.aborted) end();
@@ -157,8 +162,14 @@ function sendOnce(
     resolve(sent);
   };
   req.on('socket', (socket) => {
-    if (req.reusedSocket) clearTimeout(connecting);
-    else socket.once('secureConnect', () => clearTimeout(connecting));
+    if (req.reusedSocket) return connected();
+    socket.once('lookup', () => {
+      missing = 'no TCP connection';
+    });
+    socket.once('connect', () => {
+      missing = 'no TLS handshake';
+    });
+    socket.once('secureConnect', connected);
   });
   req.on('error', (error) => settle({ error, stale: req.reusedSocket && isDisconnect(error) }));
   req.on('response', (response) => {
