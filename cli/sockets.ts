@@ -56,9 +56,12 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   checkTogether(settings);
   const processes = new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY });
   const all = readSockets(processes);
-  print(io, settings, all);
+  const selected = selectSockets(all, settings);
+  print(io, settings, selected, all.length);
   const names = processes.condition();
-  if (names !== undefined) printConditions(io, [names]);
+  // An unknown process elsewhere does not make this answer incomplete.
+  const incomplete = selected.some(({ process, inode }) => process === null && inode !== 0);
+  if (names !== undefined && incomplete) printConditions(io, [names]);
   return EXIT.ok;
 }
 
@@ -98,27 +101,20 @@ function interfaceName(index: number): string {
   return String(index);
 }
 
-function print(io: CliIo, settings: SocketsSettings, all: readonly SocketRow[]): void {
+function print(io: CliIo, settings: SocketsSettings, selected: readonly SocketRow[], total: number): void {
   const { by, sort, reverse, limit } = settings;
   const json = settings.json || settings.output === 'json';
-  const selected = selectSockets(all, settings);
   if (by !== undefined) {
     const rows = sortGroups(groupSockets(selected, by), sort, reverse).slice(0, limit);
+    const footer = socketsFooter(selected, selected, total);
     if (json) printJson(io, rows);
-    else
-      printTable(
-        io,
-        { columns: groupColumns(by), rows, footer: socketsFooter(selected, selected, all.length) },
-        settings,
-      );
+    else printTable(io, { columns: groupColumns(by), rows, footer }, settings);
     return;
   }
   // `count` is refused without --by.
   const key = sort === 'count' ? undefined : sort;
   const rows = sortSockets(selected, key, reverse).slice(0, limit);
+  const footer = socketsFooter(rows, selected, total);
   if (json) printJson(io, rows);
-  else {
-    const footer = socketsFooter(rows, selected, all.length);
-    printTable(io, { columns: socketColumns(settings.listening), rows, footer }, settings);
-  }
+  else printTable(io, { columns: socketColumns(settings.listening), rows, footer }, settings);
 }
