@@ -59,10 +59,9 @@ export function startSession(config: SessionConfig): Session {
     },
   });
   const startAgent = () => {
-    const url = `https://127.0.0.1:${ports.ingest}`;
     agent = superviseChild({
       ...common('agent'),
-      command: () => [process.execPath, MAIN, ...agentArgs(settings, files, url)],
+      command: () => [process.execPath, MAIN, ...agentArgs(settings, files, ports)],
       env: withoutTelemetry(env),
       onReady() {},
     });

@@ -5,7 +5,7 @@ import type { HostPort } from '#base/host-port.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { LogLevel } from '#base/log.ts';
 import type { Setting, Settings } from '#base/settings.ts';
-import { durationMs, flag, oneOf, portNumber, text } from '#base/settings.ts';
+import { durationMs, each, flag, oneOf, portNumber, text } from '#base/settings.ts';
 import { DEFAULT_PROBE_LIMITS } from '#contract';
 
 export const UP_SETTINGS = {
@@ -39,6 +39,14 @@ export const UP_SETTINGS = {
     doc: 'probe only the targets given, not what listens on this machine',
     default: false,
     parse: flag,
+  }),
+  skipPorts: setting<readonly number[]>({
+    name: 'skip-port',
+    placeholder: 'PORT',
+    kind: 'list',
+    doc: "port of this machine not to probe, beside finwait's own; may be given several times",
+    default: [],
+    parse: each(portNumber),
   }),
   observe: setting<boolean>({
     name: 'observe',
@@ -146,6 +154,12 @@ export function runFiles(directory: string): RunFiles {
   };
 }
 
+/** Ports of 127.0.0.1 that the operator listens on. */
+export interface Ports {
+  readonly web: number;
+  readonly ingest: number;
+}
+
 /**
  * The arguments of `finwait operator`.
  * @param ports those of its first start, so that a restart listens where the agent and the page expect it
@@ -154,7 +168,7 @@ export function operatorArgs(
   settings: UpSettings,
   files: RunFiles,
   targets: readonly HostPort[],
-  ports: { readonly web: number; readonly ingest: number },
+  ports: Ports,
 ): string[] {
   return [
     'operator',
@@ -173,10 +187,10 @@ export function operatorArgs(
 }
 
 /** The arguments of `finwait agent`. */
-export function agentArgs(settings: UpSettings, files: RunFiles, operatorUrl: string): string[] {
+export function agentArgs(settings: UpSettings, files: RunFiles, ports: Ports): string[] {
   return [
     'agent',
-    ...['--operator-url', operatorUrl],
+    ...['--operator-url', `https://127.0.0.1:${ports.ingest}`],
     ...['--ca-file', join(files.tlsDir, 'ca.crt')],
     ...['--token-file', files.tokenFile],
     ...['--http-listen', '127.0.0.1:0'],
@@ -185,6 +199,7 @@ export function agentArgs(settings: UpSettings, files: RunFiles, operatorUrl: st
     ...['--sweep-interval', `${settings.refreshMs}ms`],
     ...['--probe-interval', `${settings.listenerIntervalMs}ms`],
     ...(settings.noListeners ? [] : ['--probe-local-listeners']),
+    ...[ports.web, ports.ingest, ...settings.skipPorts].flatMap((port) => ['--skip-port', String(port)]),
     ...(settings.allowForwarding ? ['--allow-forwarding'] : []),
     ...(settings.noFootprint ? [] : ['--footprint']),
     ...['--log-level', settings.logLevel],

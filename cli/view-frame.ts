@@ -37,8 +37,8 @@ export function frameLines(model: ViewModel, size: Size): Line[] {
   const probes = (limit: number) => probeLines(model, columns, limit);
   // The two tables share what is left, with a blank line after each; what the probes leave the holders take.
   const shared = Math.max(0, free - faults.length - (faults.length > 0 ? 1 : 0) - 2);
-  const half = shared < 2 * SMALLEST_TABLE ? shared : Math.ceil(shared / 2);
-  const probeRows = Math.min(probes(UNBOUNDED).length, Math.max(half, shared - holders(UNBOUNDED).length));
+  const most = shared < 2 * SMALLEST_TABLE ? shared : Math.ceil(0.6 * shared);
+  const probeRows = Math.min(probes(UNBOUNDED).length, Math.max(most, shared - holders(UNBOUNDED).length));
   const body = [
     ...head,
     ...section(probes(probeRows)),

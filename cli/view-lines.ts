@@ -160,7 +160,8 @@ function leakChanges(before: ReadonlyMap<string, Holder>, now: ReadonlyMap<strin
 
 function holderText(holder: Holder): string {
   const known = holder.attribution === 'socket' ? '' : ` (${attributionText(holder)})`;
-  return `${holder.state} ${count(holder.count)} ${processText(holder.process)}${known} ${holderPath(holder)}, oldest ${age(holder.oldestMs)}`;
+  const who = holder.process === null ? attributionText(holder) : `${processText(holder.process)}${known}`;
+  return `${holder.state} ${count(holder.count)}, ${who}, ${holderPath(holder)}, oldest ${age(holder.oldestMs)}`;
 }
 
 function probeText(result: ProbeResult, node: NodeView | undefined, before: string | undefined): string {

@@ -127,7 +127,9 @@ export function awaited(model: ViewModel): string[] {
 }
 
 /** No listener shows up for the first time for so long: those there are have been probed. */
-const SERIES_QUIET_MS = 2500;
+const SERIES_QUIET_MS = 2000;
+/** Where listeners come and go all the time it is never quiet; then this is enough. */
+const FIRST_ROUND_MS = 12_000;
 
 /** Whether everything that can be known after one round is known: the tables, and each target probed once. */
 export function firstProbesEnded(model: ViewModel): boolean {
@@ -136,7 +138,11 @@ export function firstProbesEnded(model: ViewModel): boolean {
   if (!canProbe(node, model)) return true;
   if (unprobed(node, model).length > 0) return false;
   const anyListener = node.probes.some((each) => each.target.origin === 'listener');
-  return !model.probesListeners || (anyListener && model.nowMs - model.newestSeriesMs >= SERIES_QUIET_MS);
+  return (
+    !model.probesListeners ||
+    (anyListener && model.nowMs - model.newestSeriesMs >= SERIES_QUIET_MS) ||
+    model.nowMs - model.startedAtMs >= FIRST_ROUND_MS
+  );
 }
 
 /** Names of the targets asked for that can be probed here and have no result yet. */

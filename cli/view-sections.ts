@@ -151,7 +151,7 @@ const HOLDER_COLUMNS: readonly Column[] = [
   { title: 'oldest', align: 'right', drop: 1 },
   { title: 'process', min: 10, drop: 0 },
   { title: 'connection', min: 16, drop: 0 },
-  { title: 'process known as', drop: 2 },
+  { title: 'attribution', drop: 2 },
 ];
 
 /** Who holds sockets in TIME-WAIT and CLOSE-WAIT, largest first; at most `rows` lines. */

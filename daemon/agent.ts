@@ -161,13 +161,15 @@ export class Agent {
   /** Brings the engine's targets in line with the assignment and with what listens. */
   #replan(): void {
     const host = this.#engine?.ready;
-    const listeners = this.#settings.probeLocalListeners
-      ? this.#tables.latest()?.sockets?.listeners
-      : undefined;
+    const { probeLocalListeners, skipPorts } = this.#settings;
+    const listeners = probeLocalListeners ? this.#tables.latest()?.sockets?.listeners : undefined;
+    const probed = listeners?.filter(
+      ({ local }) => local.port !== this.http.port && !skipPorts.includes(local.port),
+    );
     this.#plan =
       host === undefined || this.#stopping
         ? NO_TARGETS
-        : planTargets(this.#assignment, listeners ?? [], host, this.#settings.probeIntervalMs);
+        : planTargets(this.#assignment, probed ?? [], host, this.#settings.probeIntervalMs);
     this.#engine?.setTargets(this.#plan.targets);
   }
 

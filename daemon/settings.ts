@@ -6,7 +6,7 @@ import type { LogLevel } from '#base/log.ts';
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
 import type { Setting, Settings } from '#base/settings.ts';
-import { durationMs, flag, integer, oneOf, text } from '#base/settings.ts';
+import { durationMs, each, flag, integer, oneOf, portNumber, text } from '#base/settings.ts';
 import type { AgentIdentity } from '#contract';
 
 const MINUTE_MS = 60_000;
@@ -104,6 +104,15 @@ export const AGENT_SETTINGS = {
     default: 10_000,
     defaultText: '10s',
     parse: durationMs(500, 60 * MINUTE_MS),
+  }),
+  skipPorts: setting<readonly number[]>({
+    name: 'skip-port',
+    env: 'FINWAIT_SKIP_PORTS',
+    placeholder: 'PORT',
+    kind: 'list',
+    doc: "local port not to probe although something listens on it, beside the agent's own; may be given several times",
+    default: [],
+    parse: each(portNumber),
   }),
   stateDir: setting<string>({
     name: 'state-dir',

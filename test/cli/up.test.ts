@@ -50,6 +50,9 @@ spec('finwait up', (test) => {
       assert.match(report, /^ {2}127\.0\.0\.1:8080 +\S+\[\d+\] +open +[\d.]+ (us|ms)/m);
       assert.match(report, /^ {2}127\.0\.0\.1:9 +- +refused/m);
       assert.match(report, /^ {2}\[::1\]:8080 +\S+\[\d+\] +open/m);
+      // Agent and operator listen, too, but are no news.
+      const probed = [...report.matchAll(/^ {2}(\S+:\d+) .* (?:open|refused) /gm)].map(([, name]) => name);
+      assert.equal(probed.sort(), ['127.0.0.1:8080', '127.0.0.1:9', '[::1]:8080']);
       assert.is(directoryOf(run), undefined);
     },
     OPTIONS,

@@ -30,7 +30,7 @@ conntrack   █░░░░░░░░░░░░░░░░░░░  1,234 
   127.0.0.1:22                sshd[812]      open         132 us  251 us    0    2s
   127.0.0.1:5432              postgres[900]  open         132 us  251 us    0    2s
 
-  waiting in  count  oldest  process     connection          process known as
+  waiting in  count  oldest  process     connection          attribution
   CLOSE-WAIT     12   3m12s  java[4211]  → 10.0.0.5:5432     owns the socket
   TIME-WAIT      31     41s  nginx[80]   :443 ← 2001:db8::7  listens on the port
   TIME-WAIT      14      8s  -           → 10.0.0.5:5432     owner unknown
