@@ -94,8 +94,10 @@ export function createIngestServer(options: IngestOptions): IngestServer {
     options.log.log('debug', 'a TLS handshake failed', { error: error.message });
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (GONE.has(error.code ?? '') || !socket.writable) {
-      count('aborted');
+    // TLS errors come by here too, and have been counted above.
+    const answerable = /^(HPE|ERR_HTTP)_/.test(error.code ?? '') && error.code !== 'HPE_INVALID_EOF_STATE';
+    if (!answerable || !socket.writable) {
+      if (GONE.has(error.code ?? '')) count('aborted');
       return void socket.destroy();
     }
     refuseRaw(socket, refuse(refusals.ofClientError(error.code)));
