@@ -66,10 +66,17 @@ export function errorTypeOf(result: ProbeResult): string | undefined {
   return ERROR_TYPE_OF_VERDICT[result.verdict];
 }
 
-/** A segment belongs to the first phase that had not ended; one after the last phase belongs to the last. */
+/**
+ * The phase a segment was sent or received in; after the last phase it is the last. Where one phase ends as the
+ * next begins, data or a FIN of ours begins the next, and all else ends the one before.
+ */
 function phaseOf(segment: SegmentRecord, phases: readonly Phase[]): Phase | undefined {
   const onTheWire = phases.filter(({ name }) => name !== 'resolve');
-  return onTheWire.find(({ toUs }) => segment.atUs <= toUs) ?? onTheWire.at(-1);
+  const begins = segment.direction === 'out' && (segment.length > 0 || segment.flags.includes('FIN'));
+  const current = begins
+    ? onTheWire.findLast(({ fromUs }) => fromUs <= segment.atUs)
+    : onTheWire.find(({ toUs }) => segment.atUs <= toUs);
+  return current ?? onTheWire.at(-1);
 }
 
 function probeAttributes(result: ProbeResult, nodeName: string): Attributes {
