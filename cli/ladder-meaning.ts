@@ -65,9 +65,10 @@ function resetMeaning(index: number, result: ProbeResult): string {
   return 'we give up and reset it, so that the peer holds nothing';
 }
 
-function lastAckText({ steps }: ProbeResult): string {
-  const theirsFirst = (steps.finReceivedUs ?? 0) < (steps.finSentUs ?? Number.POSITIVE_INFINITY);
-  return theirsFirst ? "the peer's FIN acknowledged" : 'closed on both sides';
+/** The ACK of the peer's FIN ends the connection only when our own FIN was sent before. */
+function lastAckText({ segments }: ProbeResult): string {
+  const first = segments.find(({ flags }) => flags.includes('FIN'));
+  return first?.direction === 'out' ? 'closed on both sides' : "the peer's FIN acknowledged";
 }
 
 /** How long nothing had come for the SYN before this one. */

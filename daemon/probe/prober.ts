@@ -144,11 +144,12 @@ export class Prober {
 
   #takeEvents(nowUs: number): void {
     for (let events = this.#stack.events(); events.length > 0; events = this.#stack.events()) {
-      for (const event of events) this.#onEvent(event, nowUs);
+      for (const event of events) this.onEvent(event, nowUs);
     }
   }
 
-  #onEvent(event: StackEvent, nowUs: number): void {
+  /** One event of the stack, for a driver that shares them out itself; `advance` takes all that are left. */
+  onEvent(event: StackEvent, nowUs: number): void {
     const run = event.kind === 'stray' ? undefined : this.#runs.get(event.id);
     if (event.kind === 'stray') this.#onStray(event);
     if (event.kind === 'stray' || run === undefined) return;
@@ -298,6 +299,7 @@ export class Prober {
       icmp,
       icmpErrors,
       progressed: recorder.progressed,
+      peerClosedFirst: recorder.peerClosedFirst,
       handshakeNetUs: recorder.handshakeNetUs,
     };
   }

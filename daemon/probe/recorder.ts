@@ -3,29 +3,18 @@
  * the segments themselves, not from the engine's state. Times are kept as offsets from the first SYN.
  */
 
-import type { SegmentRecord, Steps, SynOptions, TcpFlagName } from '#contract';
+import type { SegmentRecord, Steps, SynOptions } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
 import type { SegmentView } from '../tcp/types.ts';
 import type { Seq } from '../wire/seq.ts';
 import { seqDiff } from '../wire/seq.ts';
-import { ACK, CWR, ECE, FIN, PSH, RST, SYN, type TcpFlags, URG } from '../wire/tcp-header.ts';
+import { ACK, FIN, flagNames, RST, SYN } from '../wire/tcp-header.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
 
 type Direction = 'in' | 'out';
 
 /** RFC 7323 2.3: a larger shift counts as this. */
 const WINDOW_SHIFT_MAX = 14;
-
-const FLAG_NAMES: readonly (readonly [TcpFlags, TcpFlagName])[] = [
-  [SYN, 'SYN'],
-  [FIN, 'FIN'],
-  [RST, 'RST'],
-  [PSH, 'PSH'],
-  [ACK, 'ACK'],
-  [URG, 'URG'],
-  [ECE, 'ECE'],
-  [CWR, 'CWR'],
-];
 
 export class Recorder {
   /** Monotonic time of the first SYN as it was written; undefined until then. */
@@ -42,6 +31,7 @@ export class Recorder {
   bareAckUs: number | undefined;
   resetUs: number | undefined;
   progressed = false;
+  peerClosedFirst = false;
   handshakeNetUs: number | undefined;
   /** TTL or hop limit of the peer's first answer. */
   ttl: number | undefined;
@@ -152,6 +142,7 @@ export class Recorder {
     }
     if (flags & FIN) {
       this.progressed = true;
+      if (steps.finReceivedUs === undefined) this.peerClosedFirst = steps.finSentUs === undefined;
       steps.finReceivedUs ??= at;
       this.#peerFinEnd ??= endOf(view);
     }
@@ -179,7 +170,8 @@ export class Recorder {
       atUs: this.offset(atUs),
       direction,
       kind: 'tcp',
-      flags: FLAG_NAMES.filter(([bit]) => view.flags & bit).map(([, name]) => name),
+      // FIN, SYN or RST first, then PSH and ACK: as people say it.
+      flags: flagNames(view.flags).reverse(),
       // A RST or bare ACK in answer to a SYN has a sequence number that nothing is known to be relative to.
       seq: own === undefined ? 0 : seqDiff(view.seq, own) >>> 0,
       ...(view.flags & ACK && other !== undefined ? { ack: seqDiff(view.ack, other) >>> 0 } : {}),

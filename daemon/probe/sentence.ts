@@ -3,7 +3,6 @@
 import { latency } from '#base/latency.ts';
 import { icmpText } from './icmp-text.ts';
 import type { ProbedVerdict, ProbeFacts } from './verdict.ts';
-import { peerClosedFirst } from './verdict.ts';
 
 export function sentenceOf(verdict: ProbedVerdict, facts: ProbeFacts): string {
   return SENTENCES[verdict](facts);
@@ -71,8 +70,7 @@ function answered({ withRequest, steps: { requestSentUs, firstByteUs } }: ProbeF
 
 function closed(facts: ProbeFacts): string {
   const { ackSentUs, finSentUs, finAckedUs, finReceivedUs } = facts.steps;
-  if (peerClosedFirst(facts))
-    return `closed it first, ${since(ackSentUs, finReceivedUs)} after the handshake`;
+  if (facts.peerClosedFirst) return `closed it first, ${since(ackSentUs, finReceivedUs)} after the handshake`;
   return `closed it ${since(finSentUs, Math.max(finAckedUs ?? 0, finReceivedUs ?? 0))} after our FIN`;
 }
 

@@ -55,6 +55,8 @@ export interface ProbeFacts {
   readonly icmpErrors: number;
   /** The peer acknowledged, sent or ended anything after the handshake. */
   readonly progressed: boolean;
+  /** Its FIN came before ours was sent. */
+  readonly peerClosedFirst: boolean;
   readonly handshakeNetUs: number | undefined;
 }
 
@@ -77,18 +79,13 @@ function handshakeVerdict(ending: Ending, facts: ProbeFacts): ProbedVerdict {
 }
 
 function exchangeVerdict(ending: Ending, facts: ProbeFacts): ProbedVerdict {
-  if (peerClosedFirst(facts)) return 'closed-in-exchange';
+  if (facts.peerClosedFirst) return 'closed-in-exchange';
   return ending === 'reset' ? 'reset-in-exchange' : 'exchange-timeout';
 }
 
 /** Whether there was to be an answer to a request, and none came. */
 export function exchangeFailed({ withRequest, steps }: ProbeFacts): boolean {
   return withRequest && steps.firstByteUs === undefined;
-}
-
-export function peerClosedFirst({ steps }: ProbeFacts): boolean {
-  const { finReceivedUs, finSentUs } = steps;
-  return finReceivedUs !== undefined && (finSentUs === undefined || finReceivedUs < finSentUs);
 }
 
 /** Whether an ICMP error in answer to a SYN says that the connection cannot be, if it lasts. */
