@@ -1,0 +1,170 @@
+import * as assert from 'uvu/assert';
+import {
+  ALL_STATES,
+  decodeDiagDetails,
+  decodeDiagSocket,
+  diagAddress,
+  encodeDiagDump,
+} from '../../../daemon/netlink/inet-diag.ts';
+import { ipFromBytes } from '../../../daemon/wire/address.ts';
+import { spec, testSeed } from '../../harness.ts';
+import { hostile, seededRandom } from './mutate.ts';
+import { DIAG } from './recorded.ts';
+
+const FUZZ_INPUTS = 300_000;
+
+function socket(payload: Uint8Array) {
+  const result = decodeDiagSocket(payload);
+  if (!result.ok) throw new Error(result.reason);
+  return result.value;
+}
+
+function details(payload: Uint8Array) {
+  const result = decodeDiagDetails(payload);
+  if (!result.ok) throw new Error(result.reason);
+  return result.value;
+}
+
+/** inet_diag_msg from its fields, written independently of the decoder. */
+function message(fields: {
+  family: number;
+  state: number;
+  port: number;
+  address: number[];
+  words: number[];
+}) {
+  const out = Buffer.alloc(72);
+  out.writeUInt8(fields.family, 0);
+  out.writeUInt8(fields.state, 1);
+  out.writeUInt16BE(fields.port, 4);
+  out.set(fields.address, 8);
+  fields.words.forEach((word, index) => {
+    out.writeUInt32LE(word, 52 + 4 * index);
+  });
+  return new Uint8Array(out);
+}
+
+spec('inet_diag', (test) => {
+  test('asks for all states of a family with tcp_info, as ss does', () => {
+    assert.is(
+      Buffer.from(encodeDiagDump(7, 6, ALL_STATES)).toString('hex'),
+      // length 72, SOCK_DIAG_BY_FAMILY, REQUEST|DUMP, seq 7, port 0; AF_INET6, TCP, ext INFO, states 0xfff
+      `4800000014000103${'07000000'}00000000${'0a060200'}ff0f0000${'00'.repeat(48)}`,
+    );
+  });
+
+  test('reads a listener: its backlog, and that it takes IPv6 only', () => {
+    const { family, state, localPort, receiveQueue, sendQueue, inode } = socket(DIAG.listenV6Only);
+    assert.equal(
+      { family, state, localPort, receiveQueue, sendQueue, inode },
+      { family: 6, state: 10, localPort: 37_693, receiveQueue: 0, sendQueue: 511, inode: 187_963 },
+    );
+    assert.is(details(DIAG.listenV6Only).v6Only, true);
+    assert.is(ipFromBytes(diagAddress(DIAG.listenV6Only, 'local')).text, '::');
+  });
+
+  test('reads an established connection with the part of tcp_info that is used', () => {
+    const { family, state, localPort, remotePort, cookie, inode } = socket(DIAG.established);
+    assert.equal(
+      { family, state, localPort, remotePort, cookie, inode },
+      { family: 4, state: 1, localPort: 38_239, remotePort: 58_778, cookie: 0x1132, inode: 168_553 },
+    );
+    assert.equal(details(DIAG.established).info, {
+      lastDataSentMs: 0x8ca4,
+      lastDataReceivedMs: 0x8ca4,
+      lastAckReceivedMs: 0x8ca4,
+      rttUs: 15,
+      rttVarUs: 7,
+      retransmits: 0,
+      bytesAcked: 0,
+      bytesReceived: 0,
+    });
+  });
+
+  test('reads TIME-WAIT: a timer that says how long it stays, no inode, no tcp_info', () => {
+    const { state, timer, expiresMs, inode, uid } = socket(DIAG.timeWait);
+    assert.equal(
+      { state, timer, expiresMs, inode, uid },
+      { state: 6, timer: 3, expiresMs: 23_992, inode: 0, uid: 0 },
+    );
+    assert.is(details(DIAG.timeWait).info, undefined);
+  });
+
+  test('reads a request socket as SYN_RECV with its SYN-ACK retransmissions', () => {
+    const { state, timer, retransmits, inode } = socket(DIAG.synReceived);
+    assert.equal({ state, timer, retransmits, inode }, { state: 3, timer: 1, retransmits: 14, inode: 0 });
+  });
+
+  test('gives the address of a v4-mapped socket as the 16 bytes it has', () => {
+    assert.is(diagAddress(DIAG.closeWaitMapped, 'remote').length, 16);
+    assert.is(ipFromBytes(diagAddress(DIAG.closeWaitMapped, 'remote')).text, '127.0.0.1');
+  });
+
+  test('reads the shorter tcp_info of an older kernel, and none that lacks the fields used', () => {
+    const shortened = (infoBytes: number) => {
+      const at =
+        72 +
+        [...DIAG.established.subarray(72)].findIndex((_, index, all) => {
+          return all[index] === 0x1c && all[index + 1] === 0x01 && all[index + 2] === 0x02;
+        });
+      const cut = DIAG.established.slice(0, at + 4 + infoBytes);
+      new DataView(cut.buffer).setUint16(at, 4 + infoBytes, true);
+      return cut;
+    };
+    assert.is(details(shortened(104)).info?.rttUs, 15);
+    assert.is(details(shortened(104)).info?.bytesAcked, undefined);
+    assert.is(details(shortened(136)).info?.bytesAcked, 0);
+    assert.is(details(shortened(100)).info, undefined);
+  });
+
+  test('refuses what is too short, of another family, or has an attribute beyond its end', () => {
+    assert.not(decodeDiagSocket(DIAG.timeWait.subarray(0, 71)).ok);
+    assert.not(decodeDiagSocket(DIAG.timeWait.with(0, 1)).ok);
+    assert.not(decodeDiagDetails(DIAG.timeWait.with(72, 200)).ok);
+    assert.not(decodeDiagDetails(DIAG.timeWait.with(72, 3)).ok);
+  });
+
+  test('gives back what any message holds', () => {
+    const random = seededRandom(testSeed());
+    const below = (bound: number) => Math.floor(random() * bound);
+    for (let turn = 0; turn < 2_000; turn++) {
+      const family = random() < 0.5 ? 2 : 10;
+      const address = Array.from({ length: family === 2 ? 4 : 16 }, () => below(256));
+      const words = Array.from({ length: 5 }, () => below(2 ** 32));
+      const state = below(256);
+      const port = below(65_536);
+      const payload = message({ family, state, port, address, words });
+      const got = socket(payload);
+      const [expiresMs, receiveQueue, sendQueue, uid, inode] = words;
+      assert.equal(
+        [
+          got.family,
+          got.state,
+          got.localPort,
+          got.expiresMs,
+          got.receiveQueue,
+          got.sendQueue,
+          got.uid,
+          got.inode,
+        ],
+        [family === 2 ? 4 : 6, state, port, expiresMs, receiveQueue, sendQueue, uid, inode],
+      );
+      assert.equal([...diagAddress(payload, 'local')], address);
+    }
+  });
+
+  test('never throws at hostile input', () => {
+    const random = seededRandom(testSeed());
+    const samples = Object.values(DIAG);
+    let accepted = 0;
+    for (let turn = 0; turn < FUZZ_INPUTS; turn++) {
+      const payload = hostile(samples, random);
+      if (!decodeDiagSocket(payload).ok) continue;
+      accepted++;
+      decodeDiagDetails(payload);
+      ipFromBytes(diagAddress(payload, 'local'));
+    }
+    // Half of it gets past the first check, or the mutations would test nothing.
+    assert.ok(accepted > FUZZ_INPUTS / 3, `${accepted} accepted`);
+  });
+});
