@@ -9,6 +9,7 @@ import type { IcmpError } from '../wire/icmp.ts';
 import type { Seq } from '../wire/seq.ts';
 import type { TcpFlags } from '../wire/tcp-header.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
+import type { Profile } from './profile.ts';
 
 /** States of RFC 9293 section 3.3.2, and CLOSED, which is the absence of a connection. */
 export type StateName =
@@ -41,6 +42,8 @@ export interface StackOptions {
   readonly random: (length: number) => Uint8Array;
   /** Bound of connections in any state but CLOSED; more are refused. */
   readonly maxConnections?: number;
+  /** How segments look and which timers hold. */
+  readonly profile?: Profile;
 }
 
 export interface ConnectOptions {
@@ -52,6 +55,8 @@ export interface ConnectOptions {
   /** Type of service / traffic class byte of every packet. */
   readonly trafficClass?: number;
   readonly ttl?: number;
+  /** Hold small segments back while others are in flight (RFC 9293 3.7.4). Default false: a probe sends at once. */
+  readonly nagle?: boolean;
 }
 
 /** Why a call on the engine was not carried out. */
@@ -131,7 +136,7 @@ export type StackEvent =
     }
   /** R1 reached: the connection is in trouble (RFC 9293 3.8.3). */
   | { readonly kind: 'retransmission-warning'; readonly id: ConnectionId; readonly atUs: number }
-  /** The connection is gone; the last event of its id. */
+  /** The connection is gone; the last event of its id. What was not read by then is lost. */
   | { readonly kind: 'ended'; readonly id: ConnectionId; readonly reason: EndReason; readonly atUs: number }
   /** A passive open completed. */
   | {
@@ -162,6 +167,7 @@ export interface TcpInfo {
   readonly rcvNxt: Seq | undefined;
   readonly rcvWnd: number;
   readonly sendMss: number;
+  readonly pathMtu: number;
   /** Shift counts in force; undefined when window scaling was not agreed. */
   readonly sndWindShift: number | undefined;
   readonly rcvWindShift: number | undefined;
@@ -170,6 +176,9 @@ export interface TcpInfo {
   readonly rtoUs: number;
   readonly srttUs: number | undefined;
   readonly rttvarUs: number | undefined;
+  /** Octets; undefined while there is nothing to send with. */
+  readonly cwnd: number | undefined;
+  readonly ssthresh: number | undefined;
   /** Times a segment was sent again: SYN, data and FIN apart. */
   readonly retransmits: { readonly syn: number; readonly data: number; readonly fin: number };
   readonly unsentBytes: number;
@@ -194,6 +203,18 @@ export interface StackCounters {
   dropped: Record<string, number>;
 }
 
+/** What the engine holds at a moment; all bounded. */
+export interface StackUsage {
+  readonly connections: number;
+  readonly listeners: number;
+  /** Connections with a timer running. */
+  readonly timers: number;
+  /** Memory of send and receive buffers. */
+  readonly bufferBytes: number;
+  /** Packets that wait for `next`, as far as they are made already. */
+  readonly queuedReplies: number;
+}
+
 /** The engine. Every method that can send takes the time; packets wait in the stack until `next` takes them. */
 export interface TcpStack {
   connect(options: ConnectOptions, nowUs: number): EngineResult<ConnectionId>;
@@ -211,9 +232,14 @@ export interface TcpStack {
   ): EngineResult<{ readonly data: Uint8Array; readonly eof: boolean }>;
   /** Sends FIN after all queued data: no more will be sent, data still arrives. */
   shutdown(id: ConnectionId, nowUs: number): EngineResult<void>;
+  /**
+   * Closes both ways: as `shutdown`, and nothing will be read any more. Unread data, now or later, makes it a
+   * RST (RFC 9293 3.6.1).
+   */
+  close(id: ConnectionId, nowUs: number): EngineResult<void>;
   /** Sends RST where the state asks for it and forgets the connection. */
   abort(id: ConnectionId, nowUs: number): EngineResult<void>;
-  /** One packet from the link, IPv4 or IPv6. Whatever it holds, this does not throw. */
+  /** One packet from the link, IPv4 or IPv6. Whatever it holds, this does not throw; the buffer is not kept. */
   input(packet: Uint8Array, nowUs: number): void;
   /** Runs the timers that are due. */
   advance(nowUs: number): void;
@@ -224,5 +250,7 @@ export interface TcpStack {
   /** When `advance` is to be called at the latest; Infinity when nothing is pending. */
   nextDeadlineUs(): number;
   info(id: ConnectionId): TcpInfo | undefined;
+  /** What the engine holds now. */
+  usage(): StackUsage;
   readonly counters: Readonly<StackCounters>;
 }

@@ -87,13 +87,15 @@ function decodeSackBlocks(packet: Uint8Array, start: number, end: number): SackB
   return blocks;
 }
 
-/** One piece of an option list, in the order it is to be sent; how systems order and pad theirs is data. */
-export type OptionItem = 'mss' | 'windowScale' | 'sackPermitted' | 'sack' | 'timestamps' | 'nop' | 'end';
+/** An option and the no-operation bytes before it, which systems use to align it. */
+export interface OptionPlace {
+  readonly nops: number;
+  readonly option: 'mss' | 'windowScale' | 'sackPermitted' | 'sack' | 'timestamps';
+}
 
 /**
- * Writes the options that `layout` names and `options` has, at `packet[start...]`, and pads with end-of-list
- * bytes to a multiple of four (MUST-69). An item whose option is absent is left out; as many SACK blocks are
- * written as fit.
+ * Writes the options that `layout` names and `options` has, in the layout's order, at `packet[start...]`, and
+ * pads with end-of-list bytes to a multiple of four (MUST-69). As many SACK blocks are written as fit.
  *
  * @returns the number of bytes, at most 40; `packet` must have room for them
  */
@@ -101,10 +103,14 @@ export function encodeTcpOptions(
   packet: Uint8Array,
   start: number,
   options: TcpOptions,
-  layout: readonly OptionItem[],
+  layout: readonly OptionPlace[],
 ): number {
   let at = start;
-  for (const item of layout) at = encodeItem(packet, at, start + TCP_OPTIONS_BYTES_MAX, options, item);
+  for (const place of layout) {
+    if (!isPresent(options, place.option)) continue;
+    for (let i = 0; i < place.nops; i += 1) packet[at + i] = OPTION_KIND.noOperation;
+    at = encodeOption(packet, at + place.nops, start + TCP_OPTIONS_BYTES_MAX, options, place.option);
+  }
   while ((at - start) % 4 !== 0) {
     packet[at] = OPTION_KIND.endOfList;
     at += 1;
@@ -112,46 +118,40 @@ export function encodeTcpOptions(
   return at - start;
 }
 
-function encodeItem(
+function isPresent(options: TcpOptions, option: OptionPlace['option']): boolean {
+  return option === 'sackPermitted' ? options.sackPermitted : options[option] !== undefined;
+}
+
+function encodeOption(
   packet: Uint8Array,
   at: number,
   limit: number,
   options: TcpOptions,
-  item: OptionItem,
+  option: OptionPlace['option'],
 ): number {
-  switch (item) {
-    case 'nop':
-      packet[at] = OPTION_KIND.noOperation;
-      return at + 1;
-    case 'end':
-      packet[at] = OPTION_KIND.endOfList;
-      return at + 1;
+  switch (option) {
     case 'mss':
-      if (options.mss === undefined) return at;
       packet[at] = OPTION_KIND.mss;
       packet[at + 1] = 4;
-      writeU16(packet, at + 2, options.mss);
+      writeU16(packet, at + 2, options.mss ?? 0);
       return at + 4;
     case 'windowScale':
-      if (options.windowScale === undefined) return at;
       packet[at] = OPTION_KIND.windowScale;
       packet[at + 1] = 3;
-      packet[at + 2] = options.windowScale;
+      packet[at + 2] = options.windowScale ?? 0;
       return at + 3;
     case 'sackPermitted':
-      if (!options.sackPermitted) return at;
       packet[at] = OPTION_KIND.sackPermitted;
       packet[at + 1] = 2;
       return at + 2;
     case 'timestamps':
-      if (options.timestamps === undefined) return at;
       packet[at] = OPTION_KIND.timestamps;
       packet[at + 1] = 10;
-      writeU32(packet, at + 2, options.timestamps.value);
-      writeU32(packet, at + 6, options.timestamps.echo);
+      writeU32(packet, at + 2, options.timestamps?.value ?? 0);
+      writeU32(packet, at + 6, options.timestamps?.echo ?? 0);
       return at + 10;
     case 'sack':
-      return options.sack === undefined ? at : encodeSack(packet, at, limit, options.sack);
+      return encodeSack(packet, at, limit, options.sack ?? []);
   }
 }
 

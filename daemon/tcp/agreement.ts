@@ -1,0 +1,75 @@
+/** What a SYN offers, and what both ends agreed on in theirs. RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2 */
+
+import type { Family } from '../wire/address.ts';
+import { IPV4_HEADER_BYTES } from '../wire/ipv4.ts';
+import { IPV6_HEADER_BYTES } from '../wire/ipv6.ts';
+import { TCP_HEADER_BYTES } from '../wire/tcp-header.ts';
+import type { TcpOptions } from '../wire/tcp-options.ts';
+import { DEFAULT_SEND_MSS, MAX_WINDOW_SHIFT, MIN_SEND_MSS, type Profile } from './profile.ts';
+
+/** Bytes of the timestamps option with its alignment, on every segment once agreed. */
+const TIMESTAMPS_BYTES = 12;
+
+/** Options in force on a connection. */
+export interface Agreement {
+  /** Largest segment the peer takes: SendMSS of RFC 9293 3.7.1. */
+  readonly peerMss: number;
+  /** Shift counts; undefined when window scaling was not agreed. */
+  readonly sndWindShift: number | undefined;
+  readonly rcvWindShift: number | undefined;
+  readonly timestamps: boolean;
+  readonly sack: boolean;
+}
+
+export function ipHeaderBytes(family: Family): number {
+  return family === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+}
+
+/** The MSS to announce: the largest segment that fits the link, less the fixed headers (MUST-67). */
+export function announcedMss(family: Family, mtu: number): number {
+  return Math.min(mtu - ipHeaderBytes(family) - TCP_HEADER_BYTES, 0xffff);
+}
+
+/** The options of a SYN of ours; an answer to a SYN offers only what that SYN offered. */
+export function synOptions(
+  profile: Profile,
+  mss: number,
+  timestamps: { readonly value: number; readonly echo: number },
+  peer?: TcpOptions,
+): TcpOptions {
+  return {
+    mss,
+    windowScale: peer === undefined || peer.windowScale !== undefined ? profile.windowShift : undefined,
+    sackPermitted: profile.offerSack && (peer === undefined || peer.sackPermitted),
+    sack: undefined,
+    timestamps:
+      profile.offerTimestamps && (peer === undefined || peer.timestamps !== undefined)
+        ? timestamps
+        : undefined,
+    malformed: false,
+  };
+}
+
+/** What holds once the peer's SYN is known: an option only when both sides sent it. */
+export function agree(profile: Profile, family: Family, peer: TcpOptions): Agreement {
+  const scaling = profile.windowShift !== undefined && peer.windowScale !== undefined;
+  return {
+    // MUST-15: a peer that says no MSS takes 536 or 1220.
+    peerMss: Math.max(peer.mss ?? DEFAULT_SEND_MSS[family], MIN_SEND_MSS),
+    // RFC 7323 2.3: a shift count above 14 is taken as 14.
+    sndWindShift: scaling ? Math.min(peer.windowScale ?? 0, MAX_WINDOW_SHIFT) : undefined,
+    rcvWindShift: scaling ? profile.windowShift : undefined,
+    timestamps: profile.offerTimestamps && peer.timestamps !== undefined,
+    sack: profile.offerSack && peer.sackPermitted,
+  };
+}
+
+/**
+ * Eff.snd.MSS: the most text a segment of ours carries, for a path of that MTU. RFC 9293 3.7.1 (MUST-16):
+ * min(SendMSS + 20, MMS_S) - TCPhdrsize - IPoptionsize, options that are always sent included.
+ */
+export function effectiveSendMss(agreement: Agreement, family: Family, pathMtu: number): number {
+  const mmsS = pathMtu - ipHeaderBytes(family);
+  const headerBytes = TCP_HEADER_BYTES + (agreement.timestamps ? TIMESTAMPS_BYTES : 0);
+  return Math.max(Math.min(agreement.peerMss + TCP_HEADER_BYTES, mmsS) - headerBytes, 1);
+}

@@ -1,0 +1,105 @@
+/** The user's calls on a connection. RFC 9293 sections 3.10.2 to 3.10.5 */
+
+import { ACK, RST } from '../wire/tcp-header.ts';
+import type { Connection } from './connection.ts';
+import type { Core } from './core.ts';
+import { closeSending } from './establish.ts';
+import type { ResetAnswer } from './listen.ts';
+import type { EngineErrorReason, EngineResult } from './types.ts';
+
+const NOTHING = new Uint8Array(0);
+
+export function accepted<T>(value: T): EngineResult<T> {
+  return { ok: true, value };
+}
+
+export function refused(reason: EngineErrorReason): {
+  readonly ok: false;
+  readonly reason: EngineErrorReason;
+} {
+  return { ok: false, reason };
+}
+
+/** SEND: queues what the buffer takes. */
+export function send(connection: Connection, data: Uint8Array): EngineResult<number> {
+  const { state } = connection;
+  switch (state.name) {
+    case 'SYN-SENT':
+      return accepted(state.early.append(data, 0, data.length));
+    case 'SYN-RECEIVED':
+      if (state.closing) return refused('already-closing');
+      return accepted(state.early.append(data, 0, data.length));
+    case 'ESTABLISHED':
+    case 'CLOSE-WAIT':
+      return accepted(state.sender.ring.append(data, 0, data.length));
+    default:
+      return refused('already-closing');
+  }
+}
+
+/** RECEIVE: takes what has arrived in order. */
+export function receive(
+  connection: Connection,
+  max: number,
+): EngineResult<{ readonly data: Uint8Array; readonly eof: boolean }> {
+  const { state } = connection;
+  if (connection.readerGone) return refused('already-closing');
+  if (state.name === 'SYN-SENT') return accepted({ data: NOTHING, eof: false });
+  connection.readableTold = false;
+  const data = state.receiver.read(max);
+  return accepted({ data, eof: state.receiver.finished && state.receiver.unreadBytes === 0 });
+}
+
+/** CLOSE of the sending side: FIN after all that is queued. */
+export function shutdown(core: Core, connection: Connection, nowUs: number): EngineResult<void> {
+  const { state } = connection;
+  switch (state.name) {
+    case 'SYN-SENT':
+      // "Delete the TCB and return 'error: closing' responses to any queued SENDs, or RECEIVEs."
+      core.end(connection, 'aborted', nowUs);
+      return accepted(undefined);
+    case 'SYN-RECEIVED':
+      if (state.closing) return refused('already-closing');
+      state.closing = true;
+      return accepted(undefined);
+    case 'ESTABLISHED':
+    case 'CLOSE-WAIT':
+      core.enter(connection, closeSending(state), nowUs);
+      return accepted(undefined);
+    default:
+      return refused('already-closing');
+  }
+}
+
+/** Both sides are closed; what was not read makes it a RST. RFC 9293 3.6.1 (SHLD-3) */
+export function close(core: Core, connection: Connection, nowUs: number): EngineResult<void> {
+  if (connection.readerGone) return refused('already-closing');
+  connection.readerGone = true;
+  const { state } = connection;
+  if (state.name !== 'SYN-SENT' && state.receiver.unreadBytes > 0) return abort(core, connection, nowUs);
+  const closed = shutdown(core, connection, nowUs);
+  // After a `shutdown`, `close` only gives up reading.
+  return closed.ok || closed.reason === 'already-closing' ? accepted(undefined) : closed;
+}
+
+/** ABORT: RST where the peer may still hold a connection, and CLOSED. */
+export function abort(core: Core, connection: Connection, nowUs: number): EngineResult<void> {
+  core.end(connection, 'aborted', nowUs, abortReset(connection));
+  return accepted(undefined);
+}
+
+/** <SEQ=SND.NXT><CTL=RST,ACK>; the RFC leaves the ACK out, other stacks send it, and firewalls expect it. */
+function abortReset({ state }: Connection): ResetAnswer | undefined {
+  switch (state.name) {
+    case 'SYN-RECEIVED':
+      return { seq: state.syn.firstDataSeq, ack: state.receiver.nxt, flags: RST | ACK };
+    case 'ESTABLISHED':
+    case 'FIN-WAIT-1':
+    case 'CLOSE-WAIT':
+      return { seq: state.sender.max, ack: state.receiver.nxt, flags: RST | ACK };
+    case 'FIN-WAIT-2':
+      return { seq: state.sent.nxt, ack: state.receiver.nxt, flags: RST | ACK };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,19 @@
+/** What the parts of the engine share: counters, events, and how a connection changes its state or ends. */
+
+import type { Connection } from './connection.ts';
+import type { DropReason } from './counters.ts';
+import type { ResetAnswer } from './listen.ts';
+import type { Profile } from './profile.ts';
+import type { State } from './states.ts';
+import type { EndReason, StackCounters, StackEvent } from './types.ts';
+
+export interface Core {
+  readonly profile: Profile;
+  readonly counters: StackCounters;
+  tell(event: StackEvent): void;
+  drop(reason: DropReason): void;
+  /** Replaces the state record; a change of its name is told. */
+  enter(connection: Connection, state: State, nowUs: number): void;
+  /** The connection is gone; `reset` is its last word to the peer. */
+  end(connection: Connection, reason: EndReason, nowUs: number, reset?: ResetAnswer): void;
+}

@@ -1,0 +1,33 @@
+/** Ephemeral ports that strangers cannot guess. RFC 6056 section 3.3.3 (simple hash-based selection) */
+
+import { readU32 } from '../wire/bytes.ts';
+import { tupleBytes } from './isn.ts';
+import { sipHash24 } from './siphash.ts';
+import type { SocketAddress } from './types.ts';
+
+const FIRST_PORT = 32768;
+const PORTS = 65536 - FIRST_PORT;
+
+/**
+ * Answers a port for which `isFree` holds, or undefined when none is left. Each destination walks the range
+ * from a start of its own, so that a port is reused as late as possible.
+ */
+export function createPortSource(
+  random: (length: number) => Uint8Array,
+): (
+  local: SocketAddress['address'],
+  remote: SocketAddress,
+  isFree: (port: number) => boolean,
+) => number | undefined {
+  const key = random(16).slice();
+  let nextEphemeral = readU32(random(4), 0) % PORTS;
+  return (address, remote, isFree) => {
+    const offset = sipHash24(key, tupleBytes({ address, port: 0 }, remote)).low % PORTS;
+    for (let tried = 0; tried < PORTS; tried += 1) {
+      const port = FIRST_PORT + ((offset + nextEphemeral) % PORTS);
+      nextEphemeral = (nextEphemeral + 1) % PORTS;
+      if (isFree(port)) return port;
+    }
+    return undefined;
+  };
+}

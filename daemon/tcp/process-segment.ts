@@ -1,0 +1,137 @@
+/** Fifth to eighth step of RFC 9293 section 3.10.7.4: the ACK, the text and the FIN of an acceptable segment. */
+
+import { type Agreement, effectiveSendMss } from './agreement.ts';
+import { afterSegment } from './close.ts';
+import type { Connection } from './connection.ts';
+import type { Core } from './core.ts';
+import { resetAnswer } from './listen.ts';
+import { isFin, isSyn, type Segment } from './segment.ts';
+import { hasSender, type SendingState, type SentAll, type SynchronizedState } from './states.ts';
+
+/** SEG.WND in octets; the window of a SYN is not scaled. RFC 7323 2.3 */
+export function scaledWindow(agreement: Agreement, segment: Segment): number {
+  return isSyn(segment) ? segment.window : segment.window * 2 ** (agreement.sndWindShift ?? 0);
+}
+
+export function processSegment(
+  core: Core,
+  connection: Connection,
+  state: SynchronizedState,
+  segment: Segment,
+  nowUs: number,
+): void {
+  const { receiver, agreement } = state;
+  const { timestamps } = segment.options;
+  if (agreement.timestamps && timestamps !== undefined) {
+    receiver.noteTimestamp(timestamps.value, segment.seq, nowUs);
+  }
+  if (hasSender(state)) takeAck(core, connection, state, segment, nowUs);
+  const ourFinAcked = hasSender(state) ? state.sender.finAcked : true;
+
+  const mayReceive =
+    state.name === 'ESTABLISHED' || state.name === 'FIN-WAIT-1' || state.name === 'FIN-WAIT-2';
+  let peerFinished = false;
+  if (mayReceive && (segment.payloadLength > 0 || isFin(segment))) {
+    if (connection.readerGone && segment.payloadLength > 0) {
+      // RFC 9293 3.6.1 (SHLD-3): data for a user who has closed is answered with a RST.
+      return core.end(connection, 'reset', nowUs, resetAnswer(segment));
+    }
+    const outcome = receiver.accept(segment, nowUs);
+    peerFinished = outcome.finished;
+    if (outcome.dropped) core.drop('receive-buffer-full');
+    if (outcome.readable > 0 || outcome.finished) tellReadable(core, connection, outcome.finished, nowUs);
+  }
+  moveOn(core, connection, state, ourFinAcked, peerFinished, nowUs);
+}
+
+function takeAck(
+  core: Core,
+  connection: Connection,
+  state: SendingState,
+  segment: Segment,
+  nowUs: number,
+): void {
+  const { sender, agreement } = state;
+  const queued = sender.ring.length;
+  const acked = sender.onAck(
+    segment,
+    scaledWindow(agreement, segment),
+    echoedRttUs(connection, agreement, segment, nowUs),
+    nowUs,
+  );
+  if (acked <= 0) return;
+  connection.warned = false;
+  if (queued > 0 && sender.ring.length === 0) core.tell({ kind: 'drained', id: connection.id, atUs: nowUs });
+}
+
+/** The round trip that the echoed timestamp of ours says, in steps of its clock. RFC 7323 section 4 */
+function echoedRttUs(
+  connection: Connection,
+  agreement: Agreement,
+  segment: Segment,
+  nowUs: number,
+): number | undefined {
+  const { timestamps } = segment.options;
+  if (!agreement.timestamps || timestamps === undefined || timestamps.echo === 0) return undefined;
+  const elapsedMs = (timestampValue(connection, nowUs) - timestamps.echo) | 0;
+  return elapsedMs < 0 ? undefined : elapsedMs * 1000;
+}
+
+/** TSval: a clock of milliseconds that starts somewhere else for each connection. RFC 7323 5.4 */
+export function timestampValue(connection: Connection, nowUs: number): number {
+  return (Math.floor(nowUs / 1000) + connection.timestampOffset) >>> 0;
+}
+
+function tellReadable(core: Core, connection: Connection, finished: boolean, nowUs: number): void {
+  if (connection.readerGone || (connection.readableTold && !finished)) return;
+  connection.readableTold = true;
+  core.tell({ kind: 'readable', id: connection.id, atUs: nowUs });
+}
+
+function moveOn(
+  core: Core,
+  connection: Connection,
+  state: SynchronizedState,
+  ourFinAcked: boolean,
+  peerFinished: boolean,
+  nowUs: number,
+): void {
+  const { agreement, receiver } = state;
+  const next = afterSegment(state.name, ourFinAcked, peerFinished);
+  if (next === state.name) return;
+  switch (next) {
+    case 'CLOSED':
+      return core.end(connection, 'closed', nowUs);
+    case 'FIN-WAIT-2':
+      return core.enter(connection, { name: next, agreement, receiver, sent: sentAll(state) }, nowUs);
+    case 'TIME-WAIT': {
+      const expiresUs = nowUs + 2 * core.profile.mslUs;
+      return core.enter(
+        connection,
+        { name: next, agreement, receiver, sent: sentAll(state), expiresUs },
+        nowUs,
+      );
+    }
+    case 'CLOSE-WAIT':
+    case 'CLOSING':
+      if (!hasSender(state)) return;
+      return core.enter(connection, { name: next, agreement, receiver, sender: state.sender }, nowUs);
+    default:
+      throw new Error(`no segment leads from ${state.name} to ${next}`);
+  }
+}
+
+function sentAll(state: SynchronizedState): SentAll {
+  if (!hasSender(state)) return state.sent;
+  const { iss, max, maxWnd } = state.sender;
+  return { iss, nxt: max, maxWnd };
+}
+
+/** The path takes only packets of `pathMtu` bytes. */
+export function shrinkPath(connection: Connection, pathMtu: number): void {
+  connection.pathMtu = pathMtu;
+  const { state } = connection;
+  if (!hasSender(state)) return;
+  const mss = effectiveSendMss(state.agreement, connection.remote.address.family, pathMtu);
+  if (mss < state.sender.mss) state.sender.shrinkMss(mss);
+}

@@ -1,0 +1,206 @@
+/** SEGMENT ARRIVES for a connection: the dispositions of its state, carried out. RFC 9293 section 3.10.7 */
+
+import type { Seq } from '../wire/seq.ts';
+import { RST } from '../wire/tcp-header.ts';
+import type { Edges } from './acceptance.ts';
+import { judge } from './acceptance.ts';
+import type { Connection } from './connection.ts';
+import type { Core } from './core.ts';
+import type { DropReason } from './counters.ts';
+import { closeSending, receivedSyn, synAnswered, synReceivedAnswered } from './establish.ts';
+import { processSegment, scaledWindow } from './process-segment.ts';
+import { isRst, type Segment, viewOf } from './segment.ts';
+import {
+  type Established,
+  hasReceiver,
+  hasSender,
+  type SynchronizedState,
+  type SynReceived,
+  type SynSent,
+} from './states.ts';
+import { onSegmentInSynReceived } from './syn-received.ts';
+import { onSegmentInSynSent } from './syn-sent.ts';
+
+export function segmentArrives(core: Core, connection: Connection, segment: Segment, nowUs: number): void {
+  const { state } = connection;
+  const repeated = hasReceiver(state) && state.receiver.isRepeated(segment);
+  core.tell({
+    kind: 'segment',
+    id: connection.id,
+    direction: 'in',
+    atUs: nowUs,
+    segment: viewOf(segment, repeated),
+  });
+  if (isRst(segment)) core.counters.resetsReceived += 1;
+  switch (state.name) {
+    case 'SYN-SENT':
+      return inSynSent(core, connection, state, segment, nowUs);
+    case 'SYN-RECEIVED':
+      return inSynReceived(core, connection, state, segment, nowUs);
+    default:
+      return inSynchronized(core, connection, state, segment, nowUs);
+  }
+}
+
+function inSynSent(
+  core: Core,
+  connection: Connection,
+  state: SynSent,
+  segment: Segment,
+  nowUs: number,
+): void {
+  const disposition = onSegmentInSynSent(state, segment);
+  switch (disposition.kind) {
+    case 'drop':
+      return core.drop(disposition.reason);
+    case 'reset-peer':
+      return resetPeer(core, connection, disposition.seq, disposition.reason);
+    case 'refused':
+      return core.end(connection, 'refused', nowUs);
+    case 'enter-established': {
+      const next = synAnswered(core.profile, connection, state, segment, nowUs);
+      next.receiver.oweAckNow();
+      return establish(core, connection, next, false, segment, nowUs);
+    }
+    case 'enter-syn-received': {
+      const { syn, early } = state;
+      // The SYN that is on its way is repeated as SYN,ACK, at once.
+      syn.due = true;
+      const { announcedMss } = connection;
+      const { family } = connection.remote.address;
+      const from = { syn, early, cameFrom: { open: 'active' } } as const;
+      const next = receivedSyn(core.profile, { family, announcedMss }, segment, from, nowUs);
+      return core.enter(connection, next, nowUs);
+    }
+  }
+}
+
+function inSynReceived(
+  core: Core,
+  connection: Connection,
+  state: SynReceived,
+  segment: Segment,
+  nowUs: number,
+): void {
+  const { receiver, syn } = state;
+  const edges: Edges = {
+    rcvNxt: receiver.nxt,
+    rcvWnd: receiver.window,
+    sndUna: syn.iss,
+    sndMax: syn.firstDataSeq,
+    maxSndWnd: state.sndWnd,
+    ...timestampEdges(state, segment, nowUs),
+  };
+  const disposition = onSegmentInSynReceived(state, segment, edges);
+  switch (disposition.kind) {
+    case 'drop':
+      return core.drop(disposition.reason);
+    case 'acknowledge':
+      return acknowledge(core, connection, state, disposition.reason, disposition.challenge, nowUs);
+    case 'repeat-syn-ack':
+      syn.due = true;
+      return undefined;
+    case 'reset-peer':
+      return resetPeer(core, connection, disposition.seq, disposition.reason);
+    case 'return-to-listen':
+      return core.end(connection, 'reset', nowUs);
+    case 'refused':
+      return core.end(connection, 'refused', nowUs);
+    case 'enter-established': {
+      const window = scaledWindow(state.agreement, segment);
+      const next = synReceivedAnswered(core.profile, connection, state, segment, window, nowUs);
+      return establish(core, connection, next, state.closing, segment, nowUs);
+    }
+  }
+}
+
+/** The handshake is done; the segment that did it may carry text or FIN. */
+function establish(
+  core: Core,
+  connection: Connection,
+  next: Established,
+  closing: boolean,
+  segment: Segment,
+  nowUs: number,
+): void {
+  const { state: before } = connection;
+  core.enter(connection, next, nowUs);
+  if (before.name === 'SYN-RECEIVED' && before.cameFrom.open === 'passive') {
+    core.tell({ kind: 'accepted', id: connection.id, listener: before.cameFrom.listener, atUs: nowUs });
+  }
+  if (closing) core.enter(connection, closeSending(next), nowUs);
+  const { state } = connection;
+  if (hasSender(state)) processSegment(core, connection, state, segment, nowUs);
+}
+
+function inSynchronized(
+  core: Core,
+  connection: Connection,
+  state: SynchronizedState,
+  segment: Segment,
+  nowUs: number,
+): void {
+  const acceptance = judge(segment, edgesOf(state, segment, nowUs));
+  switch (acceptance.kind) {
+    case 'drop':
+      return core.drop(acceptance.reason);
+    case 'acknowledge':
+      // "TIME-WAIT: the only thing that can arrive is a retransmission of the remote FIN. Acknowledge it, and
+      // restart the 2 MSL timeout" (MUST-13).
+      if (state.name === 'TIME-WAIT' && acceptance.reason === 'out-of-window' && segment.length > 0) {
+        state.expiresUs = nowUs + 2 * core.profile.mslUs;
+      }
+      return acknowledge(core, connection, state, acceptance.reason, acceptance.challenge, nowUs);
+    case 'reset':
+      // In TIME-WAIT, both sides had closed: what was to be told was told.
+      return core.end(connection, state.name === 'TIME-WAIT' ? 'closed' : 'reset', nowUs);
+    case 'process':
+      return processSegment(core, connection, state, segment, nowUs);
+  }
+}
+
+function edgesOf(state: SynchronizedState, segment: Segment, nowUs: number): Edges {
+  const { receiver } = state;
+  const sending = hasSender(state);
+  return {
+    rcvNxt: receiver.nxt,
+    rcvWnd: receiver.window,
+    sndUna: sending ? state.sender.una : state.sent.nxt,
+    sndMax: sending ? state.sender.max : state.sent.nxt,
+    maxSndWnd: sending ? state.sender.maxWnd : state.sent.maxWnd,
+    ...timestampEdges(state, segment, nowUs),
+  };
+}
+
+function timestampEdges(
+  state: SynReceived | SynchronizedState,
+  segment: Segment,
+  nowUs: number,
+): Pick<Edges, 'timestamps' | 'oldTimestamp'> {
+  const { timestamps } = segment.options;
+  return {
+    timestamps: state.agreement.timestamps,
+    oldTimestamp: timestamps !== undefined && state.receiver.isOldTimestamp(timestamps.value, nowUs),
+  };
+}
+
+function acknowledge(
+  core: Core,
+  connection: Connection,
+  state: SynReceived | SynchronizedState,
+  reason: DropReason,
+  challenge: boolean,
+  nowUs: number,
+): void {
+  core.drop(reason);
+  if (challenge) {
+    if (!connection.challenges.allow(nowUs)) return core.drop('challenge-limit');
+    core.counters.challengeAcksSent += 1;
+  }
+  state.receiver.oweAckNow();
+}
+
+function resetPeer(core: Core, connection: Connection, seq: Seq, reason: DropReason): void {
+  core.drop(reason);
+  connection.reset = { seq, ack: seq, flags: RST };
+}

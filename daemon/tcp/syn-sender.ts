@@ -1,0 +1,69 @@
+/** Sends our SYN (or SYN,ACK) until it is acknowledged. RFC 9293 3.8.3 (MUST-22), RFC 6298 */
+
+import { type Seq, seqAdd } from '../wire/seq.ts';
+import type { Profile } from './profile.ts';
+import { RttEstimator } from './rtt.ts';
+import type { Expiry } from './sender.ts';
+import { IDLE, type SendTimer } from './timers.ts';
+
+export class SynSender {
+  /** ISS; SND.UNA until the SYN is acknowledged. */
+  readonly iss: Seq;
+  readonly rtt: RttEstimator;
+  timer: SendTimer = IDLE;
+  /** Times it was sent. */
+  transmissions = 0;
+  /** It is to be sent at the next opportunity. */
+  due = true;
+  readonly #userTimeoutUs: number;
+  #firstSentUs = 0;
+
+  constructor(profile: Profile, iss: Seq, userTimeoutUs: number) {
+    this.iss = iss;
+    this.rtt = new RttEstimator(profile);
+    this.#userTimeoutUs = userTimeoutUs;
+  }
+
+  get deadlineUs(): number {
+    if (this.timer.kind === 'idle') return Number.POSITIVE_INFINITY;
+    return Math.min(this.timer.atUs, this.#firstSentUs + this.#userTimeoutUs);
+  }
+
+  /** ISS + 1: the only acknowledgement of it, and the number of the first octet after it. */
+  get firstDataSeq(): Seq {
+    return seqAdd(this.iss, 1);
+  }
+
+  /** Times it was, or is now to be, sent again. */
+  get repeats(): number {
+    return this.due ? this.transmissions : this.transmissions - 1;
+  }
+
+  /** The SYN leaves now; answers whether it did before. */
+  sent(nowUs: number): boolean {
+    const again = this.transmissions > 0;
+    if (!again) this.#firstSentUs = nowUs;
+    this.transmissions += 1;
+    this.due = false;
+    this.timer = { kind: 'retransmit', atUs: nowUs + this.rtt.rtoUs };
+    return again;
+  }
+
+  /** It was acknowledged; a SYN that was sent once measures the round trip (Karn's algorithm). */
+  acknowledged(nowUs: number): void {
+    this.timer = IDLE;
+    this.due = false;
+    if (this.transmissions === 1) this.rtt.sample(nowUs - this.#firstSentUs);
+    else this.rtt.synWasLost();
+  }
+
+  advance(nowUs: number): Expiry {
+    if (this.deadlineUs > nowUs || this.timer.kind === 'idle') return 'nothing';
+    if (nowUs - this.#firstSentUs >= this.#userTimeoutUs) return 'give-up';
+    this.rtt.backOff();
+    this.due = true;
+    // It starts again when the SYN leaves.
+    this.timer = IDLE;
+    return 'send';
+  }
+}

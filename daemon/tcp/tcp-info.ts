@@ -1,0 +1,53 @@
+/** A copy of what is known of a connection, for observers. */
+
+import { effectiveSendMss } from './agreement.ts';
+import { agreementOf, type Connection } from './connection.ts';
+import { hasReceiver, hasSender } from './states.ts';
+import type { TcpInfo } from './types.ts';
+
+export function infoOf(connection: Connection): TcpInfo {
+  const { state, local, remote, pathMtu, announcedMss, retransmits } = connection;
+  const agreement = agreementOf(state);
+  const receiver = hasReceiver(state) ? state.receiver : undefined;
+  const sender = hasSender(state) ? state.sender : undefined;
+  const rtt = sender?.rtt ?? ('syn' in state ? state.syn.rtt : undefined);
+  return {
+    state: state.name,
+    local: { address: local.address, port: local.port },
+    remote: { address: remote.address, port: remote.port },
+    ...sendEdges(connection),
+    irs: receiver?.irs,
+    rcvNxt: receiver?.nxt,
+    rcvWnd: receiver?.window ?? 0,
+    sendMss:
+      agreement === undefined ? announcedMss : effectiveSendMss(agreement, remote.address.family, pathMtu),
+    pathMtu,
+    sndWindShift: agreement?.sndWindShift,
+    rcvWindShift: agreement?.rcvWindShift,
+    timestampsEnabled: agreement?.timestamps ?? false,
+    sackPermitted: agreement?.sack ?? false,
+    rtoUs: rtt?.rtoUs ?? 0,
+    srttUs: rtt?.srttUs,
+    rttvarUs: rtt?.rttvarUs,
+    cwnd: sender?.congestion.cwnd,
+    ssthresh: sender?.congestion.ssthresh,
+    retransmits: { ...retransmits },
+    unsentBytes: sender?.unsentBytes ?? ('early' in state ? state.early.length : 0),
+    unackedBytes: sender === undefined ? 0 : sender.ring.length - sender.unsentBytes,
+    unreadBytes: receiver?.unreadBytes ?? 0,
+  };
+}
+
+function sendEdges({ state }: Connection): Pick<TcpInfo, 'iss' | 'sndUna' | 'sndNxt' | 'sndWnd'> {
+  if ('syn' in state) {
+    const { iss, transmissions, firstDataSeq } = state.syn;
+    const sndWnd = state.name === 'SYN-RECEIVED' ? state.sndWnd : 0;
+    return { iss, sndUna: iss, sndNxt: transmissions > 0 ? firstDataSeq : iss, sndWnd };
+  }
+  if (hasSender(state)) {
+    const { iss, una, max, wnd } = state.sender;
+    return { iss, sndUna: una, sndNxt: max, sndWnd: wnd };
+  }
+  const { iss, nxt } = state.sent;
+  return { iss, sndUna: nxt, sndNxt: nxt, sndWnd: 0 };
+}
