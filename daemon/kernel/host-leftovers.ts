@@ -2,6 +2,7 @@
 
 import type { Condition } from '#base/errors.ts';
 import { conditionOf, FinwaitError } from '#base/errors.ts';
+import { NFPROTO } from '../netlink/nftables.ts';
 import type { Change, HostState, RunState } from './host-state.ts';
 import { withRuns } from './host-state.ts';
 import { Nftables, removeTable } from './nftables-table.ts';
@@ -46,7 +47,9 @@ function takeBack(change: Change, living: readonly Change[], routing: Routing): 
     if (living.some((other) => other.kind === 'table' && other.name === change.name)) return true;
     using nftables = new Nftables();
     // A table with an owner is a living run's, made since under the same name.
-    const table = nftables.tables().find(({ name, family }) => name === change.name && family === INET);
+    const table = nftables
+      .tables()
+      .find(({ name, family }) => name === change.name && family === NFPROTO.inet);
     if (table !== undefined && table.owner === undefined) removeTable(nftables, change.name);
     return true;
   }
@@ -55,8 +58,6 @@ function takeBack(change: Change, living: readonly Change[], routing: Routing): 
   if (readSetting(change.path) !== change.set) return true;
   return applySetting(change.path, change.was, routing);
 }
-
-const INET = 1;
 
 function notTakenBack(run: RunState, left: readonly Change[]): Condition {
   const what = left.map((change) =>

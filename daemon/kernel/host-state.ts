@@ -15,7 +15,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FinwaitError } from '#base/errors.ts';
 import * as libc from './libc.ts';
 
@@ -105,7 +105,7 @@ export function withRuns(
 function withLock<T>(dir: string, use: () => T): T {
   let fd: number | undefined;
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeDirectory(dir);
     fd = openSync(dir, 'r');
     let locked = libc.flock(fd, libc.LOCK_EX);
     while (locked === -libc.EINTR) locked = libc.flock(fd, libc.LOCK_EX);
@@ -115,6 +115,17 @@ function withLock<T>(dir: string, use: () => T): T {
     throw error;
   } finally {
     if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** Not `mkdir -p` of Node, which turns for ever in a place like /proc, where ENOENT is the answer to mkdir. */
+function makeDirectory(dir: string): void {
+  if (existsSync(dir)) return;
+  makeDirectory(dirname(dir));
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch (error) {
+    if (!existsSync(dir)) throw error; // else another run has just made it
   }
 }
 

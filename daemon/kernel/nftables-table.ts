@@ -11,6 +11,7 @@ import {
   deleteTable,
   encodeBatch,
   encodeNftDump,
+  NFPROTO,
   newTable,
 } from '../netlink/nftables.ts';
 import * as libc from './libc.ts';
@@ -118,17 +119,17 @@ function makeTable(
 ): { name: string; owned: boolean } {
   for (let number = 0; number < TABLES_TRIED; number++) {
     const name = number === 0 ? 'finwait' : `finwait${number}`;
+    if (exists(nftables, name)) continue;
     if (!owned) outlives(name);
     try {
       nftables.change([newTable(name, owned)], `make the nftables table ${name}`);
       return { name, owned };
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
-      const { errno } = error;
-      if (owned && (errno === libc.EOPNOTSUPP || errno === libc.EINVAL))
-        return makeTable(nftables, false, outlives);
-      // EPERM is also what touching another socket's table gives, EBUSY what a race with its end gives.
-      if (errno !== libc.EEXIST) throw error;
+      const tooOld = error.errno === libc.EOPNOTSUPP || error.errno === libc.EINVAL;
+      if (owned && tooOld) return makeTable(nftables, false, outlives);
+      // Another run may have been quicker; its table answers EEXIST or, where it has an owner, EPERM.
+      if (!exists(nftables, name)) throw error;
     }
   }
   throw new FinwaitError(
@@ -136,4 +137,8 @@ function makeTable(
     `the ${TABLES_TRIED} tables from inet finwait on all exist`,
     'stop other runs of finwait, or remove what they left: `nft delete table inet finwait`',
   );
+}
+
+function exists(nftables: Nftables, name: string): boolean {
+  return nftables.tables().some((table) => table.family === NFPROTO.inet && table.name === name);
 }

@@ -201,7 +201,7 @@ spec('the TUN device on the host', (test) => {
       await using run = await openRun(ns.enter);
       assert.equal(await run.dropped(), { toEngine: 0, fromEngine: 0 });
       // Nobody reads while this runs, and the device's queue holds 500 packets.
-      await ns.try('ping', '-q', '-f', '-c', '700', '-W', '1', run.opened.engineV4);
+      await ns.try('ping', '-q', '-f', '-l', '700', '-w', '1', run.opened.engineV4);
       assert.ok((await run.dropped()).toEngine > 0);
     },
     { needs },
