@@ -25,7 +25,7 @@ export interface Flow {
   readonly closedFirst: 'source' | 'destination' | null;
   /** Time left until the kernel forgets the flow unless a packet comes. */
   readonly timeoutMs: number;
-  /** Time since the last packet, where the time left tells it. */
+  /** Time since the last packet, where the time left tells it; at least, within a second. */
   readonly idleMs: number | null;
   /** Only with net.netfilter.nf_conntrack_acct=1. */
   readonly sent: FlowCounters | null;
@@ -131,6 +131,7 @@ function idleClock(): IdleClock {
   return (state, leftS) => {
     const full = fullS.get(state);
     if (full === undefined || leftS > full || (full > shortS && leftS <= shortS)) return null;
-    return (full - leftS) * 1000;
+    // The time left is rounded down to whole seconds.
+    return Math.max(0, full - leftS - 1) * 1000;
   };
 }
