@@ -31,7 +31,7 @@ const LAST_WORDS_MS = 250;
 const RENEWAL_CHECK_MS = 3_600_000;
 
 /**
- * Runs the operator until SIGTERM or SIGINT, or until the parent that started it is gone.
+ * Runs the operator until SIGTERM, SIGINT or SIGHUP, or until the parent that started it is gone.
  * @returns the exit code
  * @throws FinwaitError when it cannot start: CONFIG_INVALID, TOKEN_UNREADABLE, TLS_DIR_UNUSABLE, PORT_IN_USE, LISTEN_FAILED
  */
@@ -118,15 +118,16 @@ function stopRequests(): Disposable & { readonly stopped: Promise<string> } {
   const { promise: stopped, resolve } = Promise.withResolvers<string>();
   const hasParent = process.send !== undefined;
   const onSigterm = (): void => resolve('SIGTERM');
-  // Ctrl-C reaches a whole terminal at once; a parent ends us when the agent has sent its last report.
-  const onSigint = (): void => (hasParent ? undefined : resolve('SIGINT'));
+  // Ctrl-C and a hang-up reach a whole terminal at once; a parent ends us when the agent has sent its last report.
+  const onTerminal = (signal: NodeJS.Signals): void => (hasParent ? undefined : resolve(signal));
   const onDisconnect = (): void => resolve('the parent is gone');
-  process.on('SIGTERM', onSigterm).on('SIGINT', onSigint);
+  process.on('SIGTERM', onSigterm).on('SIGINT', onTerminal).on('SIGHUP', onTerminal);
   if (hasParent) process.on('disconnect', onDisconnect);
   return {
     stopped,
     [Symbol.dispose]() {
-      process.off('SIGTERM', onSigterm).off('SIGINT', onSigint).off('disconnect', onDisconnect);
+      process.off('SIGTERM', onSigterm).off('SIGINT', onTerminal).off('SIGHUP', onTerminal);
+      process.off('disconnect', onDisconnect);
     },
   };
 }

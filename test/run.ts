@@ -52,7 +52,10 @@ function report(outcome: FileOutcome, verbose: boolean): void {
     const text = outcome.output.trimEnd();
     if (text !== '') console.log(text.replace(/^/gm, '     | '));
   }
-  for (const { title, text } of failures) console.log(`     ${paint('red', 'x')} ${title}: ${text}`);
+  for (const { title, text } of failures) {
+    // uvu has shown the failures of tests; what lies outside them only the runner knows.
+    if (!outcome.output.includes(text.split('\n')[0] ?? '')) console.log(`     ${title}: ${text}`);
+  }
 }
 
 async function runAll(files: readonly string[], jobs: number, verbose: boolean): Promise<FileOutcome[]> {
