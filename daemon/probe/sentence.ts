@@ -29,8 +29,8 @@ const SENTENCES: Readonly<Record<ProbedVerdict, (facts: ProbeFacts) => string>> 
     `acknowledged our FIN after ${since(f.steps.finSentUs, f.steps.finAckedUs)} and kept its own side open for ` +
     `${since(f.steps.finAckedUs, f.endUs)}: the program has not closed its socket (CLOSE-WAIT)`,
   'close-unanswered': (f) =>
-    `${accepted(f)}${answered(f)} and did not acknowledge our FIN, sent ${count(f.finsSent)} in ` +
-    `${since(f.steps.finSentUs, f.endUs)}${icmpTail(f)}`,
+    `${accepted(f)}${answered(f)}${f.progressed ? ' and' : ', was not heard of again, and'} did not acknowledge our FIN, sent ${count(f.finsSent)} in ` +
+    `${since(f.steps.finSentUs, f.endUs)}${icmpTail(f)}${f.progressed ? '' : UNHEARD}`,
   'reset-on-close': resetOnCloseText,
   'reset-in-exchange': (f) =>
     f.steps.requestSentUs === undefined
@@ -42,12 +42,15 @@ const SENTENCES: Readonly<Record<ProbedVerdict, (facts: ProbeFacts) => string>> 
   'exchange-timeout': (f) =>
     f.steps.requestAckedUs === undefined
       ? `${accepted(f)} and did not acknowledge the request, sent ${count(f.requestsSent)} in ` +
-        `${since(f.steps.requestSentUs, f.endUs)}${icmpTail(f)}`
+        `${since(f.steps.requestSentUs, f.endUs)}${icmpTail(f)}${f.progressed ? '' : UNHEARD}`
       : `${accepted(f)}, acknowledged the request after ${since(f.steps.requestSentUs, f.steps.requestAckedUs)} ` +
         `and did not answer it in ${since(f.steps.requestSentUs, f.endUs)}: the program is stuck or slow`,
   aborted: (f) =>
     `finwait stopped after ${latency(f.endUs)}, in the ${phaseName(f)}, before there was a verdict`,
 };
+
+/** A SYN-ACK, and then nothing at all. With SYN cookies a full queue does not even repeat the SYN-ACK. */
+const UNHEARD = ': packets are dropped after the SYN, or the accept queue is full behind SYN cookies';
 
 function accepted(facts: ProbeFacts): string {
   const { synAckReceivedUs } = facts.steps;
