@@ -51,17 +51,19 @@ export function selfCheck(parts: SelfCheckParts): Condition[] {
     parts.write(echoRequest(engine, target));
     parts.write(straySegment(engine, target));
   }
-  hear(parts, (from) => {
+  const packet = new Uint8Array(65_535);
+  hear(parts, packet, (from) => {
     silent.delete(from.text);
     return silent.size === 0;
   });
+  // The engine need not see the second answers, nor what the kernel says to a device that has just come up.
+  while (parts.read(packet) > 0);
   return [...silent.values()].map(({ target, blocked }) => blocked(target, parts.device));
 }
 
 /** Hands the source of each packet to `enough` until it says so or patience is over. */
-function hear({ fd, read }: SelfCheckParts, enough: (from: IpAddress) => boolean): void {
+function hear({ fd, read }: SelfCheckParts, packet: Uint8Array, enough: (from: IpAddress) => boolean): void {
   using poller = createPoller(fd);
-  const packet = new Uint8Array(65_535);
   const endMs = performance.now() + PATIENCE_MS;
   for (let leftMs = PATIENCE_MS; leftMs > 0; leftMs = endMs - performance.now()) {
     if (!poller.wait(leftMs)) continue;

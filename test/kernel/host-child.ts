@@ -37,17 +37,22 @@ function obey(command: Command): unknown {
     case 'dropped':
       return tun.dropped();
     case 'ping':
-      return exchange(tun, command.address, (from) => echoRequest(from, command.address));
+      return exchange(tun, command.address, /^echo/, (from) => echoRequest(from, command.address));
     case 'segment':
-      return exchange(tun, command.address, (from) => segment(from, command.address, command));
+      return exchange(tun, command.address, /ACK|RST/, (from) => segment(from, command.address, command));
     case 'close':
       tun[Symbol.dispose]();
       return undefined;
   }
 }
 
-/** Sends a packet and waits for one that comes from where it went. */
-function exchange(tun: HostTun, address: string, packet: (from: string) => Uint8Array): Packet | undefined {
+/** Sends a packet and waits for its kind of answer from where it went. */
+function exchange(
+  tun: HostTun,
+  address: string,
+  kind: RegExp,
+  packet: (from: string) => Uint8Array,
+): Packet | undefined {
   const from = (address.includes(':') ? tun.engineV6 : tun.engineV4) ?? '';
   const sent = tun.write(packet(from));
   if (sent < 0) throw new Error(`write: ${sent}`);
@@ -58,7 +63,7 @@ function exchange(tun: HostTun, address: string, packet: (from: string) => Uint8
     if (!poller.wait(endMs - performance.now())) continue;
     const length = tun.read(into);
     const got = decodePacket(into.subarray(0, Math.max(length, 0)));
-    if (got?.source === address) return got;
+    if (got?.source === address && kind.test(got.what)) return got;
   }
   return undefined;
 }
