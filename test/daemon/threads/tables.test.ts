@@ -1,0 +1,62 @@
+import * as assert from 'uvu/assert';
+import type { TablesHandle, TablesSweep } from '../../../daemon/threads/tables-client.ts';
+import { startTables } from '../../../daemon/threads/tables-client.ts';
+import { rejects, spec } from '../../harness.ts';
+
+function nextSweep(tables: TablesHandle): Promise<TablesSweep> {
+  const { promise, resolve } = Promise.withResolvers<TablesSweep>();
+  tables.onSweep(resolve);
+  return promise;
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`not within ${ms} ms`)), ms);
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+spec('the tables worker', (test) => {
+  test('sweeps at once, then at its interval, and keeps the newest', async () => {
+    const tables = startTables({ sweepIntervalMs: 50 });
+    assert.is(tables.latest(), undefined);
+    const first = await nextSweep(tables);
+    assert.is(tables.latest(), first);
+    const second = await nextSweep(tables);
+    assert.ok(second.atMs - first.atMs >= 49, `${second.atMs - first.atMs} ms apart`);
+    assert.ok(first.sockets !== undefined || first.conditions.length > 0);
+    await tables.stop();
+  });
+
+  test('ends within its time also between sweeps that are far apart', async () => {
+    const tables = startTables({ sweepIntervalMs: 3_600_000 });
+    await nextSweep(tables);
+    await within(1_000, tables.stop());
+  });
+
+  test('ends when it is stopped before its first sweep', async () => {
+    await within(3_000, startTables({ sweepIntervalMs: 1_000 }).stop());
+  });
+
+  test('gives signs of life also while it waits for the next sweep', async () => {
+    const tables = startTables({ sweepIntervalMs: 3_600_000 });
+    await nextSweep(tables);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 600);
+    await promise;
+    assert.ok(tables.heartbeatAgeMs() < 500, `${tables.heartbeatAgeMs()} ms`);
+    await tables.stop();
+  });
+
+  test('tells when it dies of a bug, and not when it is stopped', async () => {
+    // A number of the wrong kind makes the worker throw after its first sweep.
+    const dying = startTables({ sweepIntervalMs: 10n as unknown as number });
+    const death = await within(5_000, dying.died);
+    assert.is(death.code, 'WORKER_DIED');
+    assert.match((death.cause as Error).message, /BigInt/);
+    await within(1_000, dying.stop());
+
+    const stopped = startTables({ sweepIntervalMs: 1_000 });
+    await stopped.stop();
+    await rejects(within(50, stopped.died), /not within/);
+  });
+});

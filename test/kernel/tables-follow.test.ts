@@ -1,0 +1,202 @@
+import * as assert from 'uvu/assert';
+import type { Holder, TcpStateName } from '#contract';
+import type { TablesSweep } from '../../daemon/threads/tables-client.ts';
+import { spec } from '../harness.ts';
+import type { Child } from '../support/child.ts';
+import type { Netns } from '../support/netns.ts';
+import { makeNetns } from '../support/netns.ts';
+import { until } from '../support/until.ts';
+
+const SERVER = `${import.meta.dirname}/../support/tcp-server.ts`;
+const WATCH = `${import.meta.dirname}/tables-watch.ts`;
+
+/** Connects, and closes when it gets SIGUSR2; ends when the other side has closed, too. */
+const CLIENT = `
+  const socket = require('node:net').connect(Number(process.argv[1]), '127.0.0.1', () => console.log('connected'));
+  socket.resume();
+  process.once('SIGUSR2', () => socket.end());
+`;
+
+/** Closes what it accepts at once, and so is the one that keeps TIME-WAIT. */
+const CLOSER = `
+  const server = require('node:net').createServer((socket) => socket.resume().end());
+  server.listen(0, '127.0.0.1', () => console.log('listening ' + server.address().port));
+`;
+
+async function startServer(ns: Netns, program: readonly string[]): Promise<{ child: Child; port: number }> {
+  const child = ns.start(process.execPath, program);
+  const [, port] = await child.output(/listening (\d+)/);
+  return { child, port: Number(port) };
+}
+
+function startClient(ns: Netns, port: number): Child {
+  return ns.start(process.execPath, ['-e', CLIENT, String(port)]);
+}
+
+/** Waits for a sweep that begins after this call and passes. */
+function sweepWhere(
+  watch: Child,
+  what: string,
+  passes: (sweep: TablesSweep) => boolean,
+): Promise<TablesSweep> {
+  const from = Date.now();
+  return until(what, () => {
+    const sweeps = watch.stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as TablesSweep);
+    return sweeps.find((sweep) => sweep.atMs >= from && passes(sweep));
+  });
+}
+
+function countOf(sweep: TablesSweep, state: TcpStateName): number {
+  return (sweep.sockets?.states ?? []).reduce(
+    (sum, each) => sum + (each.state === state ? each.count : 0),
+    0,
+  );
+}
+
+function holdersIn(sweep: TablesSweep, state: Holder['state']): readonly Holder[] {
+  return sweep.sockets?.holders.filter((holder) => holder.state === state) ?? [];
+}
+
+spec('the tables, followed over time', (test) => {
+  const needs = ['netns'] as const;
+
+  test(
+    'remember whose a TIME-WAIT socket was when its process has ended',
+    async () => {
+      await using ns = await makeNetns('follow');
+      await using watch = ns.start(process.execPath, [WATCH]);
+      const { child: server, port } = await startServer(ns, [SERVER, 'close', '127.0.0.1:0']);
+      await using _ = server;
+      const client = startClient(ns, port);
+      await client.output(/connected/);
+      await sweepWhere(watch, 'the connection', (sweep) => countOf(sweep, 'ESTABLISHED') === 2);
+      client.kill('SIGUSR2');
+      await client.ended;
+      const sweep = await sweepWhere(watch, 'TIME-WAIT', (each) => holdersIn(each, 'TIME-WAIT').length > 0);
+      const [holder, ...others] = holdersIn(sweep, 'TIME-WAIT');
+      assert.equal(others, []);
+      assert.equal(holder, {
+        state: 'TIME-WAIT',
+        direction: 'outbound',
+        process: { pid: client.pid, name: 'node' },
+        attribution: 'last-owner',
+        peer: '127.0.0.1',
+        port,
+        count: 1,
+        oldestMs: holder?.oldestMs,
+      });
+      assert.equal(sweep.conditions, []);
+    },
+    { needs },
+  );
+
+  test(
+    'give a TIME-WAIT socket that was never seen alive to who listens on its port, or to nobody',
+    async () => {
+      await using ns = await makeNetns('follow');
+      const closer = await startServer(ns, ['-e', CLOSER]);
+      await using _ = closer.child;
+      const inbound = startClient(ns, closer.port);
+      await inbound.ended;
+      const server = await startServer(ns, [SERVER, 'close', '127.0.0.1:0']);
+      await using __ = server.child;
+      const outbound = startClient(ns, server.port);
+      await outbound.output(/connected/);
+      outbound.kill('SIGUSR2');
+      await outbound.ended;
+      await using watch = ns.start(process.execPath, [WATCH]);
+      const sweep = await sweepWhere(watch, 'the first sweep', () => true);
+      const holders = holdersIn(sweep, 'TIME-WAIT')
+        .map(({ direction, process, attribution, port }) => ({
+          direction,
+          pid: process?.pid,
+          attribution,
+          port,
+        }))
+        .sort((a, b) => (a.direction < b.direction ? -1 : 1));
+      assert.equal(holders, [
+        { direction: 'inbound', pid: closer.child.pid, attribution: 'listener', port: closer.port },
+        { direction: 'outbound', pid: undefined, attribution: 'unknown', port: server.port },
+      ]);
+    },
+    { needs },
+  );
+
+  test(
+    'count a CLOSE-WAIT from its FIN on, and lose it when its process is killed in the middle',
+    async () => {
+      await using ns = await makeNetns('follow');
+      const { child: server, port } = await startServer(ns, [SERVER, 'hold', '127.0.0.1:0']);
+      const clients = [startClient(ns, port), startClient(ns, port)];
+      for (const client of clients) {
+        await client.output(/connected/);
+        client.kill('SIGUSR2');
+      }
+      const finMs = Date.now();
+      await until('the half-closed connections', async () => {
+        const text = await ns.run('cat', '/proc/net/tcp');
+        // 08 is CLOSE_WAIT.
+        return (text.match(/ 08 /g) ?? []).length === 2 ? true : undefined;
+      });
+      await using watch = ns.start(process.execPath, [WATCH]);
+      const first = await sweepWhere(watch, 'CLOSE-WAIT', (each) => holdersIn(each, 'CLOSE-WAIT').length > 0);
+      const [holder] = holdersIn(first, 'CLOSE-WAIT');
+      assert.equal(
+        { ...holder, oldestMs: 0 },
+        {
+          state: 'CLOSE-WAIT',
+          direction: 'inbound',
+          process: { pid: server.pid, name: 'node' },
+          attribution: 'socket',
+          peer: '127.0.0.1',
+          port,
+          count: 2,
+          oldestMs: 0,
+        },
+      );
+      // The kernel tells the age: it is not counted from the first sweep on.
+      const trueMs = first.atMs - finMs;
+      const oldestMs = holder?.oldestMs ?? Number.NaN;
+      assert.ok(oldestMs > 0 && Math.abs(oldestMs - trueMs) < 1_000, `${oldestMs} ms of ${trueMs} ms`);
+      const later = await sweepWhere(watch, 'an older one', (each) => each.atMs >= first.atMs + 500);
+      const grownMs = (holdersIn(later, 'CLOSE-WAIT')[0]?.oldestMs ?? 0) - oldestMs;
+      assert.ok(Math.abs(grownMs - (later.atMs - first.atMs)) < 200, `it grew by ${grownMs} ms`);
+
+      server.kill('SIGKILL');
+      await server.ended;
+      const after = await sweepWhere(watch, 'the end', (each) => countOf(each, 'CLOSE-WAIT') === 0);
+      assert.equal(after.conditions, []);
+      for (const client of clients) await client.ended;
+    },
+    { needs },
+  );
+
+  test(
+    'tell conntrack idle from conntrack on, with its flows by state',
+    async () => {
+      await using ns = await makeNetns('follow');
+      await using watch = ns.start(process.execPath, [WATCH]);
+      const { child: server, port } = await startServer(ns, [SERVER, 'close', '127.0.0.1:0']);
+      await using _ = server;
+      const client = startClient(ns, port);
+      await client.output(/connected/);
+      const idle = await sweepWhere(watch, 'a sweep', () => true);
+      assert.equal({ ...idle.conntrack, max: 0 }, { status: 'idle', count: 0, max: 0, states: [], own: 0 });
+      await ns.run('nft', 'add table inet t; add chain inet t c { type filter hook input priority 0; }');
+      await ns.run('nft', `add rule inet t c ct state new ct mark set 0x66696e77`);
+      const probe = startClient(ns, port);
+      await probe.output(/connected/);
+      const on = await sweepWhere(watch, 'flows', (sweep) => sweep.conntrack?.status === 'on');
+      assert.is(on.conntrack?.own, 1);
+      assert.is(on.conntrack?.states[0]?.state, 'ESTABLISHED');
+      for (const each of [client, probe]) {
+        each.kill('SIGUSR2');
+        await each.ended;
+      }
+    },
+    { needs: [...needs, 'nft', 'netfilter-conntrack'] },
+  );
+});
