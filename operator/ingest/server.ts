@@ -49,9 +49,6 @@ const LIMITS: IngestLimits = {
 /** After a refusal the rest of a body is read and thrown away, so that the answer is not lost in a reset. */
 const LINGER = { ms: 2000, bytes: 16 << 20 };
 
-/** The client ended or cut the connection in the middle of a request: there is nobody to answer. */
-const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'HPE_INVALID_EOF_STATE']);
-
 export interface IngestServer {
   readonly server: Server;
   /** Totals since start: reports taken, refusals by code, connections that failed. */
@@ -89,18 +86,22 @@ export function createIngestServer(options: IngestOptions): IngestServer {
     },
   );
   server.maxConnections = limits.connections;
-  server.on('tlsClientError', (error) => {
+  const withoutTls = new WeakSet<Duplex>();
+  // Before the listener of `https` itself, which passes the error on as a clientError.
+  server.prependListener('tlsClientError', (error, socket) => {
+    withoutTls.add(socket);
     count('tlsFailed');
     options.log.log('debug', 'a TLS handshake failed', { error: error.message });
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // TLS errors come by here too, and have been counted above.
+    if (withoutTls.has(socket)) return void socket.destroy();
     const answerable = /^(HPE|ERR_HTTP)_/.test(error.code ?? '') && error.code !== 'HPE_INVALID_EOF_STATE';
-    if (!answerable || !socket.writable) {
-      if (GONE.has(error.code ?? '')) count('aborted');
-      return void socket.destroy();
+    if (answerable && socket.writable) {
+      refuseRaw(socket, refuse(refusals.ofClientError(error.code)));
+    } else {
+      count('aborted');
+      socket.destroy();
     }
-    refuseRaw(socket, refuse(refusals.ofClientError(error.code)));
   });
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
