@@ -12,7 +12,7 @@ import { verdictStyle } from './view-sections.ts';
 import type { Column } from './view-table.ts';
 import { tableLines } from './view-table.ts';
 import type { Line, Span, Style } from './view-text.ts';
-import { wrap } from './view-text.ts';
+import { width, wrap } from './view-text.ts';
 
 const COLUMNS: readonly Column[] = [
   { title: 'ms', align: 'right', drop: 0 },
@@ -23,12 +23,14 @@ const COLUMNS: readonly Column[] = [
   { title: 'ack', align: 'right', drop: 2 },
   { title: 'len', align: 'right', drop: 4 },
   { title: 'win', align: 'right', drop: 5 },
-  { title: '', min: 24, drop: 1 },
 ];
 
+/** The least that the meanings beside the table are given; other columns go before. */
+const MEANING_COLUMNS_MIN = 28;
 /** Width of a text that no terminal bounds. */
 const UNBOUNDED = 1000;
 const PROSE_COLUMNS_MAX = 110;
+const GAP = 2;
 
 /** `198.18.77.2:51234 → 10.0.0.1:80  web, IPv4`: who talks to whom. */
 export function headingLine(result: ProbeResult): Line {
@@ -48,15 +50,42 @@ export function headingLine(result: ProbeResult): Line {
 export function ladderLines(result: ProbeResult, columns = UNBOUNDED): Line[] {
   const { segments, segmentsFolded } = result;
   if (segments.length === 0) return [];
-  const rows = segments.map((segment, index) => segmentRow(segment, index, result));
-  const lines = tableLines(COLUMNS, rows, columns);
-  if (segmentsFolded === 0) return lines;
-  const gap: Line = [{ text: `  ${' '.repeat(8)}… ${segmentsFolded} more segments of data`, style: 'dim' }];
-  return lines.toSpliced(CONTRACT_LIMITS.segmentsWhole + 1, 0, gap);
+  const rows = segments.map((segment, index) => segmentRow(segment, segments[index - 1]));
+  const table = tableLines(COLUMNS, rows, columns - MEANING_COLUMNS_MIN - GAP);
+  const left = Math.max(...table.map(lineWidth));
+  const [header = [], ...lines] = table;
+  const blocks = lines.map((line, index): Line[] => {
+    const segment = segments[index];
+    if (segment === undefined) return [line];
+    return besideLine(
+      line,
+      left,
+      wrap(meaningOf(segment, index, result), columns - left - GAP),
+      segmentStyle(segment),
+    );
+  });
+  if (segmentsFolded > 0) {
+    const note = `    … ${segmentsFolded} more segments of data`;
+    blocks.splice(CONTRACT_LIMITS.segmentsWhole, 0, [[{ text: note, style: 'dim' }]]);
+  }
+  return [header, ...blocks.flat()];
 }
 
-function segmentRow(segment: SegmentRecord, index: number, result: ProbeResult): Span[] {
-  const before = result.segments[index - 1];
+/** A line of the table with its meaning to the right, on as many lines as that takes. */
+function besideLine(line: Line, left: number, words: readonly string[], style: { style?: Style }): Line[] {
+  const [first = '', ...more] = words;
+  const pad = { text: ' '.repeat(left - lineWidth(line) + GAP) };
+  return [
+    [...line, pad, { text: first, ...style }],
+    ...more.map((text): Line => [{ text: ' '.repeat(left + GAP) }, { text, ...style }]),
+  ];
+}
+
+function lineWidth(line: Line): number {
+  return line.reduce((sum, span) => sum + width(span.text), 0);
+}
+
+function segmentRow(segment: SegmentRecord, before: SegmentRecord | undefined): Span[] {
   const style = segmentStyle(segment);
   const tcp = segment.kind === 'tcp';
   const flags = tcp ? segment.flags.join(' ') : 'ICMP';
@@ -69,7 +98,6 @@ function segmentRow(segment: SegmentRecord, index: number, result: ProbeResult):
     { text: segment.ack === undefined ? '' : String(segment.ack) },
     { text: tcp ? String(segment.length) : '' },
     { text: tcp ? String(segment.window) : '', style: 'dim' },
-    { text: meaningOf(segment, index, result), ...style },
   ];
 }
 

@@ -42,7 +42,7 @@ interface Run {
   rttUs: number | undefined;
   readonly lossesBefore: number;
   tainted: string | undefined;
-  /** Set once it is judged; the result is made a turn later, when the RST that may follow has been sent. */
+  /** Set once it is judged. The result is made later, when the RST that may follow has been sent. */
   judged: { readonly ending: Ending; readonly atUs: number } | undefined;
 }
 
@@ -121,10 +121,8 @@ export class Prober {
 
   /** Takes the stack's events and applies limits. To be called after input, after timers and after sending. */
   advance(nowUs: number): void {
-    const judgedBefore = [...this.#runs.values()].filter((run) => run.judged !== undefined);
     this.#takeEvents(nowUs);
     for (const run of this.#runs.values()) if (run.deadlineUs <= nowUs) this.#judge(run, 'limit', nowUs);
-    for (const run of judgedBefore) this.#finish(run);
     this.#takeEvents(nowUs);
   }
 
@@ -137,8 +135,9 @@ export class Prober {
     return next;
   }
 
-  /** Takes the results since the last call. */
+  /** Takes the results since the last call. To be called when all that the stack had to send has been sent. */
   results(): ProbeResult[] {
+    for (const run of this.#runs.values()) if (run.judged !== undefined) this.#finish(run, run.judged);
     return this.#results.splice(0);
   }
 
@@ -262,9 +261,7 @@ export class Prober {
     if (ending !== 'closed') this.#stack.abort(run.connection, atUs);
   }
 
-  #finish(run: Run): void {
-    if (run.judged === undefined) return;
-    const { ending, atUs } = run.judged;
+  #finish(run: Run, { ending, atUs }: NonNullable<Run['judged']>): void {
     const facts = this.#facts(run, atUs);
     const verdict = verdictOf(ending, facts);
     const result = probeResult(run.probe, verdict, facts, run.recorder, {
