@@ -148,6 +148,7 @@ export class Agent {
       },
       {
         startEngine,
+        clock: systemClock,
         log,
         onReady: () => this.#replan(),
         onResult: (result) => {

@@ -7,12 +7,14 @@ import type { Condition } from '#base/errors.ts';
 import { conditionOf, FinwaitError } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { ProbeResult, ProbeTarget } from '#contract';
+import type { Clock } from './report/clock.ts';
 import type { EngineConfig, EngineHandle, EngineReady } from './threads/engine-client.ts';
 
 const RETRY_MS = 30_000;
 
 export interface EngineSlotDeps {
   readonly startEngine: (config: EngineConfig) => EngineHandle;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly onReady: (ready: EngineReady) => void;
   readonly onResult: (result: ProbeResult) => void;
@@ -27,7 +29,7 @@ export class EngineSlot {
   #engine: EngineHandle | undefined;
   #ready: EngineReady | undefined;
   #refusal: Condition | undefined;
-  #retry: NodeJS.Timeout | undefined;
+  #callOffRetry: () => void = () => {};
   #stopping = false;
 
   constructor(config: EngineConfig, deps: EngineSlotDeps) {
@@ -85,7 +87,7 @@ export class EngineSlot {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    clearTimeout(this.#retry);
+    this.#callOffRetry();
     await this.#engine?.stop();
   }
 
@@ -97,7 +99,7 @@ export class EngineSlot {
       const { code, message, hint } = condition;
       this.#deps.log.log('warn', `handshakes cannot be probed: ${message}`, { code, hint });
     }
-    this.#retry = setTimeout(() => void this.start(), RETRY_MS);
+    this.#callOffRetry = this.#deps.clock.after(RETRY_MS, () => void this.start());
     return error as FinwaitError;
   }
 }

@@ -74,7 +74,7 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number): 
     ? new FinwaitError(
         'PORT_IN_USE',
         `the agent cannot listen on ${where}: the port is taken`,
-        'end what listens there (finwait sockets --listening names it), or give another --http-listen; port 0 takes any free port',
+        `end what listens there (finwait sockets --listening --local-port ${port} names it), or give another --http-listen; port 0 takes any free port`,
         error,
       )
     : new FinwaitError(

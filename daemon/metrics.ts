@@ -101,9 +101,13 @@ function tableFamilies(sweep: TablesSweep | undefined): MetricFamily[] {
   ];
 }
 
+/** How the engine's counters of drops begin. */
+const DROPPED = 'tcp_dropped_';
+
 function engineFamilies({ engineReady, engineCounters, plan }: AgentFigures): MetricFamily[] {
   const ofOrigin = (origin: ProbeTarget['origin']) =>
     plan.targets.filter((target) => target.origin === origin).length;
+  const counted = Object.entries(engineCounters);
   return [
     one(
       'gauge',
@@ -114,8 +118,21 @@ function engineFamilies({ engineReady, engineCounters, plan }: AgentFigures): Me
     one(
       'counter',
       'finwait_agent_engine_events_total',
-      'What the TCP engine, its TUN device and its schedule count: packets, segments and drops, by name.',
-      byLabel('event', engineCounters),
+      'What the TCP engine, its TUN device and its schedule count, by name.',
+      byLabel('event', Object.fromEntries(counted.filter(([name]) => !name.startsWith(DROPPED)))),
+    ),
+    one(
+      'counter',
+      'finwait_agent_engine_drops_total',
+      'Packets and segments the TCP engine dropped, by reason.',
+      byLabel(
+        'reason',
+        Object.fromEntries(
+          counted
+            .filter(([name]) => name.startsWith(DROPPED))
+            .map(([name, value]) => [name.slice(DROPPED.length), value]),
+        ),
+      ),
     ),
     one('gauge', 'finwait_agent_targets', 'Targets that are probed, by where they come from.', [
       ...byLabel('origin', { user: ofOrigin('user'), listener: ofOrigin('listener') }),
