@@ -143,13 +143,18 @@ function measures(result: ProbeResult): string[] {
   if (syn > 0 && handshakeNetUs !== undefined)
     parts.push(`handshake without waiting ${latency(handshakeNetUs)}`);
   if (rttUs !== undefined) parts.push(`rtt ${latency(rttUs)}`);
-  if (syn + data + fin > 0) parts.push(`sent again: ${syn} SYN, ${data} data, ${fin} FIN`);
+  const again = [...sentAgain(syn, 'SYN'), ...sentAgain(data, 'data'), ...sentAgain(fin, 'FIN')];
+  if (again.length > 0) parts.push(`sent again: ${again.join(', ')}`);
   if (hops !== undefined) parts.push(hops === 0 ? 'no hops' : hops === 1 ? '1 hop' : `${hops} hops`);
   const missing = options.accepted === null ? [] : missingOptions(options.offered, options.accepted);
   return [
     ...(parts.length === 0 ? [] : [parts.join(' · ')]),
     ...(missing.length === 0 ? [] : [`options offered and not accepted: ${missing.join(', ')}`]),
   ];
+}
+
+function sentAgain(times: number, what: string): string[] {
+  return times === 0 ? [] : [`${times} ${what}`];
 }
 
 function phaseText({ name, fromUs, toUs, ok }: Phase): string {

@@ -3,6 +3,8 @@
  * here is pure. Text from outside (process names, host names, messages) may hold anything; `clean` makes it harmless.
  */
 
+export { latency } from '#base/latency.ts';
+
 export type Style = 'dim' | 'bold' | 'good' | 'warn' | 'bad';
 
 export interface Span {
@@ -126,15 +128,6 @@ export function age(ms: number): string {
 
 function two(value: number): string {
   return String(value).padStart(2, '0');
-}
-
-/** A measured time in microseconds with three digits that matter: `87 us`, `1.23 ms`, `45.6 ms`, `3.01 s`. */
-export function latency(us: number): string {
-  if (us < 1000) return `${Math.round(us)} us`;
-  if (us < 9_995) return `${(us / 1000).toFixed(2)} ms`;
-  if (us < 99_950) return `${(us / 1000).toFixed(1)} ms`;
-  if (us < 999_500) return `${Math.round(us / 1000)} ms`;
-  return `${(us / 1e6).toFixed(us < 9_995_000 ? 2 : 1)} s`;
 }
 
 /** `12.3 %`, `0.05 %`, `0 %`; never `0 %` or `100 %` unless it is exactly that. */
