@@ -44,9 +44,14 @@ export interface Flows {
 /**
  * Every TCP flow of a dump.
  * @param unixNowMs for the age of flows with a time stamp
+ * @param timeoutS the kernel's timeout by the name of its setting
  */
-export function readFlows(dump: (onFlow: OnPayload) => void, unixNowMs: number): Flows {
-  const idleMs = idleClock();
+export function readFlows(
+  dump: (onFlow: OnPayload) => void,
+  unixNowMs: number,
+  timeoutS: TimeoutSetting = (name) => readNumber(`net/netfilter/nf_conntrack_tcp_timeout_${name}`),
+): Flows {
+  const idleMs = idleClock(timeoutS);
   const flows: Flow[] = [];
   let others = 0;
   let undecodable = 0;
@@ -104,6 +109,7 @@ function sameEnd(a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.address === b.address;
 }
 
+type TimeoutSetting = (name: string) => number | undefined;
 type IdleClock = (state: ConntrackTcpState, timeoutS: number) => number | null;
 
 const TIMEOUT_SETTINGS: Readonly<Partial<Record<ConntrackTcpState, string>>> = {
@@ -122,15 +128,15 @@ const TIMEOUT_SETTINGS: Readonly<Partial<Record<ConntrackTcpState, string>>> = {
  * time. A flow with retransmissions or unacknowledged data gets a shorter timeout when its state's is longer;
  * whether that happened cannot be told once the time left is below the shorter one. nf_conntrack_proto_tcp.c
  */
-function idleClock(): IdleClock {
-  const setting = (name: string) => readNumber(`net/netfilter/nf_conntrack_tcp_timeout_${name}`);
-  const shortS = Math.min(setting('max_retrans') ?? 0, setting('unacknowledged') ?? 0);
+function idleClock(setting: TimeoutSetting): IdleClock {
+  const shorterS = [setting('max_retrans') ?? 0, setting('unacknowledged') ?? 0];
   const fullS = new Map(
     Object.entries(TIMEOUT_SETTINGS).map(([state, name]) => [state, setting(name)] as const),
   );
   return (state, leftS) => {
     const full = fullS.get(state);
-    if (full === undefined || leftS > full || (full > shortS && leftS <= shortS)) return null;
+    if (full === undefined || leftS > full) return null;
+    if (shorterS.some((shorter) => shorter < full && leftS <= shorter)) return null;
     // The time left is rounded down to whole seconds.
     return Math.max(0, full - leftS - 1) * 1000;
   };

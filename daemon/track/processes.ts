@@ -59,15 +59,17 @@ export class ProcessTable {
     this.#maxDescriptors = options.maxDescriptors ?? MAX_DESCRIPTORS;
   }
 
-  /** Sockets that a process of this machine may hold which cannot be seen from here, and why; or nothing. */
+  /**
+   * Sockets that a process of this machine may hold which cannot be seen from here, and why; or nothing.
+   * It names no number: one condition that stands is one message, however many processes come and go.
+   */
   condition(): Condition | undefined {
-    const count = this.#missed.size;
-    if (count === 0 || (this.#hidden === 0 && this.#seesAllProcesses())) return undefined;
-    const sockets = `the processes that hold ${plural(count, 'socket', 'sockets')} are not known`;
+    if (this.#missed.size === 0 || (this.#hidden === 0 && this.#seesAllProcesses())) return undefined;
+    const sockets = 'the processes that hold some sockets are not known';
     return this.#hidden > 0
       ? {
           code: 'PROCESS_NAMES_PARTIAL',
-          message: `${sockets}: the descriptors of ${plural(this.#hidden, 'process', 'processes')} may not be read`,
+          message: `${sockets}: the descriptors of other processes may not be read`,
           hint: 'run finwait as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH',
         }
       : {
@@ -171,21 +173,21 @@ export class ProcessTable {
       if (denied) break;
       const inode = link?.startsWith('socket:[') === true ? Number.parseInt(link.slice(8), 10) : 0;
       if (!inodes.has(inode)) continue;
-      this.#note(pid, inode);
-      wanted.delete(inode);
+      if (this.#note(pid, inode)) wanted.delete(inode);
     }
     if (denied) this.#hidden++;
     this.counters.descriptorsRead += looked;
     return looked;
   }
 
-  #note(pid: number, inode: number): void {
+  /** False when the process has ended meanwhile. */
+  #note(pid: number, inode: number): boolean {
     const before = this.#pidOfInode.get(inode);
-    if (before !== undefined && before <= pid) return;
+    if (before !== undefined && before <= pid) return true;
     let holder = this.#holders.get(pid);
     if (holder === undefined) {
       const identity = this.#identify(pid);
-      if (identity === undefined) return;
+      if (identity === undefined) return false;
       holder = { startTime: identity.startTime, process: { pid, name: identity.name }, inodes: new Set() };
       this.#holders.set(pid, holder);
     }
@@ -193,6 +195,7 @@ export class ProcessTable {
     holder.inodes.add(inode);
     this.#pidOfInode.set(inode, pid);
     this.#missed.delete(inode);
+    return true;
   }
 
   /** Name and start time; the name stands in brackets and may hold brackets and spaces itself. */
@@ -218,8 +221,4 @@ function unlessGone<T>(read: () => T, onDenied: () => void = () => {}): T | unde
     else if (code !== 'ENOENT' && code !== 'ESRCH') throw error;
     return undefined;
   }
-}
-
-function plural(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
 }

@@ -14,12 +14,12 @@ export function summarizeSockets(table: SocketTable, nowMs: number): SocketSumma
     if (socket.state === 'LISTEN') listeners.push(listenerOf(socket));
     else if (isHeld(socket)) addTo(groups, socket, nowMs - socket.sinceMs);
   }
-  const largestFirst = [...groups.values()].sort((a, b) => b.count - a.count || b.oldestMs - a.oldestMs);
+  const { kept, left } = largest([...groups.values()]);
   listeners.sort((a, b) => a.local.port - b.local.port || (a.local.address < b.local.address ? -1 : 1));
   return {
     states: stateCounts(table),
-    holders: largestFirst.slice(0, CONTRACT_LIMITS.holders),
-    folded: fold(largestFirst.slice(CONTRACT_LIMITS.holders)),
+    holders: kept,
+    folded: fold(left),
     listeners: listeners.slice(0, CONTRACT_LIMITS.listeners),
     listenersFolded: Math.max(0, listeners.length - CONTRACT_LIMITS.listeners),
   };
@@ -62,6 +62,21 @@ function addTo(
     group.count++;
     group.oldestMs = Math.max(group.oldestMs, ageMs);
   }
+}
+
+/** The groups a report has room for, largest first. Many in TIME-WAIT do not crowd out those in CLOSE-WAIT. */
+function largest(groups: Group[]): { kept: Group[]; left: Group[] } {
+  const largestFirst = (a: Group, b: Group) => b.count - a.count || b.oldestMs - a.oldestMs;
+  groups.sort(largestFirst);
+  const room = CONTRACT_LIMITS.holders;
+  const timeWait = groups.filter(({ state }) => state === 'TIME-WAIT');
+  const closeWait = groups.filter(({ state }) => state === 'CLOSE-WAIT');
+  const closeWaitRoom = Math.min(closeWait.length, Math.max(room / 2, room - timeWait.length));
+  const timeWaitRoom = room - closeWaitRoom;
+  return {
+    kept: [...closeWait.slice(0, closeWaitRoom), ...timeWait.slice(0, timeWaitRoom)].sort(largestFirst),
+    left: [...closeWait.slice(closeWaitRoom), ...timeWait.slice(timeWaitRoom)],
+  };
 }
 
 function fold(groups: readonly Holder[]): SocketSummary['folded'] {

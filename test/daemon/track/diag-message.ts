@@ -1,0 +1,52 @@
+/** inet_diag messages from what they say, for tables that are fed by hand. */
+
+import { parseIpAddress } from '../../../daemon/wire/address.ts';
+
+export interface DiagFields {
+  readonly state: number;
+  /** `10.0.0.1:80`, `[::1]:80`; `mapped` writes IPv4 in an IPv6 socket. */
+  readonly local: string;
+  readonly peer?: string;
+  readonly mapped?: true;
+  readonly inode?: number;
+  readonly cookie?: number;
+  readonly timer?: number;
+  readonly expiresMs?: number;
+  readonly receiveQueue?: number;
+  readonly sendQueue?: number;
+  readonly lastAckReceivedMs?: number;
+  /** Of an IPv6 listener. */
+  readonly v6Only?: boolean;
+}
+
+export const STATE = { established: 1, finWait2: 5, timeWait: 6, closeWait: 8, listen: 10 } as const;
+
+export function diagMessage(fields: DiagFields): Uint8Array {
+  const { local, peer = local.startsWith('[') ? '[::]:0' : '0.0.0.0:0' } = fields;
+  const v6 = fields.mapped === true || local.startsWith('[');
+  const out = Buffer.alloc(72 + 8 + 112);
+  out[0] = v6 ? 10 : 2;
+  out[1] = fields.state;
+  out[2] = fields.timer ?? 0;
+  for (const [index, end] of [local, peer].entries()) {
+    const colon = end.lastIndexOf(':');
+    const address = parseIpAddress(end.slice(0, colon).replace(/^\[|\]$/g, ''));
+    if (!address.ok) throw new Error(address.reason);
+    out.writeUInt16BE(Number(end.slice(colon + 1)), 4 + 2 * index);
+    const at = 8 + 16 * index;
+    if (fields.mapped === true) {
+      out.fill(0xff, at + 10, at + 12);
+      out.set(address.value.bytes, at + 12);
+    } else out.set(address.value.bytes, at);
+  }
+  out.writeUInt32LE(fields.cookie ?? 1, 44);
+  out.writeUInt32LE(fields.expiresMs ?? 0, 52);
+  out.writeUInt32LE(fields.receiveQueue ?? 0, 56);
+  out.writeUInt32LE(fields.sendQueue ?? 0, 60);
+  out.writeUInt32LE(fields.inode ?? 0, 68);
+  // INET_DIAG_SKV6ONLY, then INET_DIAG_INFO
+  out.set([5, 0, 11, 0, fields.v6Only === true ? 1 : 0], 72);
+  out.set([112, 0, 2, 0], 80);
+  out.writeUInt32LE(fields.lastAckReceivedMs ?? 0, 84 + 56);
+  return new Uint8Array(out);
+}

@@ -1,0 +1,79 @@
+/** ctnetlink messages from what they say, for tables that are fed by hand. */
+
+import type { ConntrackTcpState } from '../../../daemon/netlink/ctnetlink.ts';
+import { CONNTRACK_TCP_STATES } from '../../../daemon/netlink/ctnetlink.ts';
+import { concat, encodeAttribute, encodeNested } from '../../../daemon/netlink/message.ts';
+import { parseIpAddress } from '../../../daemon/wire/address.ts';
+
+export interface FlowFields {
+  /** Absent: a flow of UDP. */
+  readonly state?: ConntrackTcpState;
+  /** `10.0.0.1:40000`, `[::1]:1` */
+  readonly source: string;
+  readonly destination: string;
+  /** Where answers come from and go to, if NAT changes it. */
+  readonly replySource?: string;
+  readonly replyDestination?: string;
+  readonly mark?: number;
+  readonly zone?: number;
+  readonly status?: number;
+  readonly timeoutS?: number;
+  readonly originalFlags?: number;
+  readonly replyFlags?: number;
+}
+
+const u8 = (value: number) => new Uint8Array([value]);
+const u16 = (value: number) => new Uint8Array([value >> 8, value]);
+const u32 = (value: number) => new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value]);
+
+export function flowMessage(fields: FlowFields): Uint8Array {
+  const { source, destination, state, replySource = destination, replyDestination = source } = fields;
+  const protocol = state === undefined ? 17 : 6;
+  const v6 = source.startsWith('[');
+  const protoInfo =
+    state === undefined
+      ? []
+      : [
+          encodeNested(
+            4,
+            encodeNested(
+              1,
+              encodeAttribute(1, u8(CONNTRACK_TCP_STATES.indexOf(state))),
+              encodeAttribute(4, new Uint8Array([fields.originalFlags ?? 0, 0])),
+              encodeAttribute(5, new Uint8Array([fields.replyFlags ?? 0, 0])),
+            ),
+          ),
+        ];
+  return concat([
+    new Uint8Array([v6 ? 10 : 2, 0, 0, 0]),
+    tuple(1, source, destination, protocol),
+    tuple(2, replySource, replyDestination, protocol),
+    encodeAttribute(3, u32(fields.status ?? 0)),
+    ...protoInfo,
+    encodeAttribute(7, u32(fields.timeoutS ?? 60)),
+    encodeAttribute(8, u32(fields.mark ?? 0)),
+    ...(fields.zone === undefined ? [] : [encodeAttribute(18, u16(fields.zone))]),
+  ]);
+}
+
+function tuple(type: number, source: string, destination: string, protocol: number): Uint8Array {
+  const [from, to] = [end(source), end(destination)];
+  const first = from.bytes.length === 4 ? 1 : 3;
+  return encodeNested(
+    type,
+    encodeNested(1, encodeAttribute(first, from.bytes), encodeAttribute(first + 1, to.bytes)),
+    encodeNested(
+      2,
+      encodeAttribute(1, u8(protocol)),
+      encodeAttribute(2, u16(from.port)),
+      encodeAttribute(3, u16(to.port)),
+    ),
+  );
+}
+
+function end(text: string): { bytes: Uint8Array; port: number } {
+  const colon = text.lastIndexOf(':');
+  const address = parseIpAddress(text.slice(0, colon).replace(/^\[|\]$/g, ''));
+  if (!address.ok) throw new Error(address.reason);
+  return { bytes: address.value.bytes, port: Number(text.slice(colon + 1)) };
+}

@@ -1,0 +1,124 @@
+import * as assert from 'uvu/assert';
+import type { SocketSummary } from '#contract';
+import { CONTRACT_LIMITS } from '#contract';
+import { ProcessTable } from '../../../daemon/track/processes.ts';
+import { summarizeSockets } from '../../../daemon/track/socket-summary.ts';
+import { SocketTable } from '../../../daemon/track/socket-table.ts';
+import { spec } from '../../harness.ts';
+import type { DiagFields } from './diag-message.ts';
+import { diagMessage, STATE } from './diag-message.ts';
+import { makeFakeProc } from './fake-proc.ts';
+
+async function summaryOf(...rows: readonly DiagFields[]): Promise<SocketSummary> {
+  await using proc = await makeFakeProc();
+  proc.add(10, 'nginx', ['socket:[1]', 'socket:[2]']);
+  const table = new SocketTable({
+    dump: (onSocket) => rows.map(diagMessage).forEach(onSocket),
+    processes: new ProcessTable({ procRoot: proc.path }),
+    maxTracked: 100_000,
+    ephemeralFrom: 32_768,
+  });
+  table.sweep(1_000_000);
+  return summarizeSockets(table, 1_000_000);
+}
+
+const timeWait = (local: string, peer: string, expiresMs = 60_000): DiagFields => ({
+  state: STATE.timeWait,
+  timer: 3,
+  local,
+  peer,
+  expiresMs,
+});
+
+spec('the summary of the sockets', (test) => {
+  test('counts each state of each family, in the order of a connection', async () => {
+    const { states } = await summaryOf(
+      timeWait('10.0.0.1:40000', '10.0.0.2:443'),
+      { state: STATE.established, local: '[::1]:1', peer: '[::1]:2' },
+      { state: STATE.listen, local: '0.0.0.0:80' },
+      { state: STATE.established, local: '10.0.0.1:1', peer: '10.0.0.1:2' },
+    );
+    assert.equal(states, [
+      { family: 4, state: 'LISTEN', count: 1 },
+      { family: 4, state: 'ESTABLISHED', count: 1 },
+      { family: 6, state: 'ESTABLISHED', count: 1 },
+      { family: 4, state: 'TIME-WAIT', count: 1 },
+    ]);
+  });
+
+  test('groups by destination outbound and by service inbound, the largest group first', async () => {
+    const { holders, folded } = await summaryOf(
+      { state: STATE.listen, local: '0.0.0.0:80', inode: 1 },
+      timeWait('10.0.0.1:40000', '10.0.0.2:443', 50_000),
+      timeWait('10.0.0.1:40001', '10.0.0.2:443', 20_000),
+      timeWait('10.0.0.1:40002', '10.0.0.2:443', 30_000),
+      timeWait('10.0.0.1:40003', '10.0.0.2:5432'),
+      timeWait('10.0.0.1:80', '10.0.0.3:50000'),
+      timeWait('10.0.0.1:80', '10.0.0.3:50001'),
+      {
+        state: STATE.closeWait,
+        local: '10.0.0.1:80',
+        peer: '10.0.0.3:50002',
+        inode: 2,
+        lastAckReceivedMs: 90_000,
+      },
+    );
+    assert.equal(
+      holders.map(({ state, direction, process, attribution, peer, port, count, oldestMs }) =>
+        [state, direction, process?.name ?? '-', attribution, peer, port, count, oldestMs].join(' '),
+      ),
+      [
+        'TIME-WAIT outbound - unknown 10.0.0.2 443 3 40000',
+        'TIME-WAIT inbound nginx listener 10.0.0.3 80 2 0',
+        'CLOSE-WAIT inbound nginx socket 10.0.0.3 80 1 90000',
+        'TIME-WAIT outbound - unknown 10.0.0.2 5432 1 0',
+      ],
+    );
+    assert.equal(folded, []);
+  });
+
+  test('folds what is over the limits of a report, and loses no socket of it', async () => {
+    const destinations = CONTRACT_LIMITS.holders + 50;
+    const rows = Array.from({ length: destinations }, (_, index) =>
+      timeWait('10.0.0.1:40000', `10.1.${index >> 8}.${index & 0xff}:443`),
+    );
+    const listeners = Array.from({ length: CONTRACT_LIMITS.listeners + 3 }, (_, index) => ({
+      state: STATE.listen,
+      local: `0.0.0.0:${1000 + index}`,
+    }));
+    const summary = await summaryOf(
+      ...rows,
+      timeWait('10.0.0.1:40001', '10.1.0.0:443'),
+      { state: STATE.closeWait, local: '10.0.0.1:1', peer: '10.0.0.2:1' },
+      ...listeners,
+    );
+    const kept = summary.holders.reduce((sum, { count }) => sum + count, 0);
+    const foldedSockets = summary.folded.reduce((sum, { sockets }) => sum + sockets, 0);
+    assert.is(summary.holders.length, CONTRACT_LIMITS.holders);
+    assert.is(kept + foldedSockets, destinations + 2);
+    // A single CLOSE-WAIT says more than the hundredth destination of TIME-WAIT.
+    assert.is(summary.holders.filter(({ state }) => state === 'CLOSE-WAIT').length, 1);
+    assert.is(summary.holders[0]?.count, 2);
+    assert.is(summary.listeners.length, CONTRACT_LIMITS.listeners);
+    assert.is(summary.listenersFolded, 3);
+  });
+
+  test('lists the listeners with their queues', async () => {
+    const { listeners } = await summaryOf({
+      state: STATE.listen,
+      local: '[::]:80',
+      inode: 1,
+      receiveQueue: 3,
+      sendQueue: 128,
+    });
+    assert.equal(listeners, [
+      {
+        local: { address: '::', port: 80 },
+        family: 6,
+        process: { pid: 10, name: 'nginx' },
+        acceptQueue: 3,
+        backlog: 128,
+      },
+    ]);
+  });
+});

@@ -1,0 +1,216 @@
+import * as assert from 'uvu/assert';
+import { ProcessTable } from '../../../daemon/track/processes.ts';
+import type { TrackedSocket } from '../../../daemon/track/socket-table.ts';
+import { SocketTable } from '../../../daemon/track/socket-table.ts';
+import { spec } from '../../harness.ts';
+import type { DiagFields } from './diag-message.ts';
+import { diagMessage, STATE } from './diag-message.ts';
+import type { FakeProc } from './fake-proc.ts';
+import { makeFakeProc } from './fake-proc.ts';
+
+const LOCAL = '10.0.0.1:40000';
+const PEER = '10.0.0.2:443';
+const TIMER_TIME_WAIT = 3;
+
+/** A table that is fed with the messages of each sweep. */
+function tableOf(proc: FakeProc, maxTracked = 1_000) {
+  let messages: readonly Uint8Array[] = [];
+  const table = new SocketTable({
+    dump: (onSocket) => messages.forEach(onSocket),
+    processes: new ProcessTable({ procRoot: proc.path }),
+    maxTracked,
+    ephemeralFrom: 32_768,
+  });
+  return {
+    table,
+    sweep(nowMs: number, ...rows: readonly (DiagFields | Uint8Array)[]): TrackedSocket[] {
+      messages = rows.map((row) => (row instanceof Uint8Array ? row : diagMessage(row)));
+      table.sweep(nowMs);
+      // Copies: the table goes on changing its own.
+      return Array.from(table.sockets(), (socket) => ({ ...socket }));
+    },
+  };
+}
+
+function only(sockets: readonly TrackedSocket[]): TrackedSocket {
+  const [socket] = sockets;
+  if (socket === undefined || sockets.length > 1) throw new Error(`${sockets.length} sockets`);
+  return socket;
+}
+
+spec('the socket table', (test) => {
+  test('keeps since when a socket is in its state from sweep to sweep', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc);
+    const row = { state: STATE.established, local: LOCAL, peer: PEER };
+    assert.is(only(sweep(1_000, row)).sinceMs, 1_000);
+    assert.is(only(sweep(2_000, row)).sinceMs, 1_000);
+    const closing = only(sweep(3_000, { ...row, state: STATE.finWait2 }));
+    assert.equal([closing.state, closing.sinceMs, closing.sinceBasis], ['FIN-WAIT-2', 3_000, 'seen']);
+  });
+
+  test('takes the earlier time that the kernel tells: the timer in TIME-WAIT, the last ACK in CLOSE-WAIT', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc);
+    const timeWait = {
+      state: STATE.timeWait,
+      local: LOCAL,
+      peer: PEER,
+      timer: TIMER_TIME_WAIT,
+      expiresMs: 45_000,
+    };
+    const first = only(sweep(100_000, timeWait));
+    assert.equal([first.sinceMs, first.sinceBasis], [85_000, 'kernel']);
+    // A retransmitted FIN starts the timer anew; the socket is in its state as long as before.
+    assert.is(only(sweep(101_000, { ...timeWait, expiresMs: 60_000 })).sinceMs, 85_000);
+    const closeWait = {
+      state: STATE.closeWait,
+      local: '10.0.0.1:80',
+      peer: '10.0.0.2:50000',
+      lastAckReceivedMs: 7_000,
+    };
+    const socket = sweep(102_000, closeWait)[0];
+    assert.equal([socket?.sinceMs, socket?.sinceBasis], [95_000, 'kernel']);
+  });
+
+  test('remembers a socket that one sweep misses, and forgets it when two do', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc);
+    const row = { state: STATE.established, local: LOCAL, peer: PEER };
+    sweep(1_000, row);
+    assert.equal(sweep(2_000), []);
+    assert.is(only(sweep(3_000, row)).sinceMs, 1_000);
+    sweep(4_000);
+    sweep(5_000);
+    assert.is(only(sweep(6_000, row)).sinceMs, 6_000);
+  });
+
+  test('keeps the owner through FIN-WAIT-2 and TIME-WAIT, which have another cookie and no inode', async () => {
+    await using proc = await makeFakeProc();
+    proc.add(10, 'curl', ['socket:[7]']);
+    const { sweep } = tableOf(proc);
+    const row = { local: LOCAL, peer: PEER };
+    const live = only(sweep(1_000, { ...row, state: STATE.established, inode: 7, cookie: 1 }));
+    assert.equal([live.process, live.attribution], [{ pid: 10, name: 'curl' }, 'socket']);
+    proc.remove(10);
+    const mini = { ...row, timer: TIMER_TIME_WAIT, expiresMs: 60_000, cookie: 2 };
+    for (const [nowMs, state] of [
+      [2_000, STATE.finWait2],
+      [3_000, STATE.timeWait],
+      [4_000, STATE.timeWait],
+    ] as const) {
+      const socket = only(sweep(nowMs, { ...mini, state }));
+      assert.equal([socket.process?.name, socket.attribution], ['curl', 'last-owner'], `at ${nowMs}`);
+    }
+  });
+
+  test('does not take a new connection on an old tuple for the old one', async () => {
+    await using proc = await makeFakeProc();
+    proc.add(10, 'curl', ['socket:[7]']);
+    const { sweep } = tableOf(proc);
+    const row = { local: LOCAL, peer: PEER };
+    sweep(1_000, { ...row, state: STATE.established, inode: 7, cookie: 1 });
+    proc.remove(10);
+    // The same state, another socket: of a process that is not known.
+    const second = only(sweep(2_000, { ...row, state: STATE.established, inode: 8, cookie: 2 }));
+    assert.equal([second.sinceMs, second.process, second.attribution], [2_000, null, 'unknown']);
+    sweep(3_000, { ...row, state: STATE.timeWait, timer: TIMER_TIME_WAIT, expiresMs: 60_000, cookie: 3 });
+    // A TIME-WAIT of a later connection that came and went between two sweeps.
+    const third = only(
+      sweep(50_000, { ...row, state: STATE.timeWait, timer: TIMER_TIME_WAIT, expiresMs: 59_000, cookie: 4 }),
+    );
+    assert.is(third.sinceMs, 49_000);
+  });
+
+  test('gives a socket without a holder to the listener of its port: the address first, then any', async () => {
+    await using proc = await makeFakeProc();
+    proc.add(10, 'exact', ['socket:[1]']);
+    proc.add(11, 'any', ['socket:[2]']);
+    proc.add(12, 'dual', ['socket:[3]']);
+    proc.add(13, 'six', ['socket:[4]']);
+    const { sweep } = tableOf(proc);
+    const waiting = (local: string): DiagFields => ({
+      state: STATE.timeWait,
+      local,
+      peer: '10.0.0.2:50000',
+      timer: 3,
+    });
+    const sockets = sweep(
+      1_000,
+      { state: STATE.listen, local: '10.0.0.1:80', inode: 1, cookie: 1 },
+      { state: STATE.listen, local: '0.0.0.0:80', inode: 2, cookie: 2 },
+      { state: STATE.listen, local: '[::]:81', inode: 3, cookie: 3, v6Only: false },
+      { state: STATE.listen, local: '[::]:82', inode: 4, cookie: 4, v6Only: true },
+      waiting('10.0.0.1:80'),
+      waiting('10.0.0.9:80'),
+      waiting('10.0.0.1:81'),
+      { ...waiting('10.0.0.3:81'), mapped: true },
+      { ...waiting('[2001:db8::1]:82'), peer: '[2001:db8::2]:50000' },
+      waiting('10.0.0.1:82'),
+      waiting('10.0.0.1:83'),
+    );
+    const owners = sockets
+      .filter((socket) => socket.state === 'TIME-WAIT')
+      .map(({ local, family, process, attribution, direction }) => {
+        return `${local.address}:${local.port} ${family} ${process?.name ?? '-'} ${attribution} ${direction}`;
+      });
+    assert.equal(owners.sort(), [
+      '10.0.0.1:80 4 exact listener inbound',
+      '10.0.0.1:81 4 dual listener inbound',
+      // An IPv6-only listener has no part in IPv4; the port is one that clients are not given.
+      '10.0.0.1:82 4 - unknown inbound',
+      '10.0.0.1:83 4 - unknown inbound',
+      '10.0.0.3:81 4 dual listener inbound',
+      '10.0.0.9:80 4 any listener inbound',
+      '2001:db8::1:82 6 six listener inbound',
+    ]);
+  });
+
+  test('holds on to the direction when the listener has gone', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc);
+    const row = { state: STATE.closeWait, local: '10.0.0.1:45000', peer: '10.0.0.2:50000' };
+    assert.is(sweep(1_000, { state: STATE.listen, local: '0.0.0.0:45000' }, row)[1]?.direction, 'inbound');
+    assert.is(only(sweep(2_000, row)).direction, 'inbound');
+  });
+
+  test('writes v4-mapped addresses as IPv4 and counts them so', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep, table } = tableOf(proc);
+    const row = { state: STATE.established, local: LOCAL, peer: PEER };
+    sweep(1_000, { ...row, mapped: true }, { ...row, local: '[::1]:1', peer: '[::1]:2' });
+    assert.equal(table.counts().get('ESTABLISHED'), { 4: 1, 6: 1 });
+  });
+
+  test('counts a socket once that a dump shows twice, and listeners that share a port each', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep, table } = tableOf(proc);
+    const row = { state: STATE.established, local: LOCAL, peer: PEER };
+    const listener = { state: STATE.listen, local: '0.0.0.0:80' };
+    sweep(1_000, row, row, { ...listener, cookie: 1 }, { ...listener, cookie: 2 });
+    assert.equal(table.counts().get('ESTABLISHED'), { 4: 1, 6: 0 });
+    assert.equal(table.counts().get('LISTEN'), { 4: 2, 6: 0 });
+    assert.is(table.counters.duplicates, 1);
+  });
+
+  test('counts exactly what it has no room to remember', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep, table } = tableOf(proc, 3);
+    const rows = Array.from({ length: 10 }, (_, index) => ({
+      state: STATE.timeWait,
+      local: `10.0.0.1:${40_000 + index}`,
+      peer: PEER,
+    }));
+    assert.is(sweep(1_000, ...rows).length, 3);
+    assert.equal(table.counts().get('TIME-WAIT'), { 4: 10, 6: 0 });
+    assert.is(table.counters.untracked, 7);
+  });
+
+  test('counts messages it does not understand, and goes on', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep, table } = tableOf(proc);
+    const row = diagMessage({ state: STATE.established, local: LOCAL, peer: PEER });
+    assert.is(sweep(1_000, row.subarray(0, 40), row.with(1, 77), row).length, 1);
+    assert.is(table.counters.undecodable, 2);
+  });
+});
