@@ -30,7 +30,7 @@ export class RttEstimator {
   /** The timeout that holds now, back-off included. */
   get rtoUs(): number {
     // (2.5) a maximum may be placed on RTO, at least 60 s
-    return Math.min(this.#rtoUs * 2 ** this.#doublings, this.#profile.maxRtoUs);
+    return Math.min(Math.ceil(this.#rtoUs) * 2 ** this.#doublings, this.#profile.maxRtoUs);
   }
 
   /** A measurement of a segment that was sent once (section 3, Karn's algorithm). */
