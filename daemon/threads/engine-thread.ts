@@ -50,7 +50,9 @@ export class EngineThread {
     this.#worker = new Worker(entry, { workerData: { host, shared } satisfies EngineWorkerData });
     this.#worker.on('message', (message: FromEngineWorker) => this.#onMessage(message));
     this.#worker.on('error', (cause) => this.#end(workerDied('an exception was not caught', cause)));
+    process.once('exit', this.#letGo);
     this.#worker.on('exit', (code) => {
+      process.off('exit', this.#letGo);
       this.#end(this.#stopping ? engineStopped() : workerDied(`it ended with code ${code}`));
       this.#exited.resolve();
     });
@@ -78,13 +80,21 @@ export class EngineThread {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    Atomics.store(this.#cells, ENGINE_CELLS.stop, 1n);
-    this.#wake();
-    this.#wakeFd = undefined;
+    this.#letGo();
     const force = setTimeout(() => void this.#worker.terminate(), STOP_PATIENCE_MS);
     await this.#exited.promise;
     clearTimeout(force);
   }
+
+  /**
+   * Ends the worker's loop. Also when this process exits without `stop`: a worker that waits in a system call would
+   * hold `process.exit` up for many seconds, because it looks for its termination only between turns of its own.
+   */
+  readonly #letGo = (): void => {
+    Atomics.store(this.#cells, ENGINE_CELLS.stop, 1n);
+    this.#wake();
+    this.#wakeFd = undefined;
+  };
 
   #tell(message: ToEngineWorker): void {
     this.#worker.postMessage(message);
@@ -112,6 +122,7 @@ export class EngineThread {
         break;
       case 'counters':
         this.counters = message.counters;
+        this.conditions = message.conditions;
         break;
     }
   }

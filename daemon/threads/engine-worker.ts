@@ -5,7 +5,6 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { conditionOf } from '#base/errors.ts';
 import type { HostTun } from '../kernel/host-tun.ts';
@@ -39,7 +38,7 @@ function main({ host, shared }: EngineWorkerData): void {
     }),
     nowUs: monotonicUs,
     unixUs,
-    deviceDrops: () => transmitDrops(device.device),
+    deviceDrops: () => device.dropped().toEngine,
   });
   warmUp(monotonicUs, randomBytes);
   const { engineV4, engineV6, hostV4, hostV6, mtu, conditions } = device;
@@ -58,7 +57,7 @@ function main({ host, shared }: EngineWorkerData): void {
     for (const outcome of loop.turn(dueUs)) tell({ type: 'result', ...outcome });
     if (nowMs - countersAtMs >= COUNTERS_INTERVAL_MS) {
       countersAtMs = nowMs;
-      tell({ type: 'counters', counters: loop.counters() });
+      tell({ type: 'counters', counters: loop.counters(), conditions: device.conditions });
     }
     const waitMs = Math.min((loop.nextDeadlineUs() - monotonicUs()) / 1000, WAIT_MAX_MS);
     dueUs = monotonicUs() + Math.max(0, waitMs) * 1000;
@@ -103,17 +102,6 @@ function parsed(text: string) {
   const address = parseIpAddress(text);
   if (!address.ok) throw new Error(`${text}: ${address.reason}`);
   return address.value;
-}
-
-/**
- * `drop` of the device's transmit side, where packets for the engine are queued. `/proc/thread-self`, because
- * `/proc/self/net` shows the main thread's network namespace.
- */
-function transmitDrops(device: string): number {
-  const line = new RegExp(`^\\s*${device}:(.*)$`, 'm').exec(
-    readFileSync('/proc/thread-self/net/dev', 'utf8'),
-  );
-  return Number(line?.[1]?.trim().split(/\s+/)[11] ?? 0);
 }
 
 main(workerData as EngineWorkerData);

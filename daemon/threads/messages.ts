@@ -55,8 +55,12 @@ export type FromEngineWorker =
   | { readonly type: 'refused'; readonly condition: Condition; readonly cause?: string }
   /** `condition` explains the verdict `unreachable`. */
   | { readonly type: 'result'; readonly result: ProbeResult; readonly condition?: Condition }
-  /** About once a second: totals since the worker started, by name. */
-  | { readonly type: 'counters'; readonly counters: Readonly<Record<string, number>> };
+  /** About once a second: totals since the worker started, by name, and all conditions, which may grow. */
+  | {
+      readonly type: 'counters';
+      readonly counters: Readonly<Record<string, number>>;
+      readonly conditions: readonly Condition[];
+    };
 
 /** A clock that all threads of the process share, in whole milliseconds. */
 export function heartbeatClockMs(): bigint {
