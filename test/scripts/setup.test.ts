@@ -153,7 +153,7 @@ spec('setup', (test) => {
           env: {
             PATH: '/usr/local/bin:/usr/bin:/bin',
             HOME: clone.path,
-            npm_config_cache: '/tmp/finwait-none',
+            npm_config_cache: '/nonexistent',
           },
           stdio: ['ignore', 'ignore', 'pipe'],
         },
