@@ -26,5 +26,6 @@ export const EXIT = {
 /** The streams and environment of this process. */
 export function processIo(): CliIo {
   const { stdout, stderr, env } = process;
-  return { stdout, stderr, env, columns: stdout.columns, isTTY: stdout.isTTY === true };
+  // A terminal that does not know its size says 0.
+  return { stdout, stderr, env, columns: stdout.columns || undefined, isTTY: stdout.isTTY === true };
 }

@@ -13,12 +13,13 @@ import type { Line } from './view-text.ts';
 import { paintLine, wrap } from './view-text.ts';
 
 export interface ProbePrinter {
-  result(result: ProbeResult): void;
+  /** @param hint what to do about a verdict that this machine is the reason of */
+  result(result: ProbeResult, hint?: string): void;
   /** Something to know that is no result. */
   note(text: string): void;
   /** Lines of an error that is one target's alone. */
   fault(lines: readonly string[]): void;
-  /** What the results have in common, and what the machine limits. */
+  /** What the results have in common; and, when not all is well, what this machine does not allow. */
   end(conditions: readonly Condition[]): void;
 }
 
@@ -38,15 +39,22 @@ export function probePrinter(settings: ProbeSettings, io: CliIo): ProbePrinter {
   };
   const results: ProbeResult[] = [];
   return {
-    result(result) {
+    result(result, hint) {
       results.push(result);
-      if (settings.json) io.stdout.write(`${JSON.stringify(result)}\n`);
-      else if (settings.quiet) print([quietLine(result)]);
-      else {
+      const hintLines = hint === undefined ? [] : wrap(`hint: ${hint}`, (io.columns ?? 110) - 2);
+      const hintText = hintLines.map((text): Line => [{ text: `  ${text}` }]);
+      if (settings.json) {
+        io.stdout.write(`${JSON.stringify(result)}\n`);
+        if (hint !== undefined) complain(`hint: ${hint}`);
+      } else if (settings.quiet) {
+        print([quietLine(result), ...hintText]);
+      } else {
+        const { columns } = io;
         print([
           headingLine(result),
-          ...ladderLines(result, io.columns),
-          ...verdictLines(result, io.columns),
+          ...ladderLines(result, columns),
+          ...verdictLines(result, columns),
+          ...hintText,
           [],
         ]);
       }
@@ -55,10 +63,10 @@ export function probePrinter(settings: ProbeSettings, io: CliIo): ProbePrinter {
     fault: (lines) => void io.stderr.write(`${lines.join('\n')}\n`),
     end(conditions) {
       if (!settings.json && results.length > 1) print(summaryLines(results));
-      const unreachable = results.some(({ verdict }) => verdict === 'unreachable');
+      if (results.every(({ verdict }) => verdict === 'open')) return;
+      const told = new Set(results.map(({ sentence }) => sentence));
       for (const { code, message, hint } of conditions) {
-        if (!unreachable && code === 'FORWARDING_OFF') continue;
-        complain(`${code}: ${message}; hint: ${hint}`);
+        if (!told.has(message)) complain(`note: ${code}: ${message}; hint: ${hint}`);
       }
     },
   };

@@ -73,6 +73,10 @@ export const PROBE_SETTINGS = {
     'allow-forwarding',
     'allow finwait to switch packet forwarding on while it runs, so that other machines can be probed',
   ),
+  footprint: onOff(
+    'footprint',
+    "mark finwait's probes in conntrack, so that they can be told from other flows",
+  ),
   device: word('device', 'NAME', 'name of the TUN device; without it finwait0, or the next that is free'),
   mtu: option<number>({
     name: 'mtu',

@@ -18,6 +18,7 @@ import { PROBE_SETTINGS } from './probe-settings.ts';
 import { listenForSignals } from './probe-signals.ts';
 import type { NamedTarget } from './probe-target.ts';
 import { parseTarget } from './probe-target.ts';
+import { showWaiting } from './probe-waiting.ts';
 
 const HELP: CommandHelp = {
   usage: 'finwait probe HOST:PORT [HOST:PORT ...] [options]',
@@ -79,20 +80,26 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
     ...(settings.prefixV6 === '' ? {} : { prefixV6: settings.prefixV6 }),
     mtu: settings.mtu,
     allowForwarding: settings.allowForwarding,
-    footprint: false,
+    footprint: settings.footprint,
     stateDir: HOST_STATE_DIR,
   });
+  const waiting = showWaiting(io, settings, targets.length);
   let allOpen: boolean;
   try {
     await engine.ready;
     const onResult = (result: ProbeResult) => {
-      printer.result(result);
+      const { conditions } = engine.snapshot();
+      const reason = conditions.find(({ message }) => message === result.sentence);
+      waiting.clear();
+      printer.result(result, reason?.hint);
       exporting.record(result);
     };
     const run = probeRounds(engine, targets, settings, { printer, onResult, signal: signals.signal });
     allOpen = await Promise.race([run, engine.died.then((error) => Promise.reject(error))]);
+    waiting.end();
     printer.end(engine.snapshot().conditions);
   } finally {
+    waiting.end();
     await engine.stop();
     await exporting.close();
   }

@@ -82,17 +82,19 @@ export function startEngine(config: EngineConfig): EngineHandle {
 
   async function probe(target: ProbeTarget, options: ProbeOptions = {}): Promise<ProbeResult[]> {
     await thread.ready;
-    const { addresses, resolved } = await resolveHost(target.host, options.family, RESOLVE_DEADLINE_MS).catch(
-      (error) => {
-        unresolved++;
-        throw error;
-      },
-    );
     const signal = AbortSignal.any([
       stopped.signal,
       ...(options.signal === undefined ? [] : [options.signal]),
     ]);
     const results: ProbeResult[] = [];
+    const host = await resolveHost(target.host, options.family, RESOLVE_DEADLINE_MS, signal).catch(
+      (error) => {
+        if (signal.aborted) return undefined;
+        unresolved++;
+        throw error;
+      },
+    );
+    const { addresses = [], resolved } = host ?? {};
     faults.delete(target.name);
     for (const address of addresses) {
       if (signal.aborted) break;

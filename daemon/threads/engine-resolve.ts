@@ -18,12 +18,14 @@ const ADDRESSES_MAX = 16;
 
 /**
  * @param family only addresses of that family
+ * @param signal nobody waits any more; then it is rejected with the signal's reason
  * @throws FinwaitError NAME_UNRESOLVED also when there is no address of the family, or none in time
  */
 export async function resolveHost(
   host: string,
   family: Family | undefined,
   deadlineMs: number,
+  signal: AbortSignal,
 ): Promise<ResolvedHost> {
   const literal = parseIpAddress(host);
   if (literal.ok) {
@@ -35,11 +37,13 @@ export async function resolveHost(
     );
   }
   const fromUs = unixUs();
-  const found = await withDeadline(lookup(host, { all: true, family: family ?? 0 }), deadlineMs).catch(
-    (cause: NodeJS.ErrnoException) => {
-      throw unresolved(host, family, cause);
-    },
-  );
+  const found = await withDeadline(
+    lookup(host, { all: true, family: family ?? 0 }),
+    deadlineMs,
+    signal,
+  ).catch((cause: NodeJS.ErrnoException) => {
+    throw signal.aborted ? signal.reason : unresolved(host, family, cause);
+  });
   // A zone (fe80::1%eth0) cannot be told to the engine, which sends through the TUN device.
   const texts = found
     .map(({ address }) => parseIpAddress(address))
@@ -73,12 +77,15 @@ function unixUs(): number {
 }
 
 /** The lookup itself cannot be cancelled; when it is late, nobody waits for it any more. */
-async function withDeadline<T>(promise: Promise<T>, deadlineMs: number): Promise<T> {
+async function withDeadline<T>(promise: Promise<T>, deadlineMs: number, signal: AbortSignal): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs);
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
   try {
     return await Promise.race([promise, late]);
   } finally {
+    signal.removeEventListener('abort', abort);
     clearTimeout(timer);
   }
 }
