@@ -47,7 +47,7 @@ export async function checkPortFree(port: number): Promise<void> {
 function portInUse(port: number): FinwaitError {
   const holder = listenerOf(port);
   const who =
-    holder === undefined ? 'another process' : `${holder.name}[${holder.pid}] (${shown(holder.command)})`;
+    holder === undefined ? 'another process' : `${holder.name}/${holder.pid} (${shown(holder.command)})`;
   const own = holder?.command.includes('operator --ingest-listen') === true;
   const hint = own
     ? `finwait runs already: its page is http://127.0.0.1:${port}/ (or start a second one with --web-port 0)`

@@ -89,9 +89,9 @@ export function processOfProbe(result: ProbeResult, listeners: readonly Listener
   return (wildcard ?? here.find((each) => each.local.address === '::'))?.process ?? null;
 }
 
-/** `sshd[812]` */
+/** `sshd/812` */
 export function processText(process: ProcessRef | null): string {
-  return process === null ? '-' : `${process.name}[${process.pid}]`;
+  return process === null ? '-' : `${process.name}/${process.pid}`;
 }
 
 /** Where the sockets of a holder lead: `→ 10.0.0.7:443` outbound, `:8080 ← 10.0.0.7` inbound. */

@@ -1,12 +1,18 @@
 /** docs/configuration.md as the settings tables say it. */
 
 import type { Setting, SettingsTable } from '#base/settings.ts';
+import { CONNTRACK_SETTINGS } from '../../cli/conntrack-settings.ts';
+import { PROBE_SETTINGS } from '../../cli/probe-settings.ts';
+import { SOCKETS_SETTINGS } from '../../cli/sockets-settings.ts';
 import { UP_SETTINGS } from '../../cli/up-settings.ts';
 import { AGENT_SETTINGS } from '../../daemon/settings.ts';
 import { OPERATOR_SETTINGS } from '../../operator/settings.ts';
 
 const SECTIONS: readonly (readonly [title: string, about: string, table: SettingsTable])[] = [
   ['finwait up', 'What `npm start` runs. Options after `npm start --`, or after `finwait up`.', UP_SETTINGS],
+  ['finwait probe', 'One probe, or a few, from a TUN device of its own.', PROBE_SETTINGS],
+  ['finwait sockets', 'The socket table once.', SOCKETS_SETTINGS],
+  ['finwait conntrack', 'The conntrack table once.', CONNTRACK_SETTINGS],
   ['finwait agent', 'One node. In a cluster the environment variables are the usual way.', AGENT_SETTINGS],
   ['finwait operator', 'What the agents report to.', OPERATOR_SETTINGS],
 ];
@@ -21,19 +27,10 @@ is not allowed ends the program with exit code 2, and all such problems are told
 This page is made from the tables in the code: change those, then run \`FINWAIT_UPDATE_DOCS=1 npm test -- cli/configuration\`.
 `;
 
-const TELEMETRY = `## OpenTelemetry
+const ENVIRONMENT = `## OpenTelemetry
 
-The operator (and \`finwait probe\`) send traces and metrics when the environment says where to. Without an endpoint nothing is
-sent. The variables are OpenTelemetry's own:
-
-| variable | what it does |
-|---|---|
-| \`OTEL_EXPORTER_OTLP_ENDPOINT\` | where the Collector listens, such as \`http://127.0.0.1:4318\` |
-| \`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT\`, \`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT\` | the same for one signal, with its path |
-| \`OTEL_EXPORTER_OTLP_PROTOCOL\` | \`http/protobuf\` (default), \`http/json\` or \`grpc\`; also per signal |
-| \`OTEL_EXPORTER_OTLP_HEADERS\` | headers to send along, \`name=value,...\`; also per signal |
-| \`OTEL_RESOURCE_ATTRIBUTES\`, \`OTEL_SERVICE_NAME\` | attributes of everything sent |
-| \`OTEL_SDK_DISABLED\` | \`true\` sends nothing |
+The operator and \`finwait probe\` send traces and metrics when the standard \`OTEL_\` variables say where to, such as
+\`OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\`; otherwise nothing is sent. [traces.md](traces.md) lists the variables.
 
 ## The terminal
 
@@ -69,11 +66,11 @@ function section(title: string, about: string, table: SettingsTable): string {
 }
 
 function row(setting: Setting<unknown>): string {
-  const option =
-    setting.kind === 'flag' ? `--${setting.name}` : `--${setting.name} ${setting.placeholder ?? 'VALUE'}`;
+  const value = setting.kind === 'flag' ? '' : ` ${setting.placeholder ?? 'VALUE'}`;
+  const option = `${setting.short === undefined ? '' : `-${setting.short}, `}--${setting.name}${value}`;
   const plain = setting.kind === 'flag' ? '' : (setting.defaultText ?? String(setting.default ?? ''));
   const cells = [
-    code(option),
+    code(option).replaceAll('|', '\\|'),
     setting.env === undefined ? '' : code(setting.env),
     plain === '' ? '' : /\s/.test(plain) ? plain : code(plain),
     setting.doc.replaceAll('|', '\\|'),

@@ -47,9 +47,9 @@ spec('finwait up', (test) => {
       assert.is(code, 0);
       const report = run.stdout;
       assert.match(report, /^IPv4 +\d+/m);
-      assert.match(report, /^ {2}127\.0\.0\.1:8080 +\S+\[\d+\] +open +[\d.]+ (us|ms)/m);
+      assert.match(report, /^ {2}127\.0\.0\.1:8080 +\S+\/\d+ +open +[\d.]+ (us|ms)/m);
       assert.match(report, /^ {2}127\.0\.0\.1:9 +- +refused/m);
-      assert.match(report, /^ {2}\[::1\]:8080 +\S+\[\d+\] +open/m);
+      assert.match(report, /^ {2}\[::1\]:8080 +\S+\/\d+ +open/m);
       // Agent and operator listen, too, but are no news.
       const probed = [...report.matchAll(/^ {2}(\S+:\d+) .* (?:open|refused) /gm)].map(([, name]) => name);
       assert.equal(probed.sort(), ['127.0.0.1:8080', '127.0.0.1:9', '[::1]:8080']);
@@ -163,7 +163,7 @@ spec('finwait up', (test) => {
       assert.match(
         run.stderr,
         new RegExp(
-          `^finwait: PORT_IN_USE: port 8080 of 127\\.0\\.0\\.1 is held by \\S+\\[${net.listener.pid}\\] `,
+          `^finwait: PORT_IN_USE: port 8080 of 127\\.0\\.0\\.1 is held by \\S+/${net.listener.pid} `,
         ),
       );
       assert.match(run.stderr, /hint: choose another port with --web-port/);

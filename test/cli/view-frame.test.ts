@@ -25,15 +25,15 @@ IPv6          4            0           1           0          0
 
 conntrack   █░░░░░░░░░░░░░░░░░░░  1,234 of 262,144 (0.47 %)  ESTABLISHED 1,100  TIME_WAIT 130  finwait's own 4
 
-  probe                       process        verdict   handshake   close  rtx  seen  trend
-  db.example:5432 (10.0.0.5)  -              filtered          -       -    3    2s
-  127.0.0.1:22                sshd[812]      open         132 us  251 us    0    2s
-  127.0.0.1:5432              postgres[900]  open         132 us  251 us    0    2s
+  probe                       process       verdict   handshake   close  rtx  seen  trend
+  db.example:5432 (10.0.0.5)  -             filtered          -       -    3    2s
+  127.0.0.1:22                sshd/812      open         132 us  251 us    0    2s
+  127.0.0.1:5432              postgres/900  open         132 us  251 us    0    2s
 
-  waiting in  count  oldest  process     connection          attribution
-  CLOSE-WAIT     12   3m12s  java[4211]  → 10.0.0.5:5432     owns the socket
-  TIME-WAIT      31     41s  nginx[80]   :443 ← 2001:db8::7  listens on the port
-  TIME-WAIT      14      8s  -           → 10.0.0.5:5432     owner unknown
+  waiting in  count  oldest  process    connection          attribution
+  CLOSE-WAIT     12   3m12s  java/4211  → 10.0.0.5:5432     owns the socket
+  TIME-WAIT      31     41s  nginx/80   :443 ← 2001:db8::7  listens on the port
+  TIME-WAIT      14      8s  -          → 10.0.0.5:5432     owner unknown
   and 5 TIME-WAIT in 3 smaller groups
 
 TUN_DENIED: the TUN device may not be opened: Operation not permitted
@@ -61,8 +61,8 @@ ESTABLISHED 1,100  TIME_WAIT 130  finwait's own 4
   127.0.0.1:22                open         132 us  251 us
   127.0.0.1:5432              open         132 us  251 us
 
-  waiting in  count  oldest  process     connection
-  CLOSE-WAIT     12   3m12s  java[4211]  → 10.0.0.5:5432
+  waiting in  count  oldest  process    connection
+  CLOSE-WAIT     12   3m12s  java/4211  → 10.0.0.5:5432
   and 2 more on the web page
 
 q quits`,

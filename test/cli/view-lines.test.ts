@@ -28,12 +28,12 @@ spec('plain lines', (test) => {
       '2026-11-21T04:00:00Z agent      alpha, kernel 6.12.1, mode probe',
       '2026-11-21T04:00:00Z sockets    IPv4 LISTEN 12, ESTABLISHED 1,204, CLOSE-WAIT 12, TIME-WAIT 45; IPv6 LISTEN 4, FIN-WAIT-2 1',
       "2026-11-21T04:00:00Z conntrack  1,234 of 262,144 (0.47 %), finwait's own 4",
-      '2026-11-21T04:00:00Z holder     CLOSE-WAIT 12, java[4211], → 10.0.0.5:5432, oldest 3m12s',
-      '2026-11-21T04:00:00Z holder     TIME-WAIT 31, nginx[80] (listens on the port), :443 ← 2001:db8::7, oldest 41s',
+      '2026-11-21T04:00:00Z holder     CLOSE-WAIT 12, java/4211, → 10.0.0.5:5432, oldest 3m12s',
+      '2026-11-21T04:00:00Z holder     TIME-WAIT 31, nginx/80 (listens on the port), :443 ← 2001:db8::7, oldest 41s',
       '2026-11-21T04:00:00Z holder     TIME-WAIT 14, owner unknown, → 10.0.0.5:5432, oldest 8s',
       '2026-11-21T04:00:00Z probe      db.example:5432: filtered: db.example:5432 is filtered',
-      '2026-11-21T04:00:00Z probe      127.0.0.1:22 sshd[812]: open: 127.0.0.1:22 is open',
-      '2026-11-21T04:00:00Z probe      127.0.0.1:5432 postgres[900]: open: 127.0.0.1:5432 is open',
+      '2026-11-21T04:00:00Z probe      127.0.0.1:22 sshd/812: open: 127.0.0.1:22 is open',
+      '2026-11-21T04:00:00Z probe      127.0.0.1:5432 postgres/900: open: 127.0.0.1:5432 is open',
     ]);
   });
 
@@ -83,8 +83,8 @@ spec('plain lines', (test) => {
       at(3000, { overview: withHolders() }),
     );
     assert.equal(first, []);
-    assert.equal(second, ['holder     CLOSE-WAIT 12, java[4211], → 10.0.0.5:5432, oldest 11s']);
-    assert.equal(third, ['released   CLOSE-WAIT of java[4211] → 10.0.0.5:5432']);
+    assert.equal(second, ['holder     CLOSE-WAIT 12, java/4211, → 10.0.0.5:5432, oldest 11s']);
+    assert.equal(third, ['released   CLOSE-WAIT of java/4211 → 10.0.0.5:5432']);
   });
 
   test('a restarted operator without results makes no verdict new', () => {

@@ -1,0 +1,263 @@
+import * as assert from 'uvu/assert';
+import { readSettings } from '#base/settings.ts';
+import { TCP_STATES } from '#contract';
+import type { SocketRow } from '../../cli/sockets-rows.ts';
+import { groupSockets, selectSockets, sortGroups, sortSockets } from '../../cli/sockets-rows.ts';
+import type { SocketSortKey } from '../../cli/sockets-settings.ts';
+import { SOCKETS_SETTINGS } from '../../cli/sockets-settings.ts';
+import { groupColumns, socketColumns, socketsFooter } from '../../cli/sockets-view.ts';
+import { printTable } from '../../cli/table.ts';
+import { spec } from '../harness.ts';
+import { cliRun } from './cli-run.ts';
+import { caughtIo, socket } from './tables-fixture.ts';
+
+const nginx = { pid: 7, name: 'nginx' };
+const javaA = { pid: 20, name: 'java' };
+const javaB = { pid: 3, name: 'java' };
+
+const ROWS: readonly SocketRow[] = [
+  socket({
+    state: 'LISTEN',
+    local: { address: '::', port: 80 },
+    peer: { address: '::', port: 0 },
+    family: 6,
+    process: nginx,
+    direction: 'inbound',
+    recvQueue: 3,
+    sendQueue: 128,
+    dualStack: true,
+  }),
+  socket({
+    local: { address: '10.0.0.1', port: 80 },
+    peer: { address: '10.0.0.9', port: 50_000 },
+    direction: 'inbound',
+    process: nginx,
+    recvQueue: 10,
+  }),
+  socket({
+    state: 'CLOSE-WAIT',
+    process: javaA,
+    peer: { address: '10.9.0.1', port: 5432 },
+    ageMs: 700_000,
+    ageBasis: 'last-ack',
+    recvQueue: 1,
+  }),
+  socket({
+    state: 'CLOSE-WAIT',
+    process: javaB,
+    peer: { address: '10.9.0.1', port: 5432 },
+    ageMs: 5_000,
+    ageBasis: 'last-ack',
+  }),
+  socket({
+    state: 'TIME-WAIT',
+    process: null,
+    attribution: 'unknown',
+    ageMs: 30_000,
+    ageBasis: 'time-wait-timer',
+    inode: 0,
+    peer: { address: '10.9.0.2', port: 443 },
+  }),
+  socket({
+    state: 'TIME-WAIT',
+    process: nginx,
+    attribution: 'listener',
+    ageMs: 40_000,
+    ageBasis: 'time-wait-timer',
+    inode: 0,
+    local: { address: '2001:db8::1', port: 80 },
+    peer: { address: '2001:db8::2', port: 50_001 },
+    family: 6,
+    direction: 'inbound',
+    own: true,
+  }),
+];
+
+function select(...args: readonly string[]): string {
+  const selected = selectSockets(ROWS, readSettings(SOCKETS_SETTINGS, args, {}).settings);
+  return selected.map((row) => ROWS.indexOf(row)).join('');
+}
+
+function order(key: Exclude<SocketSortKey, 'count'> | undefined, reverse = false): string {
+  return sortSockets(ROWS, key, reverse)
+    .map((row) => ROWS.indexOf(row))
+    .join('');
+}
+
+spec('finwait sockets', (test) => {
+  test('shows everything but listeners unless told otherwise', () => {
+    assert.is(select(), '12345');
+    assert.is(select('--state', 'all'), '012345');
+    assert.is(select('--listening'), '0');
+    assert.is(select('-l'), '0');
+  });
+
+  test('takes states in RFC, ss and kernel spelling, several at once', () => {
+    for (const spelling of ['TIME-WAIT', 'time-wait', 'TIME_WAIT', 'timewait', 'Time-Wait']) {
+      assert.is(select('--state', spelling), '45', spelling);
+    }
+    assert.is(select('-s', 'close-wait,estab'), '123');
+    assert.is(select('-s', 'close-wait', '-s', 'listen'), '023');
+    assert.is(select('-s', 'bucket'), '45');
+    // Each state by its own name.
+    for (const state of TCP_STATES) {
+      const { settings } = readSettings(SOCKETS_SETTINGS, ['-s', state.toLowerCase()], {});
+      assert.equal(settings.state, [state]);
+    }
+  });
+
+  test('filters by process, address, port, family, age and ownership, and joins filters', () => {
+    assert.is(select('--process', 'JAV'), '23');
+    assert.is(select('--process', '3'), '3');
+    assert.is(select('--process', 'unknown'), '4');
+    assert.is(select('-p', 'nginx,unknown'), '145');
+    assert.is(select('--address', '10.9.0.0/16'), '234');
+    assert.is(select('-a', '10.0.0.9,2001:db8::/32'), '15');
+    assert.is(select('--port', '80'), '15');
+    assert.is(select('--peer-port', '5432,443'), '234');
+    assert.is(select('--local-port', '40000'), '234');
+    assert.is(select('-4'), '1234');
+    assert.is(select('-6'), '5');
+    assert.is(select('-4', '-6'), '12345');
+    assert.is(select('--min-age', '30s'), '245');
+    assert.is(select('--own'), '5');
+    assert.is(select('--not-own'), '1234');
+    assert.is(select('-s', 'close-wait', '--min-age', '10m', '--process', 'java'), '2');
+  });
+
+  test('orders by state and age of itself, and by any key both ways', () => {
+    assert.is(order(undefined), '012354');
+    assert.is(order('age'), '254301'.replace('0', '0'));
+    assert.is(order('process'), '320154'.split('').toSorted(byProcess).join(''));
+    assert.is(order('recv-q').slice(0, 3), '102');
+    assert.is(order('recv-q', true).slice(-1), '1');
+    assert.is(order('peer').slice(-2), '05');
+    assert.is(order('age', true).slice(0, 4), '3452');
+    assert.is(order('age', true).slice(4), '01');
+  });
+
+  test('groups by process with the states of each, the largest first', () => {
+    const groups = sortGroups(groupSockets(ROWS.slice(1), 'process'), undefined, false);
+    assert.equal(
+      groups.map(({ process, count, states, ageMs, attribution }) => ({
+        name: process?.name,
+        count,
+        states,
+        ageMs,
+        attribution,
+      })),
+      [
+        {
+          name: 'nginx',
+          count: 2,
+          states: { ESTABLISHED: 1, 'TIME-WAIT': 1 },
+          ageMs: 40_000,
+          attribution: 'socket',
+        },
+        { name: 'java', count: 1, states: { 'CLOSE-WAIT': 1 }, ageMs: 700_000, attribution: 'socket' },
+        { name: 'java', count: 1, states: { 'CLOSE-WAIT': 1 }, ageMs: 5_000, attribution: 'socket' },
+        { name: undefined, count: 1, states: { 'TIME-WAIT': 1 }, ageMs: 30_000, attribution: 'unknown' },
+      ],
+    );
+  });
+
+  test('groups by destination: the service is at the other end outbound, at this end inbound', () => {
+    const groups = groupSockets(ROWS.slice(1), 'destination');
+    assert.equal(
+      groups.map(({ direction, peer, port, count }) => `${direction} ${peer} ${port} ${count}`),
+      [
+        'inbound 10.0.0.9 80 1',
+        'outbound 10.9.0.1 5432 2',
+        'outbound 10.9.0.2 443 1',
+        'inbound 2001:db8::2 80 1',
+      ],
+    );
+  });
+
+  test('groups by state', () => {
+    assert.equal(
+      groupSockets(ROWS, 'state').map(({ states, count }) => `${Object.keys(states)} ${count}`),
+      ['LISTEN 1', 'ESTABLISHED 1', 'CLOSE-WAIT 2', 'TIME-WAIT 2'],
+    );
+  });
+
+  test('prints a line each, with what the marks mean below', () => {
+    const io = caughtIo();
+    const rows = sortSockets(ROWS, undefined, false);
+    printTable(
+      io,
+      { columns: socketColumns(false), rows, footer: socketsFooter(rows, ROWS, 9) },
+      { output: 'table', noHeader: false },
+    );
+    assert.equal(io.lines(), [
+      'STATE        RECV-Q  SEND-Q  LOCAL             PEER                  PROCESS      AGE',
+      'LISTEN            3     128  *:80              -                     nginx/7        -',
+      'ESTABLISHED      10       0  10.0.0.1:80       10.0.0.9:50000        nginx/7        -',
+      'CLOSE-WAIT        1       0  10.0.0.1:40000    10.9.0.1:5432         java/20   11m40s+',
+      'CLOSE-WAIT        0       0  10.0.0.1:40000    10.9.0.1:5432         java/3        5s+',
+      'TIME-WAIT         0       0  [2001:db8::1]:80  [2001:db8::2]:50001*  (nginx/7)     40s',
+      'TIME-WAIT         0       0  10.0.0.1:40000    10.9.0.2:443          -             30s',
+      '6 of 9 sockets: 1 LISTEN, 1 ESTABLISHED, 2 CLOSE-WAIT, 2 TIME-WAIT',
+      '(name/pid): the process that listens on the local port',
+      'age+: at least; the last segment of the peer came then',
+      "*: the other end is finwait's own probe",
+    ]);
+  });
+
+  test('fits every width of a terminal', () => {
+    for (const columns of [20, 40, 60, 80, 100, 132]) {
+      for (const shown of [
+        { columns: socketColumns(false), rows: ROWS, footer: socketsFooter(ROWS, ROWS, 9) },
+        { columns: socketColumns(true), rows: ROWS, footer: [] },
+      ]) {
+        const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+        printTable(io, shown, { output: 'table', noHeader: false });
+        for (const line of io.lines())
+          assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
+      }
+      for (const by of ['process', 'destination', 'state'] as const) {
+        const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+        const rows = groupSockets(ROWS, by);
+        printTable(io, { columns: groupColumns(by), rows, footer: [] }, { output: 'table', noHeader: false });
+        for (const line of io.lines())
+          assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
+      }
+    }
+  });
+
+  test('tells every fault of the command line, with exit code 2', async () => {
+    for (const [args, says] of [
+      [['--state', 'waiting'], /--state: "waiting" is not a TCP state/],
+      [['--address', 'db.example'], /--address: "db.example" is neither an address nor ADDRESS\/LENGTH/],
+      [['--port', '70000'], /--port: "70000" is not a whole number from 0 to 65535/],
+      [['--sort', 'size'], /--sort: "size" is not one of state, age/],
+      [['--by', 'pod'], /--by: "pod" is not one of process, destination, state/],
+      [['--lmit', '3'], /unknown option --lmit \(did you mean --limit\?\)/],
+      [['-x'], /unknown option -x/],
+      [['nginx'], /unexpected "nginx"/],
+      [['-l', '-s', 'estab'], /--listening and --state exclude each other/],
+      [['--sort', 'count'], /--sort count needs --by/],
+      [['--by', 'state', '--sort', 'rtt'], /--sort rtt does not go with --by/],
+    ] as const) {
+      const { code, stdout, stderr } = await cliRun(['sockets', ...args]);
+      assert.is(code, 2, args.join(' '));
+      assert.is(stdout, '');
+      assert.match(stderr, says);
+    }
+  });
+
+  test('prints an array of objects with --json, empty when nothing passes', async () => {
+    const { code, stdout } = await cliRun(['sockets', '--json', '--process', 'no-such-process-name']);
+    assert.is(code, 0);
+    assert.equal(JSON.parse(stdout), []);
+  });
+});
+
+/** By name, then by number; unknown last. */
+function byProcess(a: string, b: string): number {
+  const text = (index: string) => {
+    const process = ROWS[Number(index)]?.process;
+    return process ? `${process.name} ${String(process.pid).padStart(5, '0')}` : '~';
+  };
+  return text(a) < text(b) ? -1 : text(a) > text(b) ? 1 : Number(a) - Number(b);
+}

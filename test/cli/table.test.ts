@@ -1,0 +1,138 @@
+import * as assert from 'uvu/assert';
+import type { AddressFilter, TableColumn } from '../../cli/table.ts';
+import { addressFilter, passes, printTable, sortableAddress, sorted } from '../../cli/table.ts';
+import { spec } from '../harness.ts';
+import { caughtIo } from './tables-fixture.ts';
+
+function filter(text: string): AddressFilter {
+  const result = addressFilter(text);
+  if (!result.ok) throw new Error(result.reason);
+  return result.value;
+}
+
+interface Animal {
+  readonly name: string;
+  readonly legs: number;
+}
+
+const COLUMNS: readonly TableColumn<Animal>[] = [
+  { title: 'NAME', drop: 0, min: 6, cell: ({ name }) => ({ text: name }) },
+  { title: 'LEGS', align: 'right', drop: 1, cell: ({ legs }) => ({ text: String(legs), style: 'warn' }) },
+  { title: 'NOTE', drop: 9, wide: true, cell: () => ({ text: 'a long note that is seldom wanted' }) },
+];
+const ROWS: readonly Animal[] = [
+  { name: 'centipede', legs: 30 },
+  { name: 'hippopotamus', legs: 4 },
+];
+const FOOTER = [[{ text: '2 animals' }]];
+
+spec('what the table commands share', (test) => {
+  test('an address filter is an address or a prefix, of either family', () => {
+    assert.ok(filter('10.0.0.7').matches('10.0.0.7'));
+    assert.not(filter('10.0.0.7').matches('10.0.0.8'));
+    assert.ok(filter('10.0.0.0/8').matches('10.255.1.2'));
+    assert.not(filter('10.0.0.0/8').matches('11.0.0.1'));
+    assert.ok(filter('0.0.0.0/0').matches('1.2.3.4'));
+    assert.not(filter('0.0.0.0/0').matches('::1'));
+    assert.ok(filter('2001:db8::/32').matches('2001:db8:1::5'));
+    assert.ok(filter('[::1]').matches('::1'));
+    // Bits after the prefix do not matter, as with ip and ss.
+    assert.ok(filter('10.1.2.3/8').matches('10.9.9.9'));
+  });
+
+  test('an address filter refuses what is neither', () => {
+    for (const text of [
+      '',
+      'db',
+      '10.0.0',
+      '10.0.0.0/33',
+      '::/129',
+      '10.0.0.0/',
+      '10.0.0.0/8/8',
+      '10.0.0.0/-1',
+    ]) {
+      assert.not(addressFilter(text).ok, text);
+    }
+  });
+
+  test('no filter lets everything pass, several let pass what matches one', () => {
+    assert.ok(passes([], () => false));
+    assert.ok(passes([1, 2], (each) => each === 2));
+    assert.not(passes([1, 2], (each) => each === 3));
+  });
+
+  test('sorting keeps the order of equals and puts the unknown last in both directions', () => {
+    const rows = [
+      { id: 'a', value: 2 },
+      { id: 'b', value: undefined },
+      { id: 'c', value: 1 },
+      { id: 'd', value: 2 },
+    ];
+    const ids = (reverse: boolean) =>
+      sorted(rows, (row) => row.value, reverse)
+        .map(({ id }) => id)
+        .join('');
+    assert.is(ids(false), 'cadb');
+    assert.is(ids(true), 'adcb');
+  });
+
+  test('addresses sort by their numbers', () => {
+    const addresses = ['10.0.0.10', '10.0.0.9', '9.0.0.0', '::1'];
+    const key = (address: string) => sortableAddress({ address, port: 1 });
+    assert.equal(
+      addresses.toSorted((a, b) => (key(a) < key(b) ? -1 : 1)),
+      ['9.0.0.0', '10.0.0.9', '10.0.0.10', '::1'],
+    );
+    assert.ok(sortableAddress({ address: '::1', port: 9 }) < sortableAddress({ address: '::1', port: 10 }));
+  });
+
+  test('in a pipe a table is whole, without colours', () => {
+    const io = caughtIo();
+    printTable(io, { columns: COLUMNS, rows: ROWS, footer: FOOTER }, { output: 'table', noHeader: false });
+    assert.equal(io.lines(), ['NAME          LEGS', 'centipede       30', 'hippopotamus     4', '2 animals']);
+  });
+
+  test('--output wide shows every column, whatever the terminal', () => {
+    const io = caughtIo(20, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+    printTable(io, { columns: COLUMNS, rows: ROWS, footer: FOOTER }, { output: 'wide', noHeader: false });
+    assert.is(io.lines()[1], 'centipede       30  a long note that is seldom wanted');
+  });
+
+  test('--no-header leaves the rows alone', () => {
+    const io = caughtIo();
+    printTable(io, { columns: COLUMNS, rows: ROWS, footer: FOOTER }, { output: 'table', noHeader: true });
+    assert.equal(io.lines(), ['centipede       30', 'hippopotamus     4']);
+  });
+
+  test('on a terminal no line is longer than it: texts are cut, then columns go', () => {
+    for (let columns = 1; columns <= 30; columns++) {
+      const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+      printTable(io, { columns: COLUMNS, rows: ROWS, footer: FOOTER }, { output: 'table', noHeader: false });
+      for (const line of io.lines())
+        assert.ok(line.length <= columns, `${JSON.stringify(line)} at ${columns}`);
+    }
+    const io = caughtIo(12, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+    printTable(io, { columns: COLUMNS, rows: ROWS, footer: FOOTER }, { output: 'table', noHeader: false });
+    assert.equal(io.lines(), ['NAME    LEGS', 'centi…    30', 'hippo…     4', '2 animals']);
+  });
+
+  test('colours are for terminals that want them', () => {
+    const print = (columns: number | undefined, env: Record<string, string>) => {
+      const io = caughtIo(columns, env);
+      printTable(io, { columns: COLUMNS, rows: ROWS, footer: FOOTER }, { output: 'table', noHeader: false });
+      return io.lines().join('\n').includes('\x1b[');
+    };
+    assert.ok(print(80, {}));
+    assert.not(print(80, { NO_COLOR: '1' }));
+    assert.not(print(80, { TERM: 'dumb' }));
+    assert.not(print(undefined, {}));
+  });
+
+  test('what a process calls itself cannot move the cursor', () => {
+    const io = caughtIo(80);
+    const rows = [{ name: '\x1b[2Jevil\n', legs: 6 }];
+    printTable(io, { columns: COLUMNS, rows, footer: [] }, { output: 'table', noHeader: true });
+    assert.equal(io.lines().length, 1);
+    assert.not.match(io.lines().join(), /\x1b\[2J/);
+  });
+});
