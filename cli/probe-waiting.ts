@@ -4,34 +4,44 @@ import type { CliIo } from './io.ts';
 import type { ProbeSettings } from './probe-settings.ts';
 
 export interface Waiting {
+  /** Shows the line, if it takes long, until the promise settles. */
+  during<T>(probe: Promise<T>): Promise<T>;
   /** Takes the line away, before something is printed. */
   clear(): void;
-  end(): void;
 }
 
 const TICK_MS = 1_000;
 const ERASE_LINE = '\r\x1b[K';
 
-export function showWaiting(io: CliIo, { json, count }: ProbeSettings, targets: number): Waiting {
-  if (!io.isTTY || json || io.env.TERM === 'dumb') return { clear: () => {}, end: () => {} };
-  let sinceMs = performance.now();
+export function waitingLine(io: CliIo, { json }: ProbeSettings): Waiting {
+  if (!io.isTTY || json || io.env.TERM === 'dumb') return { during: (probe) => probe, clear: () => {} };
+  let probes = 0;
+  let ticks = 0;
   let shown = false;
+  let timer: NodeJS.Timeout | undefined;
   const clear = () => {
     if (shown) io.stdout.write(ERASE_LINE);
     shown = false;
-    sinceMs = performance.now();
+    ticks = 0;
   };
-  const timer = setInterval(() => {
-    const seconds = Math.round((performance.now() - sinceMs) / 1000);
-    const what = targets * count > 1 ? 'probes under way' : 'probe under way';
-    io.stdout.write(`${ERASE_LINE}  ${what}, no verdict for ${seconds} s (Ctrl-C ends it)`);
+  const tick = () => {
+    ticks++;
+    const what = probes === 1 ? 'probe' : `${probes} probes`;
+    io.stdout.write(`${ERASE_LINE}  ${what} under way, no verdict for ${ticks} s (Ctrl-C ends it)`);
     shown = true;
-  }, TICK_MS);
+  };
   return {
-    clear,
-    end() {
-      clearInterval(timer);
-      clear();
+    async during(probe) {
+      if (probes++ === 0) timer = setInterval(tick, TICK_MS);
+      try {
+        return await probe;
+      } finally {
+        if (--probes === 0) {
+          clearInterval(timer);
+          clear();
+        }
+      }
     },
+    clear,
   };
 }

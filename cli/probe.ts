@@ -18,7 +18,8 @@ import { PROBE_SETTINGS } from './probe-settings.ts';
 import { listenForSignals } from './probe-signals.ts';
 import type { NamedTarget } from './probe-target.ts';
 import { parseTarget } from './probe-target.ts';
-import { showWaiting } from './probe-waiting.ts';
+import type { Waiting } from './probe-waiting.ts';
+import { waitingLine } from './probe-waiting.ts';
 
 const HELP: CommandHelp = {
   usage: 'finwait probe HOST:PORT [HOST:PORT ...] [options]',
@@ -83,7 +84,7 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
     footprint: settings.footprint,
     stateDir: HOST_STATE_DIR,
   });
-  const waiting = showWaiting(io, settings, targets.length);
+  const waiting = waitingLine(io, settings);
   let allOpen: boolean;
   try {
     await engine.ready;
@@ -94,12 +95,11 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
       printer.result(result, reason?.hint);
       exporting.record(result);
     };
-    const run = probeRounds(engine, targets, settings, { printer, onResult, signal: signals.signal });
+    const rounds = { printer, waiting, onResult, signal: signals.signal };
+    const run = probeRounds(engine, targets, settings, rounds);
     allOpen = await Promise.race([run, engine.died.then((error) => Promise.reject(error))]);
-    waiting.end();
     printer.end(engine.snapshot().conditions);
   } finally {
-    waiting.end();
     await engine.stop();
     await exporting.close();
   }
@@ -128,6 +128,7 @@ function parseTargets(texts: readonly string[]): NamedTarget[] {
 
 interface Rounds {
   readonly printer: ProbePrinter;
+  readonly waiting: Waiting;
   readonly onResult: (result: ProbeResult) => void;
   readonly signal: AbortSignal;
 }
@@ -172,16 +173,12 @@ async function probeTarget(
   engine: EngineHandle,
   target: NamedTarget,
   settings: ProbeSettings,
-  { printer, onResult, signal }: Rounds,
+  { printer, waiting, onResult, signal }: Rounds,
 ): Promise<boolean> {
   const family: Family | undefined = settings.ipv4 ? 4 : settings.ipv6 ? 6 : undefined;
   try {
-    const results = await engine.probe(probeTargetOf(target, settings), {
-      ...(family === undefined ? {} : { family }),
-      every: settings.all,
-      onResult,
-      signal,
-    });
+    const options = { every: settings.all, onResult, signal, ...(family === undefined ? {} : { family }) };
+    const results = await waiting.during(engine.probe(probeTargetOf(target, settings), options));
     const good = ({ verdict }: ProbeResult) => verdict === 'open';
     // Without --all the last address is the one that a client would have ended up with.
     return settings.all ? results.every(good) : results.slice(-1).some(good);
