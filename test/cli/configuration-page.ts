@@ -47,7 +47,7 @@ export function configurationPage(): string {
   return [
     INTRODUCTION,
     ...SECTIONS.map(([title, about, table]) => section(title, about, table)),
-    TELEMETRY,
+    ENVIRONMENT,
   ].join('\n');
 }
 
