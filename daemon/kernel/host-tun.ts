@@ -14,14 +14,14 @@ import { HostState } from './host-state.ts';
 import { openHostTable } from './host-table.ts';
 import { openWays } from './host-way.ts';
 import * as libc from './libc.ts';
-import { NetlinkError } from './netlink-socket.ts';
+import { NetlinkError, netlinkFailed } from './netlink-socket.ts';
 import { isToLoopbackV6, openRawV6 } from './raw-v6.ts';
 import { Routing } from './routing.ts';
 import { readSetting } from './sysctl.ts';
 import { openTun } from './tun.ts';
 
 /** Gone after a restart of the machine, as are the things it tells of. */
-export const DEFAULT_STATE_DIR = '/run/finwait';
+const DEFAULT_STATE_DIR = '/run/finwait';
 
 /** The conntrack mark of every flow that finwait's engine opens: "finw" in ASCII. */
 export const FOOTPRINT_MARK = 0x66696e77;
@@ -160,9 +160,7 @@ function openRouting(undo: DisposableStack): Routing {
   try {
     return undo.use(new Routing());
   } catch (error) {
-    if (!(error instanceof NetlinkError)) throw error;
-    const hint = 'finwait asks the kernel by netlink; allow the socket family in the seccomp profile';
-    throw new FinwaitError('NETLINK_FAILED', error.message, hint, error);
+    throw error instanceof NetlinkError ? netlinkFailed(error) : error;
   }
 }
 

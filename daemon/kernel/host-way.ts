@@ -4,6 +4,7 @@
  */
 
 import type { Condition } from '#base/errors.ts';
+import { conditionOf } from '#base/errors.ts';
 import type { Family, IpAddress } from '../wire/address.ts';
 import { addressKind, parseIpAddress } from '../wire/address.ts';
 import { whyForwardingMayDrop } from './host-firewall.ts';
@@ -12,6 +13,7 @@ import type { HostLink } from './host-link.ts';
 import type { HostTable } from './host-table.ts';
 import type { Way } from './host-tun.ts';
 import * as libc from './libc.ts';
+import { NetlinkError, netlinkFailed } from './netlink-socket.ts';
 import type { Prefix } from './prefix.ts';
 import type { Routing } from './routing.ts';
 
@@ -37,11 +39,15 @@ export function openWays(parts: WaysParts): Ways {
     way(text) {
       const address = parseIpAddress(text);
       if (!address.ok) return none(notUnicast(text, address.reason));
-      const way = wayTo(address.value, parts);
-      const { family } = address.value;
-      if (way.kind === 'forward' && !doubts.has(family))
-        doubts.set(family, whyForwardingMayDrop(parts.device, family));
-      return way;
+      try {
+        const way = wayTo(address.value, parts);
+        const { family } = address.value;
+        if (way.kind === 'forward' && !doubts.has(family))
+          doubts.set(family, whyForwardingMayDrop(parts.device, family));
+        return way;
+      } catch (error) {
+        return none(conditionOf(error instanceof NetlinkError ? netlinkFailed(error) : error));
+      }
     },
     get conditions() {
       return [...doubts.values()].filter((doubt) => doubt !== undefined);
@@ -68,7 +74,8 @@ function wayTo(address: IpAddress, parts: WaysParts): Way {
     return none(notUnicast(address.text, `the route to it is of type ${type}`));
   if (oif === link.index) return none(ownPrefix(address, prefix));
 
-  const out = routing.link(oif)?.name ?? '';
+  const out = routing.link(oif)?.name;
+  if (out === undefined) return none(noRoute(address, 'the device it leaves by has just gone'));
   const blocked = parts.forwarding.ensure(address.family, out) ?? parts.table.masquerade();
   return blocked === undefined ? asArriving(address, prefix, 'forward', parts) : none(blocked);
 }

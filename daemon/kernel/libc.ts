@@ -13,7 +13,6 @@ const lib = koffi.load(null);
 const c = {
   socket: lib.func('int socket(int domain, int type, int protocol)'),
   bind: lib.func('int bind(int fd, const void *addr, uint32_t len)'),
-  getsockname: lib.func('int getsockname(int fd, _Out_ void *addr, _Inout_ uint32_t *len)'),
   send: lib.func('int64_t send(int fd, const void *buf, size_t len, int flags)'),
   sendto: lib.func(
     'int64_t sendto(int fd, const void *buf, size_t len, int flags, const void *addr, uint32_t alen)',
@@ -24,7 +23,6 @@ const c = {
   ),
   read: lib.func('int64_t read(int fd, _Out_ void *buf, size_t len)'),
   write: lib.func('int64_t write(int fd, const void *buf, size_t len)'),
-  poll: lib.func('int poll(_Inout_ void *fds, uint64_t nfds, int timeout)'),
   ppoll: lib.func('int ppoll(_Inout_ void *fds, uint64_t nfds, const void *timeout, const void *sigmask)'),
   setsockopt: lib.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t len)'),
   open: lib.func('int open(const char *path, int flags)'),
@@ -47,7 +45,6 @@ export const O_CLOEXEC = 0x80000;
 export const POLLIN = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
-export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 
 /** The answer of a system call: a value >= 0, or -errno. */
@@ -91,12 +88,10 @@ export function write(fd: number, data: Uint8Array): SyscallResult {
   return result(c.write(fd, data, data.length));
 }
 
-/** @param pollfds array of `struct pollfd` (fd i32, events i16, revents i16), updated in place */
-export function poll(pollfds: Uint8Array, timeoutMs: number): SyscallResult {
-  return result(c.poll(pollfds, pollfds.length / 8, timeoutMs));
-}
-
-/** Like `poll`. @param timeout `struct timespec` (seconds i64, nanoseconds i64) */
+/**
+ * @param pollfds array of `struct pollfd` (fd i32, events i16, revents i16), updated in place
+ * @param timeout `struct timespec` (seconds i64, nanoseconds i64)
+ */
 export function ppoll(pollfds: Uint8Array, timeout: Uint8Array): SyscallResult {
   return result(c.ppoll(pollfds, pollfds.length / 8, timeout, null));
 }
@@ -144,7 +139,6 @@ export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const EPROTONOSUPPORT = 93;
-export const EAFNOSUPPORT = 97;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
 

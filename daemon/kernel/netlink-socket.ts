@@ -49,6 +49,12 @@ export class NetlinkError extends Error {
   }
 }
 
+/** For a request that does not fail on a sound machine. */
+export function netlinkFailed(error: NetlinkError): FinwaitError {
+  const hint = 'if finwait runs with a seccomp profile, allow it netlink; else report this';
+  return new FinwaitError('NETLINK_FAILED', error.message, hint, error);
+}
+
 export class NetlinkSocket implements Disposable {
   readonly counters: NetlinkCounters = {
     foreignSender: 0,

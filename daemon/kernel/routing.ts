@@ -47,12 +47,17 @@ export class Routing implements Disposable {
     return links;
   }
 
+  /** @returns undefined when there is no such link any more */
   link(index: number): Link | undefined {
     let found: Link | undefined;
-    this.#ask(RTM_GETLINK, encodeLinkChange({ index }), `read link ${index}`, (payload) => {
-      const link = decodeLink(payload);
-      if (link.ok) found = link.value;
-    });
+    try {
+      this.#ask(RTM_GETLINK, encodeLinkChange({ index }), `read link ${index}`, (payload) => {
+        const link = decodeLink(payload);
+        if (link.ok) found = link.value;
+      });
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.errno === libc.ENODEV)) throw error;
+    }
     return found;
   }
 

@@ -19,7 +19,7 @@ const IFREQ_FLAGS = 16;
 const ENXIO = 6;
 
 /** How many names after the wanted one are tried. */
-export const DEVICE_NAMES_TRIED = 32;
+const DEVICE_NAMES_TRIED = 32;
 
 export interface TunDevice {
   readonly fd: number;

@@ -44,7 +44,7 @@ const RTA_GATEWAY = 5;
 const RTA_TABLE = 15;
 
 /** `enum` of IPV4_DEVCONF_*, linux/ip.h: what `net.ipv4.conf.<device>` holds. */
-export const IPV4_DEVCONF = { forwarding: 1, route_localnet: 26 } as const;
+const IPV4_DEVCONF = { forwarding: 1, route_localnet: 26 } as const;
 export type Ipv4Devconf = keyof typeof IPV4_DEVCONF;
 
 /** `rtm_type`. Types beyond the last are written as their number. */
