@@ -92,6 +92,19 @@ spec('push over TLS', (test) => {
     assert.is(at.receiver.connections, 2);
   });
 
+  test('asks again at once when the operator closed the idle connection just as it was used', async () => {
+    await using at = await bench();
+    const asked = new WeakSet<object>();
+    at.receiver.behaviour = (response, report, { socket }) => {
+      if (asked.has(socket)) return void socket.destroy();
+      asked.add(socket);
+      acknowledge(response, report);
+    };
+    const pusher = at.pusher();
+    for (let i = 0; i < 3; i++) assert.is((await pusher.push(BODY)).kind, 'acknowledged');
+    assert.is(at.receiver.connections, 3);
+  });
+
   test('does not send the token to a server whose certificate another authority signed', async () => {
     await using at = await bench();
     await using other = await makeTempDir('other-ca');
@@ -221,6 +234,16 @@ spec('push over TLS', (test) => {
     assert.is((await pusher.push(BODY)).kind, 'acknowledged');
     const noCa = await at.pusher({ caFile: join(at.dir, 'no-ca') }).push(BODY);
     assert.match(told(noCa), /^OPERATOR_UNREACHABLE: the CA file .*ENOENT/);
+  });
+
+  test('a CA file that is empty, half written or no certificate is a fault that names it', async () => {
+    await using at = await bench();
+    const caFile = join(at.dir, 'bad-ca');
+    for (const text of ['', 'not PEM', '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n']) {
+      await writeFile(caFile, text);
+      assert.match(told(await at.pusher({ caFile }).push(BODY)), /^OPERATOR_UNREACHABLE: .*--ca-file/, text);
+    }
+    assert.equal(at.receiver.tokens, []);
   });
 
   test('trusts a CA that replaced the one before, without a restart', async () => {

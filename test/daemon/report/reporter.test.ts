@@ -234,6 +234,21 @@ spec('reporter', (test) => {
     await stopped(agent);
   });
 
+  test('takes an acknowledgement of another boot for none', async () => {
+    const agent = await start();
+    const { push } = agent.operator;
+    agent.operator.push = async (body) => {
+      const outcome = await push(body);
+      if (outcome.kind !== 'acknowledged') return outcome;
+      return { ...outcome, ack: { ...outcome.ack, boot: OTHER_INSTANCE } };
+    };
+    agent.reporter.addResult(makeResult());
+    agent.reporter.setTables({});
+    await agent.clock.run(10_000);
+    assert.is(agent.spool.size.results, 1);
+    await stopped(agent);
+  });
+
   test('delivers first what an earlier run of the agent left', async () => {
     const spool = await Spool.open(undefined, 0);
     const left = makeReport(41, 2, { boot: OTHER_INSTANCE });
