@@ -175,7 +175,8 @@ export class ProcessTable {
       if (!inodes.has(inode)) continue;
       if (this.#note(pid, inode)) wanted.delete(inode);
     }
-    if (denied) this.#hidden++;
+    // The kernel denies the links of a process that ends just now, too: that one hides nothing.
+    if (denied && this.#identify(pid) !== undefined) this.#hidden++;
     this.counters.descriptorsRead += looked;
     return looked;
   }
