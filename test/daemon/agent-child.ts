@@ -21,7 +21,7 @@ function startEngine(config: EngineConfig): FakeEngine {
   if (FAKE_END === 'hang') engine.stopping = sleep(60_000);
   engine.ready.then(() => {
     tables.sweep();
-    for (let i = 0; i < Number(FAKE_RESULTS); i++) engine.result(makeResult());
+    for (let i = 0; i < Number(FAKE_RESULTS); i++) engine.result(makeResult({ startUs: Date.now() * 1000 }));
     if (FAKE_END === 'worker') tables.die();
     if (FAKE_END === 'bug') {
       setImmediate(() => {
