@@ -205,7 +205,7 @@ spec('operator: to a real Collector', (test) => {
     'ends in time with the collector away, and tells what was not delivered',
     async () => {
       await using collector = await startCollector({ started: false });
-      await using operator = await startExporting(collector, 'grpc', {
+      await using operator = await startExporting(collector, 'http/protobuf', {
         OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: '10000',
       });
       await operator.send(sampleReport());

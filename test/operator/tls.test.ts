@@ -121,6 +121,20 @@ spec('operator: TLS identity', (test) => {
     }
   });
 
+  test('never has a server certificate of a CA that is not its own', async () => {
+    await using dir = await makeTempDir('tls');
+    await using other = await makeTempDir('tls');
+    await ensureTlsIdentity(dir.path, [], Date.now());
+    await ensureTlsIdentity(other.path, [], Date.now());
+    for (const name of ['server.crt', 'server.key']) {
+      await writeFile(join(dir.path, name), await readFile(join(other.path, name)));
+    }
+    const identity = await ensureTlsIdentity(dir.path, [], Date.now());
+    assert.equal(identity.made, ['server']);
+    const ca = await readFile(identity.caFile);
+    assert.is(await handshake(identity, { ca, servername: 'localhost' }), 'TLSv1.3');
+  });
+
   test('in a place that cannot be a directory is an error with a hint', async () => {
     await using dir = await makeTempDir('tls');
     const file = join(dir.path, 'file');
