@@ -9,6 +9,7 @@ import type { Logger } from '#base/log.ts';
 import { promText } from '#base/prom-text.ts';
 import { VERSION } from '#base/version.ts';
 import type { AgentHealth, Assignment } from '#contract';
+import { ConditionLog } from './condition-log.ts';
 import { EngineSlot } from './engine-slot.ts';
 import type { AgentServer, AgentStatus } from './http.ts';
 import { serveAgent } from './http.ts';
@@ -55,6 +56,8 @@ export class Agent {
   /** Undefined in a mode that does not probe. */
   readonly #engine: EngineSlot | undefined;
   readonly #reporter: Reporter;
+  readonly #spool: Spool;
+  readonly #conditionLog: ConditionLog;
   readonly #probes = new ProbeMetrics();
   readonly #lag = new LoopLag();
   #assignment: Assignment | undefined;
@@ -66,6 +69,8 @@ export class Agent {
     const { log } = deps;
     this.#settings = settings;
     this.http = http;
+    this.#spool = spool;
+    this.#conditionLog = new ConditionLog(log);
     this.#tables = deps.startTables({ sweepIntervalMs: settings.sweepIntervalMs });
     this.#engine = settings.mode === 'observe' ? undefined : this.#engineSlot(deps);
     const identity = { version: VERSION, hostname: hostname(), kernel: release(), mode: settings.mode };
@@ -88,6 +93,7 @@ export class Agent {
     this.#tables.onSweep((sweep) => {
       this.#reporter.setTables(sweep);
       this.#replan();
+      this.#conditionLog.look(this.#localConditions(), systemClock.nowMs());
     });
     this.died = Promise.race([this.#tables.died, ...(this.#engine === undefined ? [] : [this.#engine.died])]);
     this.died.then((error) => {
@@ -133,7 +139,7 @@ export class Agent {
     this.#lag[Symbol.dispose]();
   }
 
-  #engineSlot({ startEngine, log }: AgentDeps): EngineSlot {
+  #engineSlot({ startEngine }: AgentDeps): EngineSlot {
     const { device, mtu, prefixV4, prefixV6, allowForwarding, footprint, stateDir } = this.#settings;
     return new EngineSlot(
       {
@@ -149,7 +155,6 @@ export class Agent {
       {
         startEngine,
         clock: systemClock,
-        log,
         onReady: () => this.#replan(),
         onResult: (result) => {
           this.#probes.add(result);
@@ -175,10 +180,18 @@ export class Agent {
   }
 
   #conditions(): Condition[] {
-    const assigned = this.#assignment?.targets.length ?? 0;
     return [
       ...(this.#death === undefined ? [] : [this.#death]),
       ...this.#reporter.conditions(),
+      ...this.#localConditions(),
+    ];
+  }
+
+  /** What stands on this machine; how delivery fares is the reporter's to tell. */
+  #localConditions(): Condition[] {
+    const assigned = this.#assignment?.targets.length ?? 0;
+    return [
+      ...this.#spool.conditions,
       ...(this.#tables.latest()?.conditions ?? []),
       ...(this.#engine?.conditions() ?? []),
       ...(this.#engine === undefined && assigned > 0 ? [probesOff(assigned)] : []),

@@ -5,7 +5,6 @@
 
 import type { Condition } from '#base/errors.ts';
 import { conditionOf, FinwaitError } from '#base/errors.ts';
-import type { Logger } from '#base/log.ts';
 import type { ProbeResult, ProbeTarget } from '#contract';
 import type { Clock } from './report/clock.ts';
 import type { EngineConfig, EngineHandle, EngineReady } from './threads/engine-client.ts';
@@ -15,7 +14,6 @@ const RETRY_MS = 30_000;
 export interface EngineSlotDeps {
   readonly startEngine: (config: EngineConfig) => EngineHandle;
   readonly clock: Clock;
-  readonly log: Logger;
   readonly onReady: (ready: EngineReady) => void;
   readonly onResult: (result: ProbeResult) => void;
 }
@@ -60,7 +58,6 @@ export class EngineSlot {
       if (this.#stopping || (error instanceof FinwaitError && error.code === 'WORKER_DIED')) return undefined;
       return this.#refused(error);
     }
-    if (this.#refusal !== undefined) this.#deps.log.log('info', 'the TCP engine runs now');
     this.#refusal = undefined;
     this.#deps.onReady(this.#ready);
     return undefined;
@@ -92,13 +89,7 @@ export class EngineSlot {
   }
 
   #refused(error: unknown): FinwaitError {
-    const condition = conditionOf(error);
-    const told = this.#refusal?.code === condition.code && this.#refusal.message === condition.message;
-    this.#refusal = condition;
-    if (!told) {
-      const { code, message, hint } = condition;
-      this.#deps.log.log('warn', `handshakes cannot be probed: ${message}`, { code, hint });
-    }
+    this.#refusal = conditionOf(error);
     this.#callOffRetry = this.#deps.clock.after(RETRY_MS, () => void this.start());
     return error as FinwaitError;
   }

@@ -14,12 +14,13 @@ import { startTables } from './threads/tables-client.ts';
  * Runs the agent until a signal, or until the parent that started it is gone.
  * @param deps parts to use in place of the real ones, for tests
  * @returns the exit code: 0, or EXIT_WORKER_DIED, whose reason is the last line
- * @throws FinwaitError PORT_IN_USE, LISTEN_FAILED; with `requireTun` also why there is no engine
+ * @throws FinwaitError USAGE without a token file, PORT_IN_USE, LISTEN_FAILED; with `requireTun` also why there is no engine
  */
 export async function runAgent(settings: AgentSettings, deps: Partial<AgentDeps> = {}): Promise<number> {
   const log = deps.log ?? createLogger('agent', settings.logLevel, settings.logFormat);
   using watch = watchProcess(log);
   try {
+    if (settings.tokenFile === '') throw noToken();
     const agent = await Agent.start(settings, { startTables, startEngine, ...deps, log });
     const { address, port } = agent.http;
     log.log('info', `health and metrics are served on http://${hostPortText(address, port)}`);
@@ -35,4 +36,12 @@ export async function runAgent(settings: AgentSettings, deps: Partial<AgentDeps>
     if (error instanceof FinwaitError) tellParent({ type: 'failed', ...conditionOf(error) });
     throw error;
   }
+}
+
+function noToken(): FinwaitError {
+  return new FinwaitError(
+    'USAGE',
+    'no --token-file is given, so no operator would know this agent',
+    "let --token-file name a file with the same token as the operator's --agent-token-file",
+  );
 }

@@ -35,6 +35,7 @@ export class DeliveryLog {
 
   ended(outcome: PushOutcome, entry: SpoolEntry, nowMs: number): void {
     this.pushes[outcome.kind]++;
+    this.#tell('debug', `push ended: ${outcome.kind}`, { seq: entry.seq, results: entry.results });
     if (outcome.kind === 'acknowledged') this.#recovered(nowMs);
     else if (outcome.kind === 'invalid') this.#dropped(outcome.condition, entry, nowMs);
     else this.#failed(outcome.condition, nowMs);

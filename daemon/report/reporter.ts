@@ -99,8 +99,7 @@ export class Reporter {
 
   /** What stands in the way of delivery. */
   conditions(): readonly Condition[] {
-    const { spool, clock } = this.#deps;
-    return [...this.#delivery.conditions(this.#lost(), clock.nowMs()), ...spool.conditions];
+    return this.#delivery.conditions(this.#lost(), this.#deps.clock.nowMs());
   }
 
   stats(): ReporterStats {

@@ -6,6 +6,7 @@ import { readSettings } from '#base/settings.ts';
 import type { Listener, ProbeTarget, Report } from '#contract';
 import { CONTRACT_VERSION, DEFAULT_PROBE_LIMITS } from '#contract';
 import { Agent } from '../../daemon/agent.ts';
+import { ConditionLog } from '../../daemon/condition-log.ts';
 import { EngineSlot } from '../../daemon/engine-slot.ts';
 import { AGENT_SETTINGS } from '../../daemon/settings.ts';
 import type { EngineConfig } from '../../daemon/threads/engine-client.ts';
@@ -236,9 +237,8 @@ spec('agent', (test) => {
 });
 
 spec('engine slot', (test) => {
-  test('tries again, tells the same refusal once, and clears it when the machine allows the engine', async () => {
+  test('tries again until the machine allows the engine, and then has no refusal any more', async () => {
     const clock = new VirtualClock();
-    const { lines, log } = makeLog();
     let [refusal, starts, ready]: [FinwaitError | undefined, number, number] = [REFUSAL, 0, 0];
     const slot = new EngineSlot({} as EngineConfig, {
       startEngine(config) {
@@ -246,7 +246,6 @@ spec('engine slot', (test) => {
         return new FakeEngine(config, refusal);
       },
       clock,
-      log,
       onReady: () => ready++,
       onResult: () => {},
     });
@@ -257,10 +256,9 @@ spec('engine slot', (test) => {
       slot.conditions().map(({ code }) => code),
       ['TUN_MISSING'],
     );
-    assert.is(lines.length, 1);
     refusal = undefined;
     await clock.run(30_000);
-    assert.equal([ready, slot.conditions().length, lines.length], [1, 0, 2]);
+    assert.equal([ready, slot.conditions().length], [1, 0]);
     await clock.run(120_000);
     assert.is(starts, 5);
     await slot.stop();
@@ -275,7 +273,6 @@ spec('engine slot', (test) => {
         return new FakeEngine(config, REFUSAL);
       },
       clock,
-      log: makeLog().log,
       onReady: () => {},
       onResult: () => {},
     });
@@ -283,5 +280,31 @@ spec('engine slot', (test) => {
     await slot.stop();
     await clock.run(120_000);
     assert.is(starts, 1);
+  });
+});
+
+spec('condition log', (test) => {
+  const fault = (message: string) => ({ code: 'CONNTRACK_DENIED', message, hint: 'run as root' }) as const;
+
+  test('tells a fault when it begins and when it is over, not each time it is seen', () => {
+    const { lines, log } = makeLog();
+    const conditions = new ConditionLog(log);
+    for (const message of ['1 flow', '2 flows', '3 flows']) conditions.look([fault(message)], 0);
+    assert.equal(lines, ['finwait agent: warn: 1 flow code=CONNTRACK_DENIED hint="run as root"']);
+    conditions.look([], 1_000);
+    assert.is(lines[1], 'finwait agent: CONNTRACK_DENIED is over');
+    conditions.look([], 2_000);
+    assert.is(lines.length, 2);
+  });
+
+  test('stays quiet about a fault that comes and goes, and tells it again after five minutes', () => {
+    const { lines, log } = makeLog();
+    const conditions = new ConditionLog(log);
+    for (let nowMs = 0; nowMs < 290_000; nowMs += 2_000) {
+      conditions.look(nowMs % 4_000 === 0 ? [fault('m')] : [], nowMs);
+    }
+    assert.is(lines.length, 2, 'once that it began, once that it was over');
+    conditions.look([fault('m')], 300_000);
+    assert.is(lines.length, 3);
   });
 });

@@ -145,6 +145,12 @@ spec('agent process', (test) => {
     assert.ok(reports.length > before);
   });
 
+  test('without a token file it says so and does not start', async () => {
+    await using agent = start(['--http-listen', '127.0.0.1:0']);
+    assert.ok((await agent.ended).code !== 0);
+    assert.match(agent.stderr, /--token-file/);
+  });
+
   test('tells the process that started it why it cannot run', async () => {
     await using dir = await makeTempDir('main');
     await using receiver = await startReceiver(join(dir.path, 'tls'));

@@ -171,5 +171,5 @@ export class FakeOperator implements Pusher {
 /** A logger that keeps its lines. */
 export function makeLog(): { readonly lines: string[]; readonly log: ReturnType<typeof createLogger> } {
   const lines: string[] = [];
-  return { lines, log: createLogger('agent', 'debug', 'text', (line) => void lines.push(line)) };
+  return { lines, log: createLogger('agent', 'info', 'text', (line) => void lines.push(line)) };
 }
