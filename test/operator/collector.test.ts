@@ -7,6 +7,7 @@ import type { OperatorProcess } from '../support/operator.ts';
 import { startOperator } from '../support/operator.ts';
 import type { CollectedSpan } from '../support/otlp-json.ts';
 import { sampleProbe, sampleReport } from '../support/report.ts';
+import { until } from '../support/until.ts';
 
 const NEEDS = { needs: ['collector'], timeoutMs: 60_000 } as const;
 const PROTOCOLS = ['http/protobuf', 'http/json', 'grpc'] as const;
@@ -186,10 +187,13 @@ spec('operator: to a real Collector', (test) => {
 
       await collector.stop();
       assert.is((await operator.send(sampleReport({ seq: 4, probes: [probe(4)] }))).ack.seq, 3);
-      await waitFor(async () => (await operator.overview()).operator.conditions.length === 1);
+      await until('the condition', async () => (await operator.overview()).operator.conditions[0]);
       await collector.start();
       await collector.spans((span) => span.traceId === traceId(4), { count: 5, timeoutMs: 30_000 });
-      await waitFor(async () => (await operator.send(sampleReport({ seq: 5, probes: [] }))).ack.seq === 5);
+      await until('the acknowledgement', async () => {
+        const { ack } = await operator.send(sampleReport({ seq: 5, probes: [] }));
+        return ack.seq === 5 ? ack : undefined;
+      });
       const { telemetry } = (await operator.overview()).operator;
       assert.is(telemetry.lost, 0);
       assert.is(telemetry.accepted, 4);
@@ -239,9 +243,4 @@ type Row = readonly [string, number, number];
 
 function byStart([a]: Row | (string | number)[], [b]: Row | (string | number)[]): number {
   return String(a) < String(b) ? -1 : 1;
-}
-
-/** Looks again until it is so; the test's deadline ends it. */
-async function waitFor(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 100));
 }
