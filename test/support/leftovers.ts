@@ -8,7 +8,10 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
+import { isAlive } from './processes.ts';
 
+/** Where `finwait up` of root keeps the private directory of each run. */
+const RUNTIME_FOLDER = '/run/finwait';
 const MARKER = 'FINWAIT_TEST_MARKER';
 const SETTLE_MS = 3_000;
 const LOOK_MS = 100;
@@ -38,7 +41,9 @@ export function watchLeftovers(enter: readonly string[] = [], only = /(?:)/): Wa
       for (;;) {
         const now = [...snapshot(enter, only), ...processes().map((line) => `process ${line}`)];
         const left = now.filter((line) => !before.includes(line)).map((line) => `left: ${line}`);
-        const gone = before.filter((line) => !now.includes(line)).map((line) => `gone: ${line}`);
+        const gone = before
+          .filter((line) => !now.includes(line) && !line.startsWith('directory'))
+          .map((line) => `gone: ${line}`);
         const difference = [...left, ...gone].join('\n');
         if (difference === '') return;
         if (Date.now() > deadlineMs) assert.unreachable(difference);
@@ -76,20 +81,22 @@ function snapshot(enter: readonly string[], only: RegExp): string[] {
       'cd /proc/sys/net; grep -H . ipv4/ip_forward ipv6/conf/all/forwarding ipv4/conf/*/route_localnet ipv4/conf/*/rp_filter',
     ),
     ...look('socket', 'sh', '-c', "ss -Hltn | awk '{print $4}'"),
-    ...runtimeFiles(),
+    ...abandonedDirectories(),
   ];
 }
 
-function runtimeFiles(): string[] {
-  return ['/run/finwait', '/var/run/finwait'].flatMap((folder) => {
-    try {
-      return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(
-        (name) => `file: ${folder}/${name}`,
-      );
-    } catch {
-      return [];
-    }
-  });
+/**
+ * Private directories of runs that have ended. Those of a run that lives are its own business, and other tests may
+ * have one at the same time; one that they abandon is soon taken away by their next start.
+ */
+function abandonedDirectories(): string[] {
+  try {
+    return readdirSync(RUNTIME_FOLDER)
+      .filter((name) => !isAlive(Number(/^up-(\d+)-/.exec(name)?.[1] ?? process.pid)))
+      .map((name) => `directory: ${RUNTIME_FOLDER}/${name}`);
+  } catch {
+    return []; // Nobody runs and nothing is left.
+  }
 }
 
 function marked(entry: string): string[] {
