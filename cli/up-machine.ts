@@ -81,7 +81,11 @@ function listenerOf(port: number): PortHolder | undefined {
     );
   if (pid === undefined) return undefined;
   const command = textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-  return { pid: Number(pid), name: textOf(`/proc/${pid}/comm`).trim(), command };
+  // Node names its main thread, and so the process, `node-MainThread`.
+  const name = textOf(`/proc/${pid}/comm`)
+    .trim()
+    .replace(/-MainThread$/, '');
+  return { pid: Number(pid), name, command };
 }
 
 function shown(command: string): string {

@@ -1,7 +1,7 @@
 /** The live view for a pipe or a file: plain lines with a time each, first everything, then what changed. Pure. */
 
 import type { Condition } from '#base/errors.ts';
-import type { Holder, ProbeResult, SocketSummary } from '#contract';
+import type { ConntrackSummary, Holder, ProbeResult, SocketSummary } from '#contract';
 import { TCP_STATES } from '#contract';
 import type { NodeView } from '../operator/fleet/view.ts';
 import type { ViewModel } from './view-model.ts';
@@ -27,8 +27,8 @@ export interface Said {
   readonly verdicts: ReadonlyMap<string, string>;
   /** By condition key. */
   readonly conditions: ReadonlyMap<string, Condition>;
-  /** CLOSE-WAIT groups by process and destination. */
-  readonly leaks: ReadonlyMap<string, Holder>;
+  /** CLOSE-WAIT groups that were told of, by process and destination. */
+  readonly leaks: ReadonlySet<string>;
   readonly statusAtMs: number;
 }
 
@@ -36,7 +36,7 @@ export const NOTHING_SAID: Said = {
   tables: false,
   verdicts: new Map(),
   conditions: new Map(),
-  leaks: new Map(),
+  leaks: new Set(),
   statusAtMs: 0,
 };
 
@@ -67,14 +67,10 @@ export function newLines(
   const tablesKnown = node?.sockets !== undefined || node?.conntrack !== undefined;
   const first = tablesKnown && !said.tables;
   const statusDue = first || (said.tables && model.nowMs - said.statusAtMs >= statusIntervalMs);
-  if (node !== undefined && statusDue) lines.push(...statusLines(node));
-  if (node?.sockets !== undefined && first) {
-    lines.push(
-      ...node.sockets.holders.slice(0, LARGEST_HOLDERS).map((each) => `holder     ${holderText(each)}`),
-    );
-  }
-  const leaks = leaksOf(node?.sockets);
-  if (node?.sockets !== undefined && !first) lines.push(...leakChanges(said.leaks, leaks));
+  if (node !== undefined && first) lines.push(...firstTables(node));
+  else if (node !== undefined && statusDue) lines.push(`status     ${statusText(node)}`);
+  const holders = holderChanges(node?.sockets, said.leaks, first);
+  lines.push(...holders.lines);
   const probes = node?.probes ?? [];
   const verdicts = new Map(probes.map((each) => [probeKey(each), each.verdict]));
   for (const result of probes) {
@@ -92,7 +88,7 @@ export function newLines(
       // A restarted operator has no results until they come again: the old verdicts still stand as said.
       verdicts: new Map([...said.verdicts, ...verdicts]),
       conditions,
-      leaks: node?.sockets === undefined ? said.leaks : leaks,
+      leaks: holders.leaks,
       statusAtMs: statusDue ? model.nowMs : said.statusAtMs,
     },
   };
@@ -121,41 +117,66 @@ function conditionChanges(
   ];
 }
 
-function statusLines(node: NodeView): string[] {
-  const lines: string[] = [];
-  const { sockets, conntrack } = node;
-  if (sockets !== undefined) {
-    const families = ([4, 6] as const).map((family) => {
-      const states = TCP_STATES.flatMap((state) => {
-        const found = sockets.states.find((each) => each.family === family && each.state === state);
-        return found === undefined || found.count === 0 ? [] : [`${state} ${count(found.count)}`];
-      });
-      return `IPv${family} ${states.length === 0 ? 'none' : states.join(', ')}`;
-    });
-    lines.push(`sockets    ${families.join('; ')}`);
-  }
-  if (conntrack?.status === 'idle') lines.push('conntrack  idle: no rule of this network namespace uses it');
-  if (conntrack?.status === 'on') {
-    const { count: used, max, own } = conntrack;
-    lines.push(
-      `conntrack  ${count(used)} of ${count(max)} (${percent(used, max)}), finwait's own ${count(own)}`,
-    );
-  }
-  return lines;
-}
-
-function leaksOf(sockets: SocketSummary | undefined): ReadonlyMap<string, Holder> {
-  const old = (sockets?.holders ?? []).filter(
-    (each) => each.state === 'CLOSE-WAIT' && each.oldestMs >= LEAK_AGE_MS,
-  );
-  return new Map(old.map((each) => [`${processText(each.process)} ${holderPath(each)}`, each]));
-}
-
-function leakChanges(before: ReadonlyMap<string, Holder>, now: ReadonlyMap<string, Holder>): string[] {
+function firstTables({ sockets, conntrack }: NodeView): string[] {
   return [
-    ...[...now].filter(([key]) => !before.has(key)).map(([, each]) => `holder     ${holderText(each)}`),
-    ...[...before].filter(([key]) => !now.has(key)).map(([key]) => `released   CLOSE-WAIT of ${key}`),
+    ...(sockets === undefined ? [] : [`sockets    ${socketsText(sockets)}`]),
+    ...(conntrack === undefined ? [] : [`conntrack  ${conntrackText(conntrack)}`]),
   ];
+}
+
+function statusText({ sockets, conntrack, probes }: NodeView): string {
+  const verdicts = Map.groupBy(probes, ({ verdict }) => verdict);
+  const told = [...verdicts].map(([verdict, results]) => `${count(results.length)} ${verdict}`);
+  return [
+    ...(sockets === undefined ? [] : [socketsText(sockets)]),
+    ...(conntrack === undefined ? [] : [`conntrack ${conntrackText(conntrack)}`]),
+    ...(told.length === 0 ? [] : [`probes ${told.join(', ')}`]),
+  ].join('; ');
+}
+
+function socketsText(sockets: SocketSummary): string {
+  const families = ([4, 6] as const).map((family) => {
+    const states = TCP_STATES.flatMap((state) => {
+      const found = sockets.states.find((each) => each.family === family && each.state === state);
+      return found === undefined || found.count === 0 ? [] : [`${state} ${count(found.count)}`];
+    });
+    return `IPv${family} ${states.length === 0 ? 'none' : states.join(', ')}`;
+  });
+  return families.join('; ');
+}
+
+function conntrackText({ status, count: used, max, own }: ConntrackSummary): string {
+  return status === 'idle'
+    ? 'idle: no rule of this network namespace uses it'
+    : `${count(used)} of ${count(max)} (${percent(used, max)}), finwait's own ${count(own)}`;
+}
+
+/** At first the largest groups; then each CLOSE-WAIT group that lasts, and each that was told of and is gone. */
+function holderChanges(
+  sockets: SocketSummary | undefined,
+  told: ReadonlySet<string>,
+  first: boolean,
+): { readonly lines: readonly string[]; readonly leaks: ReadonlySet<string> } {
+  if (sockets === undefined) return { lines: [], leaks: told };
+  const closeWait = sockets.holders.filter((each) => each.state === 'CLOSE-WAIT');
+  const present = new Set(closeWait.map(leakKey));
+  const lasting = closeWait.filter((each) => each.oldestMs >= LEAK_AGE_MS && !told.has(leakKey(each)));
+  const tell = first ? sockets.holders.slice(0, LARGEST_HOLDERS) : lasting;
+  const released = [...told].filter((key) => !present.has(key));
+  return {
+    lines: [
+      ...tell.map((each) => `holder     ${holderText(each)}`),
+      ...released.map((key) => `released   CLOSE-WAIT of ${key}`),
+    ],
+    leaks: new Set([
+      ...[...told].filter((key) => present.has(key)),
+      ...tell.filter((each) => each.state === 'CLOSE-WAIT').map(leakKey),
+    ]),
+  };
+}
+
+function leakKey(holder: Holder): string {
+  return `${processText(holder.process)} ${holderPath(holder)}`;
 }
 
 function holderText(holder: Holder): string {

@@ -1,0 +1,181 @@
+import * as assert from 'uvu/assert';
+import { readSettings } from '#base/settings.ts';
+import type { FlowRow } from '../../cli/conntrack-rows.ts';
+import { groupFlows, selectFlows, sortFlowGroups, sortFlows } from '../../cli/conntrack-rows.ts';
+import type { FlowSortKey } from '../../cli/conntrack-settings.ts';
+import { CONNTRACK_SETTINGS } from '../../cli/conntrack-settings.ts';
+import { flowColumns, flowGroupColumns, flowsFooter } from '../../cli/conntrack-view.ts';
+import { printTable } from '../../cli/table.ts';
+import { spec } from '../harness.ts';
+import { cliRun } from './cli-run.ts';
+import { caughtIo, flow } from './tables-fixture.ts';
+
+const ROWS: readonly FlowRow[] = [
+  flow({ timeoutMs: 431_000_000, natDestination: { address: '10.244.1.5', port: 8443 } }),
+  flow({
+    state: 'SYN_SENT',
+    replied: false,
+    assured: false,
+    timeoutMs: 100_000,
+    idleMs: 19_000,
+    destination: { address: '203.0.113.9', port: 25 },
+  }),
+  flow({
+    state: 'TIME_WAIT',
+    mark: 0x66696e77,
+    own: true,
+    timeoutMs: 90_000,
+    idleMs: 29_000,
+    source: { address: '198.18.77.2', port: 50_000 },
+    destination: { address: '127.0.0.1', port: 80 },
+  }),
+  flow({
+    family: 6,
+    state: 'TIME_WAIT',
+    mark: 42,
+    timeoutMs: 10_000,
+    idleMs: null,
+    source: { address: 'fd00::1', port: 50_000 },
+    destination: { address: 'fd00::2', port: 443 },
+    natSource: { address: 'fd00::99', port: 61_000 },
+    sent: { packets: 12, bytes: 3_456 },
+    received: { packets: 10, bytes: 120_000 },
+    ageMs: 125_000,
+  }),
+];
+
+function select(...args: readonly string[]): string {
+  const selected = selectFlows(ROWS, readSettings(CONNTRACK_SETTINGS, args, {}).settings);
+  return selected.map((row) => ROWS.indexOf(row)).join('');
+}
+
+function order(key: Exclude<FlowSortKey, 'count'> | undefined, reverse = false): string {
+  return sortFlows(ROWS, key, reverse)
+    .map((row) => ROWS.indexOf(row))
+    .join('');
+}
+
+spec('finwait conntrack', (test) => {
+  test('filters by state, any end before or after NAT, mark, NAT, answers and ownership', () => {
+    assert.is(select(), '0123');
+    for (const spelling of ['TIME_WAIT', 'time-wait', 'timewait']) assert.is(select('-s', spelling), '23');
+    assert.is(select('-s', 'syn-sent,estab'), '01');
+    assert.is(select('-s', 'all'), '0123');
+    assert.is(select('--address', '10.244.0.0/16'), '0');
+    assert.is(select('--address', 'fd00::99'), '3');
+    assert.is(select('--port', '8443'), '0');
+    assert.is(select('--port', '443'), '03');
+    assert.is(select('--mark', '42'), '3');
+    assert.is(select('--mark', '0x2a,0x66696e77'), '23');
+    assert.is(select('--nat'), '03');
+    assert.is(select('--unreplied'), '1');
+    assert.is(select('--own'), '2');
+    assert.is(select('--not-own'), '013');
+    assert.is(select('-6'), '3');
+    assert.is(select('--nat', '-4'), '0');
+  });
+
+  test('orders by state and time left of itself, and by any key both ways', () => {
+    assert.is(order(undefined), '1032');
+    assert.is(order('left'), '3210');
+    assert.is(order('left', true), '0123');
+    assert.is(order('idle'), '0213');
+    assert.is(order('age'), '3012');
+    assert.is(order('bytes'), '3012');
+    assert.is(order('source'), '0123');
+    assert.is(order('destination'), '0213');
+  });
+
+  test('groups by destination, source or state, the largest first', () => {
+    const rows = [...ROWS, flow({ state: 'SYN_SENT' })];
+    const groups = sortFlowGroups(groupFlows(rows, 'destination'), undefined, false);
+    assert.equal(groups[0], {
+      source: null,
+      destination: '10.96.0.1',
+      port: 443,
+      count: 2,
+      states: { ESTABLISHED: 1, SYN_SENT: 1 },
+      bytes: null,
+    });
+    assert.equal(
+      groupFlows(rows, 'source').map(({ source, count, bytes }) => `${source} ${count} ${bytes}`),
+      ['10.0.0.1 3 null', '198.18.77.2 1 null', 'fd00::1 1 123456'],
+    );
+    assert.equal(
+      groupFlows(rows, 'state').map(({ states }) => states),
+      [{ ESTABLISHED: 1 }, { SYN_SENT: 2 }, { TIME_WAIT: 2 }],
+    );
+  });
+
+  test('prints a line each, with NAT and its own mark, and how full the table is', () => {
+    const io = caughtIo();
+    const footer = flowsFooter({
+      shown: 4,
+      selected: ROWS,
+      all: ROWS,
+      others: 3,
+      fill: { count: 7, max: 1_000 },
+    });
+    printTable(io, { columns: flowColumns(ROWS), rows: ROWS, footer }, { output: 'table', noHeader: false });
+    assert.equal(io.lines(), [
+      'STATE         LEFT   IDLE    AGE  SOURCE             DESTINATION     NAT                  MARK     PACKETS          BYTES',
+      'ESTABLISHED  4d23h  1m00s      -  10.0.0.1:40000     10.96.0.1:443   to 10.244.1.5:8443   -              -              -',
+      'SYN_SENT     1m40s    19s      -  10.0.0.1:40000     203.0.113.9:25  -                    -              -              -',
+      'TIME_WAIT    1m30s    29s      -  198.18.77.2:50000  127.0.0.1:80    -                    finwait        -              -',
+      'TIME_WAIT      10s      -  2m05s  [fd00::1]:50000    [fd00::2]:443   as [fd00::99]:61000  0x2a       12/10  3,456/120,000',
+      '4 of 4 TCP flows, 1 of finwait, 3 of other protocols left out',
+      'table: 7 / 1,000 (0.70 %)',
+    ]);
+  });
+
+  test('leaves out columns that no row fills', () => {
+    const io = caughtIo();
+    const rows = [flow()];
+    printTable(io, { columns: flowColumns(rows), rows, footer: [] }, { output: 'table', noHeader: false });
+    assert.is(io.lines()[0], 'STATE         LEFT   IDLE  SOURCE          DESTINATION');
+  });
+
+  test('says that nothing seems to use conntrack when it holds no flow', () => {
+    const [, fill] = flowsFooter({ shown: 0, selected: [], all: [], others: 0, fill: { count: 0, max: 10 } });
+    assert.match(fill?.[0]?.text ?? '', /table: 0 \/ 10 \(0 %\); no rule of this network namespace/);
+  });
+
+  test('fits every width of a terminal', () => {
+    for (const columns of [20, 40, 60, 80, 100, 132]) {
+      const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+      const footer = flowsFooter({
+        shown: 4,
+        selected: ROWS,
+        all: ROWS,
+        others: 3,
+        fill: { count: 7, max: 1_000 },
+      });
+      printTable(
+        io,
+        { columns: flowColumns(ROWS), rows: ROWS, footer },
+        { output: 'table', noHeader: false },
+      );
+      const groups = groupFlows(ROWS, 'destination');
+      const groupTable = { columns: flowGroupColumns('destination'), rows: groups, footer: [] };
+      printTable(io, groupTable, { output: 'table', noHeader: false });
+      for (const line of io.lines())
+        assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
+    }
+  });
+
+  test('tells every fault of the command line, with exit code 2', async () => {
+    for (const [args, says] of [
+      [['--state', 'fin-wait-2'], /--state: "fin-wait-2" is not a TCP state of conntrack: NONE, SYN_SENT/],
+      [['--mark', '0xzz'], /--mark: "0xzz" is not a mark such as 7 or 0x2a/],
+      [['--mark', '4294967296'], /--mark: "4294967296" is not a mark/],
+      [['--sort', 'count'], /--sort count needs --by/],
+      [['--by', 'source', '--sort', 'idle'], /--sort idle does not go with --by/],
+      [['-L'], /unknown option -L/],
+    ] as const) {
+      const { code, stdout, stderr } = await cliRun(['conntrack', ...args]);
+      assert.is(code, 2, args.join(' '));
+      assert.is(stdout, '');
+      assert.match(stderr, says);
+    }
+  });
+});
