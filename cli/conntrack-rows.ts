@@ -5,7 +5,7 @@ import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
 import type { Flow } from '../daemon/track/conntrack-flows.ts';
 import type { ConntrackSettings, FlowGrouping, FlowSortKey } from './conntrack-settings.ts';
 import type { SortValue } from './table.ts';
-import { passes, sortableAddress, sorted } from './table.ts';
+import { passes, sortableEnd, sorted } from './table.ts';
 
 /** The names of these fields are stable. What the kernel does not tell is null. */
 export interface FlowRow extends Flow {
@@ -52,17 +52,17 @@ const FLOW_SORTS: Readonly<Record<Exclude<FlowSortKey, 'count'>, (row: FlowRow) 
   left: (row) => row.timeoutMs,
   idle: (row) => descending(row.idleMs),
   age: (row) => descending(row.ageMs),
-  source: (row) => sortableAddress(row.source),
-  destination: (row) => sortableAddress(row.destination),
+  source: (row) => sortableEnd(row.source),
+  destination: (row) => sortableEnd(row.destination),
   bytes: (row) => descending(bytesOf(row)),
 };
 
 const GROUP_SORTS: Readonly<Partial<Record<FlowSortKey, (group: FlowGroup) => SortValue>>> = {
   count: (group) => descending(group.count),
   state: (group) => CONNTRACK_TCP_STATES.findIndex((state) => group.states[state] !== undefined),
-  source: ({ source }) => (source === null ? undefined : sortableAddress({ address: source, port: 0 })),
+  source: ({ source }) => (source === null ? undefined : sortableEnd({ address: source, port: 0 })),
   destination: ({ destination, port }) =>
-    destination === null ? undefined : sortableAddress({ address: destination, port: port ?? 0 }),
+    destination === null ? undefined : sortableEnd({ address: destination, port: port ?? 0 }),
   bytes: (group) => descending(group.bytes),
 };
 

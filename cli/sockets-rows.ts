@@ -6,7 +6,7 @@ import { TIMER } from '../daemon/netlink/inet-diag.ts';
 import type { TrackedSocket } from '../daemon/track/socket-table.ts';
 import type { SocketGrouping, SocketSortKey, SocketsSettings } from './sockets-settings.ts';
 import type { SortValue } from './table.ts';
-import { passes, sortableAddress, sorted } from './table.ts';
+import { passes, sortableEnd, sorted } from './table.ts';
 
 /** The names of these fields are stable. What the kernel does not tell is null. */
 export interface SocketRow {
@@ -145,8 +145,8 @@ const SOCKET_SORTS: Readonly<Record<Exclude<SocketSortKey, 'count'>, (row: Socke
   state: (row) => TCP_STATES.indexOf(row.state),
   age: (row) => descending(row.ageMs),
   process: (row) => processSortValue(row.process),
-  peer: (row) => sortableAddress(row.peer),
-  local: (row) => sortableAddress(row.local),
+  peer: (row) => sortableEnd(row.peer),
+  local: (row) => sortableEnd(row.local),
   'recv-q': (row) => descending(row.recvQueue),
   'send-q': (row) => descending(row.sendQueue),
   rtt: (row) => descending(row.rttUs),
@@ -158,7 +158,7 @@ const GROUP_SORTS: Readonly<Partial<Record<SocketSortKey, (group: SocketGroup) =
   age: (group) => descending(group.ageMs),
   process: (group) => processSortValue(group.process),
   peer: (group) =>
-    group.peer === null ? undefined : sortableAddress({ address: group.peer, port: group.port ?? 0 }),
+    group.peer === null ? undefined : sortableEnd({ address: group.peer, port: group.port ?? 0 }),
   state: (group) => TCP_STATES.findIndex((state) => group.states[state] !== undefined),
   'recv-q': (group) => descending(group.recvQueue),
 };

@@ -8,6 +8,7 @@ import { decoded, undecodable } from '#base/result.ts';
 import type { Setting } from '#base/settings.ts';
 import { flag, integer, oneOf } from '#base/settings.ts';
 import type { Endpoint } from '#contract';
+import { parseIpAddress } from '../daemon/wire/address.ts';
 import type { CliIo } from './io.ts';
 import type { Column } from './view-table.ts';
 import { tableLines } from './view-table.ts';
@@ -128,12 +129,11 @@ export function sorted<Row>(
   return keyed.map(({ row }) => row);
 }
 
-/** An address as text that sorts by its numbers. */
-export function sortableAddress({ address, port }: Endpoint): string {
-  const padded = isIPv6(address)
-    ? `6${address}`
-    : `4${address.replaceAll(/\d+/g, (digits) => digits.padStart(3, '0'))}`;
-  return `${padded} ${String(port).padStart(5, '0')}`;
+/** An end as text that sorts by the numbers of its address, IPv4 first, then by its port. */
+export function sortableEnd({ address, port }: Endpoint): string {
+  const parsed = parseIpAddress(address);
+  const digits = parsed.ok ? `${parsed.value.family}${Buffer.from(parsed.value.bytes).toString('hex')}` : '';
+  return `${digits} ${String(port).padStart(5, '0')}`;
 }
 
 export interface Printed<Row> {
