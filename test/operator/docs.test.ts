@@ -34,7 +34,7 @@ spec('operator: docs', (test) => {
     ];
     for (const name of names) assert.ok(pages.includes(name), `${name} is in no page`);
     const known = new Set<string>([...Object.values(METRIC), ...Object.values(ATTR)]);
-    const otlp = section(metrics, '## Operator: OTLP');
+    const otlp = section(metrics, '## Over OTLP');
     const named = [...otlp.matchAll(/`((?:finwait|tcp|system)\.[\w.]+)`/g)].map(([, name = '']) => name);
     assert.ok(named.length > 10);
     for (const name of named) {
@@ -76,7 +76,7 @@ spec('operator: docs', (test) => {
       nodes: fleet.view(1000),
     };
     const made = metricFamilies(overview).map(({ name }) => name);
-    const page = section(metrics, '## Operator: /metrics');
+    const page = section(metrics, '## The operator');
     const named = new Set([...page.matchAll(/`((?:finwait|process)_\w+)`/g)].map(([, name = '']) => name));
     assert.equal([...named].sort(), made.sort());
   });
