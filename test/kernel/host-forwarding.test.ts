@@ -1,8 +1,10 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { Condition } from '#base/errors.ts';
 import type { HostTunConfig, Way } from '../../daemon/kernel/host-tun.ts';
 import { spec } from '../harness.ts';
+import { ROOT } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { joinNetns, makeNetns } from '../support/netns.ts';
 import type { TempDir } from '../support/temp-dir.ts';
@@ -109,6 +111,36 @@ spec('forwarding', (test) => {
       // The last ACK of the handshake carries FIN: the server's own FIN is the answer.
       await run.segment({ ...to, flags: 0x11, seq: 101, ack: next });
       await server.output(new RegExp(`peer ${V4.own}`));
+    },
+    { needs },
+  );
+
+  test(
+    'changes what docs/host-changes.md lists and nothing else',
+    async () => {
+      await using pair = await makePair();
+      const all = () => pair.near.run('sysctl', '-a', '-e', '-r', '^net[.](ipv4|ipv6|core)');
+      const before = new Set((await all()).split('\n'));
+      await using run = await pair.open();
+      for (const { far } of [V4, V6]) await run.way(far);
+      const changed = (await all()).split('\n').filter((line) => !before.has(line));
+      const ofDevice = changed.filter((line) => line.includes('.finwait0.'));
+      assert.equal(changed.filter((line) => !ofDevice.includes(line)).toSorted(), [
+        `${V4.setting} = 1`,
+        `${V6.setting} = 1`,
+      ]);
+      const page = readFileSync(join(ROOT, 'docs/host-changes.md'), 'utf8');
+      const listed = [...page.matchAll(/^\| `(net\.\S+)` \| (\d) \|/gm)].map(
+        ([, name, value]) => `${name} = ${value}`,
+      );
+      assert.is(listed.length, 6);
+      for (const line of listed) assert.ok(ofDevice.includes(line), line);
+      const table = await pair.near.run('nft', 'list', 'table', 'inet', 'finwait');
+      const inPage = table
+        .replace(/ # progname .*/, '')
+        .trimEnd()
+        .replaceAll(/^(?=.)/gm, '    ');
+      assert.ok(page.includes(inPage), inPage);
     },
     { needs },
   );
