@@ -54,6 +54,13 @@ spec('contract: reports', (test) => {
     assert.equal(parseReport(wire(newer)), { ok: true, value: sampleReport() });
   });
 
+  test('may carry a condition with a code of a newer agent, as long as it is one', () => {
+    const [known] = sampleReport().conditions;
+    const conditions = (code: string) => ({ ...sampleReport(), conditions: [{ ...known, code }] });
+    assert.ok(parseReport(conditions('FLUX_CAPACITOR_EMPTY')).ok);
+    assert.match(reasonOf(conditions('<script>')), 'conditions[0].code is not an error code');
+  });
+
   test('are refused with the path of what is wrong', () => {
     const probes = [
       sampleProbe(),
