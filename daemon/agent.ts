@@ -57,6 +57,7 @@ export class Agent {
   readonly #engine: EngineSlot | undefined;
   readonly #reporter: Reporter;
   readonly #spool: Spool;
+  readonly #log: Logger;
   readonly #conditionLog: ConditionLog;
   readonly #probes = new ProbeMetrics();
   readonly #lag = new LoopLag();
@@ -70,6 +71,7 @@ export class Agent {
     this.#settings = settings;
     this.http = http;
     this.#spool = spool;
+    this.#log = log;
     this.#conditionLog = new ConditionLog(log);
     this.#tables = deps.startTables({ sweepIntervalMs: settings.sweepIntervalMs });
     this.#engine = settings.mode === 'observe' ? undefined : this.#engineSlot(deps);
@@ -135,8 +137,24 @@ export class Agent {
     this.#replan();
     await Promise.all([this.#tables.stop(), this.#engine?.stop()]);
     await this.#reporter.stop(LAST_PUSH_MS);
+    this.#tellUndelivered();
     await this.http.close();
     this.#lag[Symbol.dispose]();
+  }
+
+  #tellUndelivered(): void {
+    const { results, inMemory } = this.#spool.size;
+    const kept = results - inMemory;
+    if (kept > 0)
+      this.#log.log('info', `${kept} probe results are kept for the next start`, {
+        in: this.#settings.stateDir,
+      });
+    if (inMemory > 0) {
+      const hint = 'give --state-dir a directory that can be written to, and the next start delivers them';
+      this.#log.log('warn', `${inMemory} probe results are lost: the operator did not take them in time`, {
+        hint,
+      });
+    }
   }
 
   #engineSlot({ startEngine }: AgentDeps): EngineSlot {
@@ -155,7 +173,10 @@ export class Agent {
       {
         startEngine,
         clock: systemClock,
-        onReady: () => this.#replan(),
+        onReady: ({ device, engineV4, engineV6 }) => {
+          this.#log.log('info', 'the TCP engine runs', { device, engineV4, engineV6 });
+          this.#replan();
+        },
         onResult: (result) => {
           this.#probes.add(result);
           this.#reporter.addResult(result);

@@ -45,9 +45,9 @@ export class SpoolIndex {
     return this.#tracked.length;
   }
 
-  /** Probe results in all entries. */
-  get results(): number {
-    return this.#tracked.reduce((sum, { entry }) => sum + entry.results, 0);
+  /** Probe results in all entries that are kept there. */
+  results(keeping: Keeping): number {
+    return this.#tracked.reduce((sum, { entry }) => sum + (entry.keeping === keeping ? entry.results : 0), 0);
   }
 
   bytes(keeping: Keeping): number {

@@ -26,6 +26,14 @@ export interface SpoolCounters {
   fileErrors: number;
 }
 
+export interface SpoolSize {
+  readonly reports: number;
+  readonly results: number;
+  /** Those of the results that end with the agent. */
+  readonly inMemory: number;
+  readonly bytes: Readonly<Record<Keeping, number>>;
+}
+
 export class Spool {
   readonly counters: SpoolCounters = { evictedReports: 0, evictedResults: 0, fileErrors: 0 };
   readonly #directory: string | undefined;
@@ -57,15 +65,13 @@ export class Spool {
   }
 
   /** Reports that wait for their acknowledgement, and the probe results in them. */
-  get size(): {
-    readonly reports: number;
-    readonly results: number;
-    readonly bytes: Record<Keeping, number>;
-  } {
+  get size(): SpoolSize {
     const index = this.#index;
+    const inMemory = index.results('memory');
     return {
       reports: index.size,
-      results: index.results,
+      results: inMemory + index.results('disk'),
+      inMemory,
       bytes: { disk: index.bytes('disk'), memory: index.bytes('memory') },
     };
   }

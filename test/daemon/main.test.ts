@@ -145,6 +145,21 @@ spec('agent process', (test) => {
     assert.ok(reports.length > before);
   });
 
+  test('says at its end what it could not deliver: kept with a directory, lost without', async () => {
+    await using dir = await makeTempDir('main');
+    const [port = 0] = await freePorts(1);
+    const args = await agentArgs(dir, port);
+    await using keeping = start(args, { FAKE_RESULTS: '4' });
+    await serving(keeping);
+    await keeping.stop();
+    assert.match(keeping.stderr, /4 probe results are kept for the next start/);
+    const index = args.indexOf('--state-dir');
+    await using losing = start(args.toSpliced(index, 2), { FAKE_RESULTS: '4' });
+    await serving(losing);
+    await losing.stop();
+    assert.match(losing.stderr, /warn: 4 probe results are lost/);
+  });
+
   test('without a token file it says so and does not start', async () => {
     await using agent = start(['--http-listen', '127.0.0.1:0']);
     assert.ok((await agent.ended).code !== 0);

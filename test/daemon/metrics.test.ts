@@ -25,7 +25,7 @@ const FIGURES: AgentFigures = {
     pushes: { acknowledged: 2, unreachable: 1, unavailable: 0, unauthorized: 0, invalid: 0 },
     droppedReports: { 'spool-full': 1 },
     droppedResults: { 'spool-full': 5 },
-    spool: { reports: 1, results: 2, bytes: { disk: 300, memory: 0 } },
+    spool: { reports: 1, results: 2, inMemory: 0, bytes: { disk: 300, memory: 0 } },
     spoolFileErrors: 0,
     acknowledgedMs: 1_700_000_000_000,
   },
