@@ -99,11 +99,16 @@ export function flowsFooter({ shown, selected, all, others, fill }: FlowTotals):
     [{ text: parts.join(', '), style: 'dim' }],
     [
       {
-        text: `table: ${count(fill.count)} / ${count(fill.max)} (${percent(fill.count, fill.max)})${idle}`,
+        text: `${fillText(fill)}${idle}`,
         style: fill.count >= 0.75 * fill.max ? 'bad' : 'dim',
       },
     ],
   ];
+}
+
+/** `table: 120 / 262,144 (0.05 %)` */
+export function fillText({ count: flows, max }: ConntrackFill): string {
+  return `table: ${count(flows)} / ${count(max)} (${percent(flows, max)})`;
 }
 
 function endText({ address, port }: Endpoint): string {

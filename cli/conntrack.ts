@@ -3,8 +3,10 @@
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
 import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
+import type { Flows } from '../daemon/track/conntrack-flows.ts';
 import { readFlows } from '../daemon/track/conntrack-flows.ts';
 import { dumpFlows } from '../daemon/track/dumps.ts';
+import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import type { FlowRow } from './conntrack-rows.ts';
 import {
@@ -17,7 +19,7 @@ import {
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from './conntrack-settings.ts';
 import type { FlowTotals } from './conntrack-view.ts';
-import { flowColumns, flowGroupColumns, flowsFooter } from './conntrack-view.ts';
+import { fillText, flowColumns, flowGroupColumns, flowsFooter } from './conntrack-view.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
@@ -53,7 +55,7 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
   refusePositionals(positionals);
   checkTogether(settings);
   const fill = readConntrackFill();
-  const { flows, others, undecodable } = readFlows(dumpFlows, Date.now());
+  const { flows, others, undecodable } = readTable(io, settings, fill);
   const all = flows.map((flow) => ({ ...flow, own: flow.mark === FOOTPRINT_MARK }));
   const selected = selectFlows(all, settings);
   print(io, settings, { selected, all, others, fill });
@@ -79,6 +81,16 @@ function checkTogether({ by, sort }: ConntrackSettings): void {
         : undefined;
   if (problem !== undefined) {
     throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
+  }
+}
+
+/** The fill is known to everyone: it is shown also where the flows may not be read. */
+function readTable(io: CliIo, settings: ConntrackSettings, fill: ConntrackFill): Flows {
+  try {
+    return readFlows(dumpFlows, Date.now());
+  } catch (error) {
+    if (!settings.json && settings.output !== 'json') io.stdout.write(`${fillText(fill)}\n`);
+    throw error;
   }
 }
 
