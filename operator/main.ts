@@ -2,10 +2,8 @@
 
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
-import type { Condition } from '#base/errors.ts';
-import { conditionOf, FinwaitError } from '#base/errors.ts';
+import { FinwaitError } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
-import type { Logger } from '#base/log.ts';
 import { createLogger } from '#base/log.ts';
 import { VERSION } from '#base/version.ts';
 import type { ProbeTarget } from '#contract';
@@ -14,21 +12,19 @@ import { createFleet } from './fleet/fleet.ts';
 import type { Overview } from './fleet/view.ts';
 import { readTokenFile, staticAuthenticator } from './ingest/authenticator.ts';
 import { createReceiver } from './ingest/receiver.ts';
-import type { IngestServer } from './ingest/server.ts';
 import { createIngestServer } from './ingest/server.ts';
 import type { Listening } from './listen.ts';
 import { listen } from './listen.ts';
 import type { OperatorSettings } from './settings.ts';
 import { targetsOf } from './settings.ts';
 import { createTelemetry } from './telemetry/telemetry.ts';
-import type { TlsIdentity } from './tls/identity.ts';
 import { ensureTlsIdentity } from './tls/identity.ts';
+import { keepRenewed } from './tls/renewal.ts';
 import { createApp } from './web/app.ts';
 
 const CLOSE_GRACE_MS = 1000;
 const TELEMETRY_GRACE_MS = 2000;
 const LAST_WORDS_MS = 250;
-const RENEWAL_CHECK_MS = 3_600_000;
 
 /**
  * Runs the operator until SIGTERM, SIGINT or SIGHUP, or until the parent that started it is gone.
@@ -57,7 +53,7 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
   });
   const authenticate = staticAuthenticator(token, settings.nodeName);
   const ingest = createIngestServer({ tls: identity, authenticate, receive, log });
-  const renewal = keepRenewed(settings, identity, ingest, log);
+  using renewal = keepRenewed(ingest.server, identity, settings.tlsNames, log);
 
   let ready = false;
   const overview = (): Overview => ({
@@ -101,7 +97,6 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     return 0;
   } finally {
     ready = false;
-    renewal.stop();
     await Promise.all(open.map((server) => server.close(CLOSE_GRACE_MS)));
     await telemetry.shutdown(TELEMETRY_GRACE_MS);
     // An export that is still in flight would hold the process for the whole of its timeout.
@@ -153,30 +148,4 @@ function requiredTokenFile(settings: OperatorSettings): string {
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.');
-}
-
-/** Renews the certificates before they run out; connections that stand keep theirs. */
-function keepRenewed(
-  settings: OperatorSettings,
-  first: TlsIdentity,
-  { server }: IngestServer,
-  log: Logger,
-): { conditions(): readonly Condition[]; stop(): void } {
-  let { renewAtMs } = first;
-  let conditions: readonly Condition[] = [];
-  const check = async (): Promise<void> => {
-    if (Date.now() < renewAtMs) return;
-    try {
-      const renewed = await ensureTlsIdentity(settings.tlsDir, settings.tlsNames, Date.now());
-      server.setSecureContext(renewed);
-      ({ renewAtMs } = renewed);
-      conditions = [];
-      log.log('info', 'renewed TLS certificates', { made: renewed.made.join(' ') });
-    } catch (error) {
-      conditions = [conditionOf(error)];
-      log.log('error', 'TLS certificates could not be renewed', { error: (error as Error).message });
-    }
-  };
-  const timer = setInterval(() => void check(), RENEWAL_CHECK_MS).unref();
-  return { conditions: () => conditions, stop: () => clearInterval(timer) };
 }

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import { FinwaitError } from '#base/errors.ts';
 import type { TlsIdentity } from '../../operator/tls/identity.ts';
 import { ensureTlsIdentity } from '../../operator/tls/identity.ts';
+import { keepRenewed } from '../../operator/tls/renewal.ts';
 import { rejects, spec } from '../harness.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
@@ -96,6 +97,41 @@ spec('operator: TLS identity', (test) => {
     assert.equal((await ensureTlsIdentity(dir.path, [], renewAtMs + 1000)).made, ['server']);
     assert.equal((await ensureTlsIdentity(dir.path, [], nowMs + 3000 * DAY_MS)).made, ['ca', 'server']);
     assert.equal((await ensureTlsIdentity(dir.path, [], nowMs)).made, ['ca', 'server'], 'not valid yet');
+  });
+
+  test('is renewed while the server runs, and a failure to do so is a condition until it succeeds', async () => {
+    await using dir = await makeTempDir('tls');
+    const path = join(dir.path, 'tls');
+    const identity = await ensureTlsIdentity(path, [], Date.now() - 61 * DAY_MS);
+    const ca = await readFile(identity.caFile);
+    const server = createServer(identity);
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const servedSerial = async (): Promise<string | undefined> => {
+      const { port } = server.address() as AddressInfo;
+      const client = connect({ port, host: '127.0.0.1', ca, servername: 'localhost' });
+      await once(client, 'secureConnect');
+      const certificate = client.getPeerX509Certificate();
+      client.destroy();
+      return certificate?.serialNumber;
+    };
+    const before = await servedSerial();
+    using renewal = keepRenewed(server, identity, [], { log: () => {} });
+
+    await renewal.check(identity.renewAtMs - 1000);
+    assert.is(await servedSerial(), before, 'not due');
+
+    await rename(path, `${path}.away`);
+    await writeFile(path, '');
+    await renewal.check(Date.now());
+    assert.is(renewal.conditions()[0]?.code, 'TLS_DIR_UNUSABLE');
+    assert.is(await servedSerial(), before);
+
+    await rm(path);
+    await rename(`${path}.away`, path);
+    await renewal.check(Date.now());
+    assert.equal(renewal.conditions(), []);
+    assert.is.not(await servedSerial(), before, 'and a client that knows the CA trusts it');
+    await once(server.close(), 'close');
   });
 
   test('is made anew from damaged, foreign or half missing files', async () => {
