@@ -79,7 +79,7 @@ function markCommands(table: string, mark: number, { device, link }: HostTablePa
   return commands;
 }
 
-/** Not on lo: there the engine's packets to ::1 pass, whose answers must come back to the engine's own address. */
+/** Not on lo, where the engine's packets to ::1 pass: their target sees the engine, as all on this machine do. */
 function masqueradeCommands(table: string, { device, link }: HostTableParts): NftCommand[] {
   const chain = 'masquerade';
   const elsewhere = [...matchDevice('oifname', false, device), ...matchDevice('oifname', false, 'lo')];

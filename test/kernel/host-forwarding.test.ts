@@ -97,6 +97,32 @@ spec('forwarding', (test) => {
   }
 
   test(
+    'does not masquerade what stays on this machine',
+    async () => {
+      await using pair = await makePair();
+      await using run = await pair.open();
+      for (const { far } of [V4, V6]) {
+        await run.way(far);
+        assert.is((await run.ping(far))?.what, 'echo-reply');
+      }
+      for (const own of ['127.0.0.1', '::1', V4.own, V6.own])
+        assert.is((await run.ping(own))?.what, 'echo-reply', own);
+      const flows = await Promise.all(
+        ['ipv4', 'ipv6'].map((family) => pair.near.run('conntrack', '-L', '-f', family)),
+      );
+      // A flow's source, its destination, and where the answers are sent.
+      const ends = [...flows.join('').matchAll(/src=(\S+) dst=(\S+) type.*src=\S+ dst=(\S+) type/g)];
+      const masqueraded = ends.filter(([, source, , answers]) => source !== answers);
+      assert.is(ends.length, 6);
+      assert.equal(
+        masqueraded.map(([, , target, answers]) => [target, answers]),
+        [V4, V6].map(({ far, own }) => [far, own]),
+      );
+    },
+    { needs: [...needs, 'conntrack-tool'] },
+  );
+
+  test(
     'shows the other machine the address of this one',
     async () => {
       await using pair = await makePair();
@@ -202,16 +228,16 @@ spec('forwarding', (test) => {
   );
 
   test(
-    'that a killed run left on stays on when somebody else has set it since, or when the machine was restarted',
+    'that a killed run left on is done with when the device is gone',
     async () => {
       await using pair = await makePair();
       await using killed = await pair.open();
       await killed.way(V4.far);
       await killed.kill();
-      await pair.near.run('sysctl', '-w', `${V4.setting}=0`);
-      await using next = await pair.open({ allowForwarding: false });
-      assert.equal(await pair.settings(), OFF);
+      await pair.near.run('ip', 'link', 'delete', 'eth0');
+      await using next = await pair.open();
       assert.equal(await next.conditions(), []);
+      assert.equal(readdirSync(pair.stateDir), []);
     },
     { needs },
   );

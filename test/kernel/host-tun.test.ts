@@ -125,6 +125,19 @@ spec('the TUN device on the host', (test) => {
   );
 
   test(
+    'lets nothing to 127.0.0.0/8 in when somebody has switched that off, and then says so',
+    async () => {
+      await using ns = await makeNetns('localnet');
+      await using run = await openRun(ns.enter);
+      await ns.run('sysctl', '-w', 'net.ipv4.conf.finwait0.route_localnet=0');
+      const way = await run.way('127.0.0.1');
+      assert.is(way.kind === 'none' ? way.condition.code : way.kind, 'LOOPBACK_V4_UNREACHABLE');
+      assert.equal(await run.way(run.opened.hostV4), { kind: 'local' });
+    },
+    { needs },
+  );
+
+  test(
     'of a second run gets the next name, and prefixes that do not overlap; both work',
     async () => {
       await using ns = await makeNetns('two');
