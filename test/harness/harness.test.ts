@@ -34,6 +34,7 @@ const TRAPS: Readonly<Record<string, readonly [passed: number, ...failures: read
   'late-throw': [1, /^outside any test: uncaughtException: after the end/],
   'open-server': [1, /^end of file: open handles: still open after all tests: .*TCP/],
   'leaves-process': [1, /^end of file: left processes behind: \d+ sleep 300/],
+  'leaves-file': [1, /^end of file: left temporary files behind: forgotten-/],
   'two-of-a-name': [0, /^trap: definition: .*two tests named "one"/],
   'async-definition': [
     0,

@@ -5,6 +5,9 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { TestMessage } from './channel.ts';
@@ -28,6 +31,8 @@ export interface FileOutcome {
 const QUIET_MS = 60_000;
 /** What a test gets past its own deadline: only a blocked event loop needs it. */
 const GRACE_MS = 5_000;
+/** npm keeps its compiled code there from run to run. */
+const NPM_CACHE = 'node-compile-cache';
 const OUTPUT_LIMIT = 200_000;
 const COLOR = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
 
@@ -39,9 +44,10 @@ export async function runTestFile(
   { limitMs = 600_000, env = {} as NodeJS.ProcessEnv } = {},
 ): Promise<FileOutcome> {
   const startedMs = performance.now();
+  const temp = makeTempFolder();
   const child = spawn(process.execPath, [file], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...process.env, ...COLOR, ...env, [CHANNEL_VARIABLE]: '3' },
+    env: { ...process.env, ...COLOR, TMPDIR: temp, ...env, [CHANNEL_VARIABLE]: '3' },
     detached: true,
   });
   running.add(child);
@@ -80,9 +86,14 @@ export async function runTestFile(
   running.delete(child);
   const ending = killedBecause ?? (signal === null ? `exit code ${code}` : `signal ${signal}`);
   const failures = judge.failures(code === 0, ending);
-  // A killed file could not clean up; what it left is no news then.
+  const files = readdirSync(temp).filter((name) => name !== NPM_CACHE);
+  rmSync(temp, { recursive: true, force: true });
+  // A file that failed may not have come to its cleaning up; what it left is no news then.
   if (left.length > 0 && killedBecause === undefined) {
     failures.push({ title: 'end of file', text: `left processes behind: ${left.join('; ')}` });
+  }
+  if (files.length > 0 && failures.length === 0) {
+    failures.push({ title: 'end of file', text: `left temporary files behind: ${files.join(' ')}` });
   }
   return {
     file,
@@ -93,6 +104,13 @@ export async function runTestFile(
     ms: performance.now() - startedMs,
     output,
   };
+}
+
+/** A folder for one file's temporary files, open to every user as /tmp is, since some tests give up their rights. */
+function makeTempFolder(): string {
+  const path = mkdtempSync(join(tmpdir(), 'finwait-tests-'));
+  chmodSync(path, 0o1777);
+  return path;
 }
 
 /** Ends every file that runs, with all they started. For a runner that is itself told to stop. */
