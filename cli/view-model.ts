@@ -4,6 +4,7 @@ import type { Condition, ErrorCode } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { Holder, Listener, ProbeResult, ProcessRef } from '#contract';
 import type { NodeView, Overview } from '../operator/fleet/view.ts';
+import { age } from './view-text.ts';
 
 export interface ViewModel {
   readonly nowMs: number;
@@ -124,6 +125,21 @@ export function awaited(model: ViewModel): string[] {
   if (node === undefined) return ['waiting for the first report of the agent'];
   const missing = unprobed(node, model);
   return missing.length === 0 ? [] : [`waiting for the first probe of ${missing.join(', ')}`];
+}
+
+/** The operator is asked about once a second; a silence longer than this is told. */
+const SILENCE_MS = 5000;
+
+/** Why what is shown is old, if it is. */
+export function outdated(model: ViewModel): string[] {
+  const node = nodeOf(model);
+  if (model.overview === undefined || node === undefined) return [];
+  const silentMs = model.nowMs - model.overview.generatedAtMs;
+  if (silentMs >= SILENCE_MS)
+    return [`the operator has not answered for ${age(silentMs)}: what follows is old`];
+  return node.stale
+    ? [`the last report is ${age(model.nowMs - node.lastReportMs)} old, and so is what follows`]
+    : [];
 }
 
 /** No listener shows up for the first time for so long: those there are have been probed. */

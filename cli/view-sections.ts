@@ -12,6 +12,7 @@ import {
   endedMs,
   holderPath,
   nodeOf,
+  outdated,
   phaseUs,
   probeKey,
   processOfProbe,
@@ -33,15 +34,11 @@ export function headerLines(model: ViewModel, columns: number): Line[] {
     ...(model.webUrl === undefined ? [] : [{ text: model.webUrl }]),
     ...(telemetry === undefined ? [] : [telemetrySpan(telemetry)]),
   ];
-  const notes = [
-    ...(node?.stale === true
-      ? [`the last report is ${age(model.nowMs - node.lastReportMs)} old: what follows is not up to date`]
-      : []),
-    ...awaited(model),
-  ];
   return [
     ...flow(facts, columns, '  '),
-    ...notes.flatMap((note) => wrap(note, columns).map((text): Line => [{ text, style: 'warn' }])),
+    ...[...outdated(model), ...awaited(model)].flatMap((note) =>
+      wrap(note, columns).map((text): Line => [{ text, style: 'warn' }]),
+    ),
   ];
 }
 
@@ -183,6 +180,7 @@ const PROBE_COLUMNS: readonly Column[] = [
   { title: 'rtx', align: 'right', drop: 4 },
   { title: 'seen', align: 'right', drop: 5 },
   { title: 'trend', drop: 6 },
+  { title: 'what happened', min: 30, drop: 7 },
 ];
 
 /** The last result of every target, worst first; at most `rows` lines. */
@@ -202,6 +200,7 @@ export function probeLines(model: ViewModel, columns: number, rows: number): Lin
       syn + data + fin === 0 ? { text: '0', style: 'dim' } : { text: count(syn + data + fin), style: 'warn' },
       { text: age(model.nowMs - endedMs(result)) },
       { text: sparkline(model.trends.get(probeKey(result))?.handshakeUs ?? []) },
+      { text: result.verdict === 'open' ? '' : result.sentence, style: 'dim' },
     ];
   });
   return bounded(PROBE_COLUMNS, spans, [], columns, rows);

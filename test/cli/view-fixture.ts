@@ -39,7 +39,7 @@ export function probe(name: string, verdict: Verdict = 'open', over: Partial<Pro
     remote: { address: host, port: Number(port) },
     startUs: (NOW_MS - 3000) * 1000,
     verdict,
-    sentence: `${name} is ${verdict}`,
+    sentence: `said to be ${verdict}`,
     phases: [
       { name: 'handshake', fromUs: 0, toUs: 132, ok: open },
       ...(open ? [{ name: 'close', fromUs: 140, toUs: 391, ok: true } as const] : []),
@@ -103,6 +103,7 @@ export function nodeView(over: Partial<NodeView> = {}): NodeView {
     conditions: [],
     probes: [
       probe('db.example:5432', 'filtered', {
+        sentence: 'no answer to 4 SYNs in 10 s',
         remote: { address: '10.0.0.5', port: 5432 },
         retransmits: { syn: 3, data: 0, fin: 0 },
       }),

@@ -16,7 +16,7 @@ spec('the live view', (test) => {
   test('a wide terminal shows everything', () => {
     const withFault = model({ overview: overview(nodeView({ conditions: [TUN_DENIED] })) });
     assert.snapshot(
-      frame(withFault, { columns: 110, rows: 30 }),
+      frame(withFault, { columns: 120, rows: 30 }),
       `finwait 0.1.0  node alpha (6.12.1)  up 1m07s  http://127.0.0.1:7460/  traces: off
 
 sockets  LISTEN  ESTABLISHED  FIN-WAIT-2  CLOSE-WAIT  TIME-WAIT
@@ -25,8 +25,8 @@ IPv6          4            0           1           0          0
 
 conntrack   █░░░░░░░░░░░░░░░░░░░  1,234 of 262,144 (0.47 %)  ESTABLISHED 1,100  TIME_WAIT 130  finwait's own 4
 
-  probe                       process       verdict   handshake   close  rtx  seen  trend
-  db.example:5432 (10.0.0.5)  -             filtered          -       -    3    2s
+  probe                       process       verdict   handshake   close  rtx  seen  trend  what happened
+  db.example:5432 (10.0.0.5)  -             filtered          -       -    3    2s         no answer to 4 SYNs in 10 s
   127.0.0.1:22                sshd/812      open         132 us  251 us    0    2s
   127.0.0.1:5432              postgres/900  open         132 us  251 us    0    2s
 

@@ -31,9 +31,9 @@ spec('plain lines', (test) => {
       '2026-11-21T04:00:00Z holder     CLOSE-WAIT 12, java/4211, → 10.0.0.5:5432, oldest 3m12s',
       '2026-11-21T04:00:00Z holder     TIME-WAIT 31, nginx/80 (listens on the port), :443 ← 2001:db8::7, oldest 41s',
       '2026-11-21T04:00:00Z holder     TIME-WAIT 14, owner unknown, → 10.0.0.5:5432, oldest 8s',
-      '2026-11-21T04:00:00Z probe      db.example:5432: filtered: db.example:5432 is filtered',
-      '2026-11-21T04:00:00Z probe      127.0.0.1:22 sshd/812: open: 127.0.0.1:22 is open',
-      '2026-11-21T04:00:00Z probe      127.0.0.1:5432 postgres/900: open: 127.0.0.1:5432 is open',
+      '2026-11-21T04:00:00Z probe      db.example:5432: filtered: no answer to 4 SYNs in 10 s',
+      '2026-11-21T04:00:00Z probe      127.0.0.1:22 sshd/812: open: said to be open',
+      '2026-11-21T04:00:00Z probe      127.0.0.1:5432 postgres/900: open: said to be open',
     ]);
   });
 
@@ -50,7 +50,7 @@ spec('plain lines', (test) => {
     const before = overview(nodeView({ probes: [probe('db:5432')] }));
     const after = overview(nodeView({ probes: [probe('db:5432', 'refused')] }));
     const [, second] = told(at(0, { overview: before }), at(1000, { overview: after }));
-    assert.equal(second, ['probe      db:5432: refused, was open: db:5432 is refused']);
+    assert.equal(second, ['probe      db:5432: refused, was open: said to be refused']);
   });
 
   test('a fault is told with its hint, and when it is gone', () => {
