@@ -24,6 +24,11 @@ export interface Setting<T> {
   readonly parse: (text: string) => Decoded<T>;
 }
 
+/** Keeps the type of a setting's value where it stands in a table. */
+export function setting<T>(of: Setting<T>): Setting<T> {
+  return of;
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: a table holds settings of many value types
 export type SettingsTable = Readonly<Record<string, Setting<any>>>;
 

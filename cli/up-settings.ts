@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { HostPort } from '#base/host-port.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { LogLevel } from '#base/log.ts';
-import type { Setting, Settings } from '#base/settings.ts';
-import { durationMs, each, flag, oneOf, portNumber, text } from '#base/settings.ts';
+import type { Settings } from '#base/settings.ts';
+import { durationMs, each, flag, oneOf, portNumber, setting, text } from '#base/settings.ts';
 import { DEFAULT_PROBE_LIMITS } from '#contract';
 
 export const UP_SETTINGS = {
@@ -205,9 +205,4 @@ export function agentArgs(settings: UpSettings, files: RunFiles, ports: Ports): 
     ...['--log-level', settings.logLevel],
     ...['--log-format', 'text'],
   ];
-}
-
-/** Keeps a setting's value type while the table's keys stay literal. */
-function setting<T>(of: Setting<T>): Setting<T> {
-  return of;
 }

@@ -5,8 +5,8 @@ import { listenAddress } from '#base/host-port.ts';
 import type { LogLevel } from '#base/log.ts';
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
-import type { Setting, Settings } from '#base/settings.ts';
-import { durationMs, each, flag, integer, oneOf, portNumber, text } from '#base/settings.ts';
+import type { Settings } from '#base/settings.ts';
+import { durationMs, each, flag, integer, oneOf, portNumber, setting, text } from '#base/settings.ts';
 import type { AgentIdentity } from '#contract';
 
 const MINUTE_MS = 60_000;
@@ -223,9 +223,4 @@ function mebibytes(min: number, max: number): (value: string) => Decoded<number>
     const parsed = whole(value);
     return parsed.ok ? decoded(parsed.value * MEBIBYTE) : parsed;
   };
-}
-
-/** Keeps a setting's value type while the table's keys stay literal. */
-function setting<T>(of: Setting<T>): Setting<T> {
-  return of;
 }

@@ -4,8 +4,8 @@ import { hostname } from 'node:os';
 import type { HostPort } from '#base/host-port.ts';
 import { hostPortText, listenAddress, parseHostPort } from '#base/host-port.ts';
 import type { LogLevel } from '#base/log.ts';
-import type { Setting, Settings } from '#base/settings.ts';
-import { durationMs, each, oneOf, text } from '#base/settings.ts';
+import type { Settings } from '#base/settings.ts';
+import { durationMs, each, oneOf, setting, text } from '#base/settings.ts';
 import type { ProbeTarget } from '#contract';
 import { DEFAULT_PROBE_LIMITS } from '#contract';
 
@@ -157,9 +157,4 @@ export function targetsOf(settings: OperatorSettings): ProbeTarget[] {
     });
   }
   return [...byName.values()];
-}
-
-/** Keeps a setting's value type while the table's keys stay literal. */
-function setting<T>(of: Setting<T>): Setting<T> {
-  return of;
 }
