@@ -24,7 +24,7 @@ export type Fields<T> = {
 const FAULTS_NAMED = 5;
 
 /** Where in the value we are, and what was found wrong so far. */
-export class Trail {
+class Trail {
   readonly #keys: (string | number)[] = [];
   readonly #faults: string[] = [];
   #count = 0;

@@ -8,19 +8,10 @@ import type { ConntrackTcpState } from '../daemon/netlink/ctnetlink.ts';
 import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
 import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
 
-export const FLOW_SORT_KEYS = [
-  'state',
-  'left',
-  'idle',
-  'age',
-  'source',
-  'destination',
-  'bytes',
-  'count',
-] as const;
+const FLOW_SORT_KEYS = ['state', 'left', 'idle', 'age', 'source', 'destination', 'bytes', 'count'] as const;
 export type FlowSortKey = (typeof FLOW_SORT_KEYS)[number];
 
-export const FLOW_GROUPINGS = ['state', 'source', 'destination'] as const;
+const FLOW_GROUPINGS = ['state', 'source', 'destination'] as const;
 export type FlowGrouping = (typeof FLOW_GROUPINGS)[number];
 
 export const CONNTRACK_SETTINGS = {

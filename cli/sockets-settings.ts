@@ -8,7 +8,7 @@ import type { TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
 import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
 
-export const SOCKET_SORT_KEYS = [
+const SOCKET_SORT_KEYS = [
   'state',
   'age',
   'process',
@@ -22,7 +22,7 @@ export const SOCKET_SORT_KEYS = [
 ] as const;
 export type SocketSortKey = (typeof SOCKET_SORT_KEYS)[number];
 
-export const SOCKET_GROUPINGS = ['process', 'destination', 'state'] as const;
+const SOCKET_GROUPINGS = ['process', 'destination', 'state'] as const;
 export type SocketGrouping = (typeof SOCKET_GROUPINGS)[number];
 
 const AGE_LIMIT_MS = 365 * 86_400_000;

@@ -20,7 +20,7 @@ import { untilAskedToEnd } from './up-signals.ts';
 import type { Show } from './view-show.ts';
 import { jsonShow, lineShow, liveShow, reportShow } from './view-show.ts';
 
-export const UP_HELP: CommandHelp = {
+const UP_HELP: CommandHelp = {
   usage: 'finwait up [HOST:PORT ...] [options]     (npm start -- [HOST:PORT ...] [options])',
   about: [
     'Watches this machine: runs agent and operator as a cluster runs them, reads the socket and conntrack tables,',

@@ -5,7 +5,7 @@ import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 
 /** Exit codes beyond those every command holds to. sysexits.h EX_SOFTWARE, EX_OSERR */
-export const EXIT_BUG = 70;
+const EXIT_BUG = 70;
 export const EXIT_WORKER_DIED = 71;
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;

@@ -9,6 +9,7 @@ import {
   lineCount,
   purityComplaints,
   roomOf,
+  unusedExportComplaints,
   wordComplaints,
 } from './architecture/rules.ts';
 import type { SourceFile } from './architecture/source.ts';
@@ -23,6 +24,7 @@ const RULES: Readonly<Record<string, (files: readonly SourceFile[]) => string[]>
   'no file is longer than the limit': lengthComplaints,
   'no default export, no file named after nothing, no test left out': formComplaints,
   'no unfinished business, no path of a machine, no host of a registry': wordComplaints,
+  'what is exported is used': unusedExportComplaints,
 };
 
 spec('architecture', (test) => {
@@ -112,6 +114,7 @@ const BROKEN: readonly (readonly [path: string, text: string, complaint: RegExp]
   ['test/bad.test.ts', `test.on${''}ly('x', () => {});`, /says test\.on/],
   ['docs/bad.md', `a TO${''}DO`, /docs\/bad\.md:1: says/],
   ['daemon/bad.ts', `const path = '/ro${''}ot/x';`, /says \/ro/],
+  ['daemon/bad.ts', 'export const lonely = 1;', /bad\.ts:1: nobody uses lonely/],
 ];
 
 spec('architecture, when a rule is broken', (test) => {

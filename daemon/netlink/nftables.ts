@@ -25,7 +25,6 @@ import {
 } from './message.ts';
 
 export const NFPROTO = { inet: 1, ipv4: 2, ipv6: 10 } as const;
-export type NftFamily = keyof typeof NFPROTO;
 
 /** `enum nf_inet_hooks` */
 export const NF_INET_HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;

@@ -120,6 +120,6 @@ function phasesOf(probe: Probe, facts: ProbeFacts, startUs: number): Phase[] {
 }
 
 /** Systems start with a TTL of 64, 128 or 255; what is missing to the next of them are hops. */
-export function hopsOf(ttl: number): number {
+function hopsOf(ttl: number): number {
   return (ttl <= 64 ? 64 : ttl <= 128 ? 128 : 255) - ttl;
 }

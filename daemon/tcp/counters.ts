@@ -2,7 +2,7 @@
 
 import type { StackCounters } from './types.ts';
 
-export const DROP_REASONS = [
+const DROP_REASONS = [
   'ip-malformed',
   'not-ours',
   'bad-source',

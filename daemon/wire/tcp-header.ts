@@ -33,7 +33,7 @@ export const TCP_HEADER_BYTES = 20;
 export const TCP_OPTIONS_BYTES_MAX = 40;
 export const TCP_CHECKSUM = FIELD.checksum[0];
 /** An ICMP error quotes at least that much: ports and sequence number. RFC 792 */
-export const TCP_QUOTED_BYTES = 8;
+const TCP_QUOTED_BYTES = 8;
 
 export interface TcpHeader {
   readonly sourcePort: number;

@@ -4,7 +4,7 @@ import { readU8, readU16, readU32, writeU16, writeU32 } from './bytes.ts';
 import { type Seq, seq } from './seq.ts';
 import { TCP_OPTIONS_BYTES_MAX } from './tcp-header.ts';
 
-export const OPTION_KIND = {
+const OPTION_KIND = {
   endOfList: 0,
   noOperation: 1,
   mss: 2,

@@ -23,7 +23,7 @@ export interface TlsIdentity {
 }
 
 /** Names every server certificate is for: agents of the same machine use one of them. */
-export const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
+const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
 
 /**
  * Reads or makes the identity.

@@ -17,8 +17,8 @@ const DAY_MS = 86_400_000;
 /** A peer whose clock is a little behind must not find the certificate not valid yet. */
 const BACKDATED_MS = 5 * 60_000;
 
-export const CA_LIFE_MS = 3650 * DAY_MS;
-export const SERVER_LIFE_MS = 90 * DAY_MS;
+const CA_LIFE_MS = 3650 * DAY_MS;
+const SERVER_LIFE_MS = 90 * DAY_MS;
 
 /** A self-signed CA that may sign leaf certificates only. */
 export async function issueCa(nowMs: number): Promise<IssuedPair> {
