@@ -3,6 +3,7 @@
  * loaded only when it is asked for.
  */
 
+import { writeFileSync } from 'node:fs';
 import type { ErrorCode } from '#base/errors.ts';
 import { conditionOf, errorLines, FinwaitError } from '#base/errors.ts';
 import { nearestName } from '#base/settings.ts';
@@ -122,7 +123,19 @@ function programHelp(): string {
   ].join('\n');
 }
 
+/** What ps, top, ss and finwait's own tables call this process, where they would say `node`. */
+function nameProcess(command: string | undefined): void {
+  if (command === undefined || !Object.hasOwn(COMMANDS, command)) return;
+  try {
+    // The kernel cuts it to 15 bytes. Setting process.title instead would overwrite the command line.
+    writeFileSync('/proc/self/comm', `finwait ${command}`);
+  } catch {
+    // Without a writable /proc it is called what it was.
+  }
+}
+
 if (import.meta.main) {
   process.stderr.on('error', () => {});
+  nameProcess(process.argv[2]);
   process.exitCode = await runCli(process.argv.slice(2), processIo());
 }

@@ -117,7 +117,7 @@ export function socketsFooter(
       '(name/pid): the process that listens on the local port',
     shown.some((row) => row.ageBasis === 'last-ack') &&
       'age+: at least; the last segment of the peer came then',
-    shown.some((row) => row.own) && "*: the other end is finwait's own probe",
+    shown.some((row) => row.own) && '*: of finwait itself, or the other end of one of its probes',
   ].filter((note) => note !== false);
   const lines = [
     `${count(selected.length)} of ${count(total)} sockets${cut}${counted.length === 0 ? '' : `: ${counted.join(', ')}`}`,

@@ -8,6 +8,7 @@ import { SOCKETS_SETTINGS } from '../../cli/sockets-settings.ts';
 import { groupColumns, socketColumns, socketsFooter } from '../../cli/sockets-view.ts';
 import { printTable } from '../../cli/table.ts';
 import { spec } from '../harness.ts';
+import { startOperator } from '../support/operator.ts';
 import { cliRun } from './cli-run.ts';
 import { caughtIo, socket } from './tables-fixture.ts';
 
@@ -202,7 +203,7 @@ spec('finwait sockets', (test) => {
       '6 of 9 sockets: 1 LISTEN, 1 ESTABLISHED, 2 CLOSE-WAIT, 2 TIME-WAIT',
       '(name/pid): the process that listens on the local port',
       'age+: at least; the last segment of the peer came then',
-      "*: the other end is finwait's own probe",
+      '*: of finwait itself, or the other end of one of its probes',
     ]);
   });
 
@@ -246,6 +247,14 @@ spec('finwait sockets', (test) => {
       assert.is(stdout, '');
       assert.match(stderr, says);
     }
+  });
+
+  test("knows finwait's own programs by their names", async () => {
+    await using operator = await startOperator();
+    const { stdout } = await cliRun(['sockets', '-l', '--own', '--json', '--port', String(operator.webPort)]);
+    const [row] = JSON.parse(stdout) as SocketRow[];
+    // The kernel keeps 15 characters of a name.
+    assert.equal(row?.process, { pid: operator.child.pid, name: 'finwait operato' });
   });
 
   test('prints an array of objects with --json, empty when nothing passes', async () => {

@@ -23,6 +23,21 @@ const CLOSER = `
   server.listen(0, '127.0.0.1', () => console.log('listening ' + server.address().port));
 `;
 
+/** Opens and closes so many connections, the half of them from the server's side, 20 at a time. */
+const CHURN = `
+  const net = require('node:net');
+  const server = net.createServer((socket) => (socket.remotePort % 2 ? socket.resume().end() : socket.resume()));
+  server.listen(0, '127.0.0.1', () => {
+    let left = Number(process.argv[1]);
+    const next = () => {
+      if (left-- <= 0) return;
+      const socket = net.connect(server.address().port, '127.0.0.1', () => socket.end());
+      socket.resume().on('close', () => (left === 0 ? console.log('churned') : next()));
+    };
+    for (let i = 0; i < 20; i++) next();
+  });
+`;
+
 async function startServer(ns: Netns, program: readonly string[]): Promise<{ child: Child; port: number }> {
   const child = ns.start(process.execPath, program);
   const [, port] = await child.output(/listening (\d+)/);
@@ -54,6 +69,10 @@ function countOf(sweep: TablesSweep, state: TcpStateName): number {
     (sum, each) => sum + (each.state === state ? each.count : 0),
     0,
   );
+}
+
+function socketsIn(sweep: TablesSweep): number {
+  return (sweep.sockets?.states ?? []).reduce((sum, { count }) => sum + count, 0);
 }
 
 function holdersIn(sweep: TablesSweep, state: Holder['state']): readonly Holder[] {
@@ -198,5 +217,27 @@ spec('the tables, followed over time', (test) => {
       }
     },
     { needs: [...needs, 'nft', 'netfilter-conntrack'] },
+  );
+
+  test(
+    'hold what ss sees after connections have come and gone under the sweeps',
+    async () => {
+      await using ns = await makeNetns('follow');
+      await using watch = ns.start(process.execPath, [WATCH]);
+      await using churn = ns.start(process.execPath, ['-e', CHURN, '3000']);
+      await churn.output(/churned/);
+      const sweep = await sweepWhere(watch, 'the last connections', (each) => {
+        return countOf(each, 'TIME-WAIT') + countOf(each, 'LISTEN') === socketsIn(each);
+      });
+      const theirs = await ns.run('ss', '-tanH', 'state', 'time-wait');
+      assert.is(countOf(sweep, 'TIME-WAIT'), theirs.trim().split('\n').length);
+      assert.ok(countOf(sweep, 'TIME-WAIT') > 2_500);
+      const held = holdersIn(sweep, 'TIME-WAIT').reduce((sum, { count }) => sum + count, 0);
+      const folded = sweep.sockets?.folded.reduce((sum, { sockets }) => sum + sockets, 0) ?? 0;
+      assert.is(held + folded, countOf(sweep, 'TIME-WAIT'));
+      assert.is(sweep.counters.sockets_undecodable, 0);
+      assert.is(sweep.counters.sockets_untracked, 0);
+    },
+    { needs: [...needs, 'ss'] },
   );
 });
