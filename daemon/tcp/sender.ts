@@ -37,6 +37,9 @@ export interface SenderStart {
   readonly userTimeoutUs: number;
 }
 
+/** The clock of timestamps counts milliseconds. */
+const TIMESTAMP_TICK_US = 1000;
+
 /** What an expired timer came to. */
 export type Expiry = 'nothing' | 'send' | 'give-up';
 
@@ -72,6 +75,8 @@ export class Sender {
   /** When the peer last gave a sign that what we have for it will get there. */
   #progressUs = 0;
   #lastSentUs = 0;
+  /** When something was last sent again. */
+  #lastRepeatUs = 0;
 
   constructor(start: SenderStart) {
     this.#profile = start.profile;
@@ -176,8 +181,9 @@ export class Sender {
       this.rtt.sample(nowUs - this.#timed.atUs);
       this.#timed = undefined;
     } else if (this.#timed === undefined && echoedRttUs !== undefined) {
-      // Timestamps tell which transmission was answered: RFC 7323 section 4.
-      this.rtt.sample(echoedRttUs);
+      // Timestamps tell which transmission was answered (RFC 7323 section 4), unless the echo is older than the
+      // last one: a peer that has the data already answers a repetition with the timestamp it had before.
+      if (nowUs - echoedRttUs + TIMESTAMP_TICK_US > this.#lastRepeatUs) this.rtt.sample(echoedRttUs);
     }
     const flight = this.flightSize;
     this.ring.drop(Math.min(acked, this.ring.length));
@@ -219,7 +225,7 @@ export class Sender {
     const length = Math.min(unsent, most, usable);
     if (unsent === 0 ? this.#hasRoom() : length > 0 && this.#isWorthSending(length, unsent, most)) {
       this.#overrideDue = false;
-      return this.#transmit(this.nxt, length, nowUs);
+      return this.#transmit(this.nxt, Math.max(length, 0), nowUs);
     }
     if (this.nxt === this.una && this.timer.kind === 'idle') {
       // Nothing is in flight whose acknowledgement would open the window.
@@ -250,8 +256,10 @@ export class Sender {
     const fin = this.#finQueued && endsQueue && finFits;
     const after = fin ? seqAdd(end, 1) : end;
     const retransmission = seqLt(from, this.max);
-    if (retransmission) this.#timed = undefined;
-    else {
+    if (retransmission) {
+      this.#timed = undefined;
+      this.#lastRepeatUs = nowUs;
+    } else {
       this.#timed ??= { end: after, atUs: nowUs };
       if (this.una === this.max) this.#progressUs = nowUs;
     }
