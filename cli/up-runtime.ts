@@ -30,7 +30,8 @@ export function markOf(pid: number): ProcessMark | undefined {
   }
 }
 
-function lives(mark: ProcessMark): boolean {
+/** Whether a process still lives. */
+export function lives(mark: ProcessMark): boolean {
   return markOf(mark.pid)?.startTime === mark.startTime;
 }
 

@@ -10,6 +10,7 @@ import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
+import { launcherOf, whenLauncherEnds } from './up-launcher.ts';
 import { checkPlatform, checkPortFree } from './up-machine.ts';
 import { makeRunDirectory, markOf, removeLeftovers, removeRunDirectory, runtimeBase } from './up-runtime.ts';
 import type { Session } from './up-session.ts';
@@ -91,6 +92,7 @@ async function watch(
     },
   });
   using ending = untilAskedToEnd(io.stdout, () => session.kill());
+  using _launcher = whenLauncherEnds(launcherOf(process.pid), ending.ask);
   const show = chooseShow(settings, io, ending.ask);
   try {
     await Promise.race([ending.asked, session.failed, showUntilDone(session, show, settings, ending.signal)]);

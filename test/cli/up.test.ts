@@ -120,6 +120,22 @@ spec('finwait up', (test) => {
   );
 
   test(
+    'started by the finwait command it ends when that is killed',
+    async ({ signal }) => {
+      await using net = await makeHost();
+      const bin = join(ROOT, 'cli', 'finwait.mjs');
+      const up = ['up', '--plain', '--web-port', '0', '--observe'];
+      await using command = net.netns.start(process.execPath, [bin, ...up]);
+      await command.output(/^\S+Z sockets/m);
+      const started = (await net.processes()).filter((pid) => pid !== net.listener.pid);
+      assert.is(started.length, 4);
+      process.kill(command.pid, 'SIGKILL');
+      await gone(started, signal);
+    },
+    OPTIONS,
+  );
+
+  test(
     'an agent that dies is told and started again',
     async () => {
       await using net = await makeHost();
