@@ -51,8 +51,6 @@ const HELP: CommandHelp = {
   ],
 };
 
-/** Where what must be undone after a crash is noted; the agent on this machine uses the same place. */
-const HOST_STATE_DIR = '/run/finwait';
 const CONCURRENT_TARGETS = 16;
 
 export async function runProbe(args: readonly string[], io: CliIo): Promise<number> {
@@ -82,7 +80,7 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
     mtu: settings.mtu,
     allowForwarding: settings.allowForwarding,
     footprint: settings.footprint,
-    stateDir: HOST_STATE_DIR,
+    stateDir: '', // where the agent on this machine has it, too
   });
   const waiting = waitingLine(io, settings);
   let allOpen: boolean;

@@ -28,8 +28,6 @@ import type { EngineConfig, EngineHandle } from './threads/engine-client.ts';
 import type { TablesConfig, TablesHandle } from './threads/tables-client.ts';
 
 const LAST_PUSH_MS = 2_000;
-/** Where it is noted which settings of the host to take back after a crash, when no directory is given. */
-const HOST_STATE_DIR = '/run/finwait';
 const NO_TARGETS: TargetPlan = { targets: [], folded: 0 };
 
 /** How the workers are started, so that tests can put others in their place. */
@@ -168,7 +166,7 @@ export class Agent {
         ...(prefixV6 === '' ? {} : { prefixV6 }),
         allowForwarding,
         footprint,
-        stateDir: stateDir || HOST_STATE_DIR,
+        stateDir,
       },
       {
         startEngine,

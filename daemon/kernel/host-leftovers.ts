@@ -31,14 +31,17 @@ export function cleanLeftovers(stateDir: string, routing: Routing): Condition[] 
   return conditions;
 }
 
-/** Takes back what a run changed, but for the settings that another living run has come to rely on. */
+/**
+ * Takes back what a run changed, but for the settings that another living run has come to rely on. What cannot be
+ * taken back now is left to the next start.
+ */
 export function takeBackAll(state: HostState, routing: Routing): void {
-  state.withOthers((others) => {
+  const done = state.withOthers((others) => {
     const living = others.filter((run) => run.alive).flatMap((run) => run.changes);
-    for (const change of state.changes) {
-      if (change.kind === 'setting') takeBack(change, living, routing);
-    }
+    return state.changes.filter((change) => !takeBack(change, living, routing)).length === 0;
   });
+  if (done) state[Symbol.dispose]();
+  else state.leave();
 }
 
 /** @returns whether there is nothing left to do about the change, now or later */

@@ -7,12 +7,15 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -45,23 +48,27 @@ export class HostState implements Disposable {
   readonly #dir: string;
   readonly #file: string;
   readonly #fd: number;
+  /** Whether the directory was made for this file; then it goes with it. */
+  readonly #madeDir: boolean;
   readonly #changes: Change[] = [];
 
-  private constructor(dir: string, file: string, fd: number) {
+  private constructor(dir: string, file: string, fd: number, madeDir: boolean) {
     this.#dir = dir;
     this.#file = file;
     this.#fd = fd;
+    this.#madeDir = madeDir;
   }
 
   /** @throws FinwaitError STATE_DIR_UNUSABLE */
   static create(dir: string, device: string): HostState {
+    const madeDir = !existsSync(dir);
     return withLock(dir, () => {
       const file = `host-${networkNamespace()}-${device}.jsonl`;
       const fd = openSync(join(dir, file), 'w', 0o600);
       const locked = libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB);
       if (locked < 0) throw new Error(`${file} is locked: ${libc.errnoName(-locked)}`);
       writeSync(fd, `${JSON.stringify({ boot: bootId(), pid: process.pid })}\n`);
-      return new HostState(dir, file, fd);
+      return new HostState(dir, file, fd, madeDir);
     });
   }
 
@@ -84,8 +91,14 @@ export class HostState implements Disposable {
   [Symbol.dispose](): void {
     withLock(this.#dir, () => {
       rmSync(join(this.#dir, this.#file), { force: true });
-      closeSync(this.#fd);
+      this.leave();
+      if (this.#madeDir && readdirSync(this.#dir).length === 0) rmdirSync(this.#dir);
     });
+  }
+
+  /** Leaves what is written down to the next start. */
+  leave(): void {
+    closeSync(this.#fd);
   }
 }
 
@@ -105,10 +118,13 @@ export function withRuns(
 function withLock<T>(dir: string, use: () => T): T {
   let fd: number | undefined;
   try {
-    makeDirectory(dir);
-    fd = openSync(dir, 'r');
-    let locked = libc.flock(fd, libc.LOCK_EX);
-    while (locked === -libc.EINTR) locked = libc.flock(fd, libc.LOCK_EX);
+    do {
+      if (fd !== undefined) closeSync(fd);
+      makeDirectory(dir);
+      fd = openSync(dir, 'r');
+      while (libc.flock(fd, libc.LOCK_EX) === -libc.EINTR);
+      // Another run may have removed the directory while this one waited for it.
+    } while (!existsSync(dir) || fstatSync(fd).ino !== statSync(dir).ino);
     return use();
   } catch (error) {
     if (error instanceof Error && 'syscall' in error) throw unusable(dir, error);

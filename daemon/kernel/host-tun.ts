@@ -21,7 +21,7 @@ import { readSetting } from './sysctl.ts';
 import { openTun } from './tun.ts';
 
 /** Gone after a restart of the machine, as are the things it tells of. */
-const DEFAULT_STATE_DIR = '/run/finwait';
+const HOST_STATE_DIR = '/run/finwait';
 
 /** The conntrack mark of every flow that finwait's engine opens: "finw" in ASCII. */
 export const FOOTPRINT_MARK = 0x66696e77;
@@ -90,7 +90,7 @@ export interface HostTun extends Disposable {
  */
 export function openHostTun(config: HostTunConfig): HostTun {
   checkConfig(config);
-  const stateDir = config.stateDir === '' ? DEFAULT_STATE_DIR : config.stateDir;
+  const stateDir = config.stateDir || HOST_STATE_DIR;
   using undo = new DisposableStack();
   const routing = openRouting(undo);
   const conditions = cleanLeftovers(stateDir, routing);
@@ -146,9 +146,7 @@ export function openHostTun(config: HostTunConfig): HostTun {
 function openState(undo: DisposableStack, dir: string, device: string, routing: Routing): () => HostState {
   let state: HostState | undefined;
   undo.defer(() => {
-    if (state === undefined) return;
-    takeBackAll(state, routing);
-    state[Symbol.dispose]();
+    if (state !== undefined) takeBackAll(state, routing);
   });
   return () => {
     state ??= HostState.create(dir, device);

@@ -1,6 +1,14 @@
 /** Parts of the host part that this kernel's own features hide: what older kernels and other machines have. */
 
-import { closeSync, openSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { openForwarding } from '../../daemon/kernel/host-forwarding.ts';
@@ -169,6 +177,42 @@ spec('what a run has written down', (test) => {
     );
   }
 
+  test('is in a directory that goes with it when it was made for it, and stays when it was there', async () => {
+    await using dir = await makeTempDir('host-state');
+    const made = join(dir.path, 'made', 'for', 'it');
+    const first = HostState.create(made, 'finwait0');
+    const second = HostState.create(made, 'finwait1');
+    first[Symbol.dispose]();
+    assert.is(readdirSync(made).length, 1, 'the other run still uses it');
+    second[Symbol.dispose]();
+    HostState.create(dir.path, 'finwait0')[Symbol.dispose]();
+    assert.ok(existsSync(dir.path));
+    HostState.create(made.replace('it', 'one'), 'finwait0')[Symbol.dispose]();
+    assert.not.ok(existsSync(made.replace('it', 'one')));
+  });
+
+  test(
+    'is tried again at the next start when it cannot be taken back',
+    async () => {
+      await using ns = await makeNetns('stuck');
+      await using other = await makeNetns('other');
+      await joinNetns(ns, other);
+      await using dir = await makeTempDir('host-state');
+      inside(ns, () => {
+        writeFileSync(setting, '1');
+        const state = HostState.create(dir.path, 'finwait0');
+        state.record({ kind: 'setting', path: setting, was: '0', set: '1' });
+        // A setting that reads as it was set and that nobody can write.
+        state.record({ kind: 'setting', path: '/proc/sys/kernel/ostype', was: '0', set: 'Linux' });
+        using routing = new Routing();
+        takeBackAll(state, routing);
+        assert.is(readSetting(setting), '0');
+        assert.is(readdirSync(dir.path).length, 1);
+      });
+    },
+    { needs },
+  );
+
   test(
     'in another network namespace is left to a start there',
     async () => {
@@ -191,7 +235,7 @@ spec('IPv6 forwarding on a kernel before 6.17, which has it for all devices only
 
   const ensure = (dir: string) => {
     using routing = new Routing();
-    using state = HostState.create(dir, 'finwait0');
+    const state = HostState.create(dir, 'finwait0');
     const parts = { routing, device: 'finwait0', allow: true, stateDir: dir, state: () => state };
     const condition = openForwarding({ ...parts, forceForwarding: false }).ensure(6, 'eth0');
     const during = readSetting(all);
