@@ -198,6 +198,8 @@ export function agentArgs(settings: UpSettings, files: RunFiles, ports: Ports): 
     ...['--report-interval', `${settings.refreshMs}ms`],
     ...['--sweep-interval', `${settings.refreshMs}ms`],
     ...['--probe-interval', `${settings.listenerIntervalMs}ms`],
+    ...['--probe-connect-timeout', `${settings.connectTimeoutMs}ms`],
+    ...['--probe-close-timeout', `${settings.closeTimeoutMs}ms`],
     ...(settings.noListeners ? [] : ['--probe-local-listeners']),
     ...[ports.web, ports.ingest, ...settings.skipPorts].flatMap((port) => ['--skip-port', String(port)]),
     ...(settings.allowForwarding ? ['--allow-forwarding'] : []),

@@ -9,6 +9,7 @@ import type { Logger } from '#base/log.ts';
 import { promText } from '#base/prom-text.ts';
 import { VERSION } from '#base/version.ts';
 import type { AgentHealth, Assignment } from '#contract';
+import { DEFAULT_PROBE_LIMITS } from '#contract';
 import { ConditionLog } from './condition-log.ts';
 import { EngineSlot } from './engine-slot.ts';
 import type { AgentServer, AgentStatus } from './http.ts';
@@ -20,7 +21,7 @@ import { systemClock } from './report/clock.ts';
 import { createPusher } from './report/push.ts';
 import { Reporter } from './report/reporter.ts';
 import { Spool } from './report/spool.ts';
-import type { TargetPlan } from './report/targets.ts';
+import type { ListenerPlan, TargetPlan } from './report/targets.ts';
 import { planTargets } from './report/targets.ts';
 import { cpuSeconds, LoopLag, rssBytes } from './self.ts';
 import type { AgentSettings } from './settings.ts';
@@ -194,8 +195,17 @@ export class Agent {
     this.#plan =
       host === undefined || this.#stopping
         ? NO_TARGETS
-        : planTargets(this.#assignment, probed ?? [], host, this.#settings.probeIntervalMs);
+        : planTargets(this.#assignment, probed ?? [], host, this.#listenerPlan());
     this.#engine?.setTargets(this.#plan.targets);
+  }
+
+  #listenerPlan(): ListenerPlan {
+    const { probeIntervalMs, probeConnectTimeoutMs, probeCloseTimeoutMs } = this.#settings;
+    const { exchangeMs } = DEFAULT_PROBE_LIMITS;
+    return {
+      intervalMs: probeIntervalMs,
+      limits: { connectMs: probeConnectTimeoutMs, exchangeMs, closeMs: probeCloseTimeoutMs },
+    };
   }
 
   #conditions(): Condition[] {

@@ -8,6 +8,7 @@ import { decoded, undecodable } from '#base/result.ts';
 import type { Settings } from '#base/settings.ts';
 import { durationMs, each, flag, integer, oneOf, portNumber, setting, text } from '#base/settings.ts';
 import type { AgentIdentity } from '#contract';
+import { DEFAULT_PROBE_LIMITS } from '#contract';
 
 const MINUTE_MS = 60_000;
 const MEBIBYTE = 2 ** 20;
@@ -104,6 +105,24 @@ export const AGENT_SETTINGS = {
     default: 10_000,
     defaultText: '10s',
     parse: durationMs(500, 60 * MINUTE_MS),
+  }),
+  probeConnectTimeoutMs: setting<number>({
+    name: 'probe-connect-timeout',
+    env: 'FINWAIT_PROBE_CONNECT_TIMEOUT',
+    placeholder: 'DURATION',
+    doc: 'how long a probe of a local listener waits for the handshake',
+    default: DEFAULT_PROBE_LIMITS.connectMs,
+    defaultText: '10s',
+    parse: durationMs(10, 5 * MINUTE_MS),
+  }),
+  probeCloseTimeoutMs: setting<number>({
+    name: 'probe-close-timeout',
+    env: 'FINWAIT_PROBE_CLOSE_TIMEOUT',
+    placeholder: 'DURATION',
+    doc: "how long a probe of a local listener waits for the listener's part of the close",
+    default: DEFAULT_PROBE_LIMITS.closeMs,
+    defaultText: '5s',
+    parse: durationMs(10, 5 * MINUTE_MS),
   }),
   skipPorts: setting<readonly number[]>({
     name: 'skip-port',

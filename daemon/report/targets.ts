@@ -1,14 +1,20 @@
 /** What the engine is to probe: what the operator assigns and, when asked for, what listens on this machine. Pure. */
 
 import { hostPortText } from '#base/host-port.ts';
-import type { Assignment, Listener, ProbeTarget } from '#contract';
-import { CONTRACT_LIMITS, DEFAULT_PROBE_LIMITS } from '#contract';
+import type { Assignment, Listener, ProbeLimits, ProbeTarget } from '#contract';
+import { CONTRACT_LIMITS } from '#contract';
 
 /** The host's addresses on the TUN device: what a packet of the engine reaches this machine by. */
 export interface HostAddresses {
   readonly hostV4: string;
   /** Undefined when the device has no IPv6. */
   readonly hostV6: string | undefined;
+}
+
+/** How what listens on this machine is probed. */
+export interface ListenerPlan {
+  readonly intervalMs: number;
+  readonly limits: ProbeLimits;
 }
 
 export interface TargetPlan {
@@ -22,12 +28,12 @@ export function planTargets(
   assignment: Assignment | undefined,
   listeners: readonly Listener[],
   host: HostAddresses,
-  listenerIntervalMs: number,
+  plan: ListenerPlan,
 ): TargetPlan {
   const byName = new Map<string, ProbeTarget>();
   for (const target of assignment?.targets ?? []) byName.set(target.name, target);
   for (const listener of listeners.toSorted(byPort)) {
-    const target = listenerTarget(listener, host, listenerIntervalMs);
+    const target = listenerTarget(listener, host, plan);
     if (target !== undefined && !byName.has(target.name)) byName.set(target.name, target);
   }
   const targets = [...byName.values()];
@@ -49,7 +55,7 @@ function byPort(a: Listener, b: Listener): number {
 function listenerTarget(
   { local }: Listener,
   host: HostAddresses,
-  intervalMs: number,
+  { intervalMs, limits }: ListenerPlan,
 ): ProbeTarget | undefined {
   const address = reachable(local.address, host);
   if (address === undefined) return undefined;
@@ -60,7 +66,7 @@ function listenerTarget(
     port: local.port,
     origin: 'listener',
     intervalMs,
-    limits: DEFAULT_PROBE_LIMITS,
+    limits,
   };
 }
 

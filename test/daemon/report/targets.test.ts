@@ -6,6 +6,7 @@ import { spec } from '../../harness.ts';
 import { listenerTargetOf } from './fixtures.ts';
 
 const HOST = { hostV4: '198.18.77.1', hostV6: 'fd66:696e:7761:6974::1' };
+const PLAN = { intervalMs: 10_000, limits: DEFAULT_PROBE_LIMITS };
 
 function listener(address: string, port: number): Listener {
   const family = address.includes(':') ? 6 : 4;
@@ -28,7 +29,7 @@ function assigned(...names: string[]): Assignment {
 }
 
 function plan(listeners: readonly Listener[], assignment?: Assignment) {
-  return planTargets(assignment, listeners, HOST, 10_000);
+  return planTargets(assignment, listeners, HOST, PLAN);
 }
 
 spec('target planning', (test) => {
@@ -58,9 +59,16 @@ spec('target planning', (test) => {
       undefined,
       [listener('::', 80)],
       { ...HOST, hostV6: undefined },
-      10_000,
+      PLAN,
     ).targets;
     assert.equal(targets, [listenerTargetOf('[::]:80', HOST.hostV4, 80)]);
+  });
+
+  test('probes listeners as often and within the limits that were set', () => {
+    const limits = { connectMs: 1, exchangeMs: 2, closeMs: 3 };
+    const set = { intervalMs: 4, limits };
+    const [target] = planTargets(undefined, [listener('::1', 80)], HOST, set).targets;
+    assert.equal([target?.intervalMs, target?.limits], [4, limits]);
   });
 
   test('leaves out link-local addresses, which mean nothing without their link', () => {
