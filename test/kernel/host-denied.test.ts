@@ -1,3 +1,5 @@
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { Condition } from '#base/errors.ts';
 import { rejects, spec } from '../harness.ts';
@@ -45,6 +47,26 @@ spec('a machine that does not allow it', (test) => {
       assert.match(error.hint, 'NET_ADMIN');
     },
     { needs },
+  );
+
+  test(
+    'with a device cgroup that forbids it, as under runc 1.2.0 to 1.2.3: TUN_DENIED names that',
+    async () => {
+      await using ns = await makeNetns('cgroup');
+      const cgroup = `/sys/fs/cgroup/devices/${ns.name}`;
+      mkdirSync(cgroup);
+      try {
+        writeFileSync(join(cgroup, 'devices.deny'), 'c 10:200 rwm');
+        const enter = `echo $$ > ${cgroup}/cgroup.procs; exec "$@"`;
+        const error = (await rejects(openRun([...ns.enter, 'sh', '-ec', enter, 'sh']))) as Condition;
+        assert.is(error.code, 'TUN_DENIED');
+        assert.match(error.message, 'device cgroup');
+        assert.match(error.hint, 'runc 1.2.0 to 1.2.3');
+      } finally {
+        rmdirSync(cgroup);
+      }
+    },
+    { needs: [...needs, 'device-cgroup'] },
   );
 
   test(

@@ -33,6 +33,13 @@ export const NEEDS = {
       existsSync('/proc/sys/net/netfilter/nf_conntrack_max') ? undefined : 'the kernel has no nf_conntrack',
     get: 'modprobe nf_conntrack',
   },
+  'device-cgroup': {
+    missing: () =>
+      existsSync('/sys/fs/cgroup/devices/devices.list')
+        ? undefined
+        : 'there is no devices cgroup (version 1)',
+    get: 'mount -t cgroup -o devices none /sys/fs/cgroup/devices',
+  },
   nft: { missing: () => noProgram('nft'), get: 'apt-get install nftables' },
   'conntrack-tool': { missing: () => noProgram('conntrack'), get: 'apt-get install conntrack' },
   ss: { missing: () => noProgram('ss'), get: 'apt-get install iproute2' },
