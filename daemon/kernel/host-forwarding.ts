@@ -108,8 +108,10 @@ function switchOn({ routing }: ForwardingParts, off: readonly string[]): Conditi
 /** IPv6 forwarding on all devices makes the kernel forget the default routes that routers have advertised. */
 function refuseToLoseRoutes(routing: Routing): void {
   const links = routing.links();
-  for (const route of routing.routes()) {
-    if (route.family !== 6 || route.prefixLength !== 0 || route.protocol !== RTPROT_RA) continue;
+  const advertised = routing.routes(
+    (route) => route.family === 6 && route.prefixLength === 0 && route.protocol === RTPROT_RA,
+  );
+  for (const route of advertised) {
     const name = links.find((link) => link.index === route.oif)?.name ?? '';
     if (readSetting(ipv6Setting(name, 'accept_ra')) === '2') continue;
     throw new FinwaitError(

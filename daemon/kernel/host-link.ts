@@ -7,7 +7,7 @@ import type { IpAddress } from '../wire/address.ts';
 import * as libc from './libc.ts';
 import { NetlinkError } from './netlink-socket.ts';
 import type { Prefix } from './prefix.ts';
-import { choosePrefix } from './prefix.ts';
+import { candidatePrefixes, choosePrefix, overlaps } from './prefix.ts';
 import type { Routing } from './routing.ts';
 import { ipv6Setting, readSetting, writeSetting } from './sysctl.ts';
 import type { TunDevice } from './tun.ts';
@@ -39,12 +39,15 @@ export function setUpLink(routing: Routing, device: TunDevice, config: LinkConfi
     const links = routing.links();
     const index = links.find((link) => link.name === device.name)?.index;
     if (index === undefined) throw new Error(`the kernel does not list ${device.name}, which it just made`);
-    const routes = routing.routes();
     const deviceName = (i: number) => links.find((link) => link.index === i)?.name ?? `of index ${i}`;
 
     const v6Off = whyNoIpv6(device.name, config.mtu);
-    const v4 = choosePrefix(config.prefixV4, 4, device.number, routes, deviceName);
-    const v6 = v6Off ? undefined : choosePrefix(config.prefixV6, 6, device.number, routes, deviceName);
+    const candidatesV4 = candidatePrefixes(config.prefixV4, 4, device.number);
+    const candidatesV6 = candidatePrefixes(config.prefixV6, 6, device.number);
+    const candidates = [...candidatesV4, ...candidatesV6];
+    const routes = routing.routes((route) => candidates.some((prefix) => overlaps(prefix, route)));
+    const v4 = choosePrefix(candidatesV4, routes, deviceName);
+    const v6 = v6Off ? undefined : choosePrefix(candidatesV6, routes, deviceName);
 
     // route_localnet: packets to 127.0.0.0/8 that come in by this device, which is ours alone, are let in.
     routing.changeLink(

@@ -54,39 +54,47 @@ export function parsePrefix(text: string, family: Family): Decoded<Prefix> {
 }
 
 /**
- * The prefix for a device: the configured one, or the first free default. Which default comes first depends on the
+ * The prefixes a device may have: the configured one, or the defaults. Which default comes first depends on the
  * device's number, which the kernel gives once only, so that two runs that start together do not take the same one.
- * @param routes all routes of this network namespace
- * @param deviceName the name of a link, for the error's text
- * @throws FinwaitError TUN_PREFIX_IN_USE with the route, CONFIG_INVALID
+ * @throws FinwaitError CONFIG_INVALID
  */
-export function choosePrefix(
+export function candidatePrefixes(
   configured: string | undefined,
   family: Family,
   deviceNumber: number,
+): Prefix[] {
+  const texts = configured === undefined ? defaultPrefixes(family, deviceNumber) : [configured];
+  return texts.map((text) => {
+    const prefix = parsePrefix(text, family);
+    if (prefix.ok) return prefix.value;
+    const example = family === 4 ? '198.18.77.0/29' : 'fd66:696e:7761:6974::/64';
+    throw new FinwaitError('CONFIG_INVALID', `prefix ${text}: ${prefix.reason}`, `write it like ${example}`);
+  });
+}
+
+/**
+ * The first candidate that no route leads into.
+ * @param routes those of this network namespace that overlap a candidate, at least
+ * @param deviceName the name of a link, for the error's text
+ * @throws FinwaitError TUN_PREFIX_IN_USE with the route
+ */
+export function choosePrefix(
+  candidates: readonly Prefix[],
   routes: readonly Route[],
   deviceName: (index: number) => string,
 ): Prefix {
-  const candidates = configured === undefined ? defaultPrefixes(family, deviceNumber) : [configured];
-  let first: { prefix: Prefix; route: Route } | undefined;
-  for (const text of candidates) {
-    const prefix = parsePrefix(text, family);
-    if (!prefix.ok) {
-      const example = family === 4 ? '198.18.77.0/29' : 'fd66:696e:7761:6974::/64';
-      throw new FinwaitError(
-        'CONFIG_INVALID',
-        `prefix ${text}: ${prefix.reason}`,
-        `write it like ${example}`,
-      );
-    }
-    const route = routes.find((candidate) => overlaps(prefix.value, candidate));
-    if (route === undefined) return prefix.value;
-    first ??= { prefix: prefix.value, route };
+  let reason: { prefix: Prefix; route: Route } | undefined;
+  for (const prefix of candidates) {
+    const route = routes.find((each) => overlaps(prefix, each));
+    if (route === undefined) return prefix;
+    reason ??= { prefix, route };
   }
+  if (reason === undefined) throw new RangeError('no candidates');
+  const { prefix, route } = reason;
   throw new FinwaitError(
     'TUN_PREFIX_IN_USE',
-    `${first?.prefix.text} overlaps the route ${first && routeText(first.route, deviceName)}`,
-    `choose an IPv${family} prefix that nothing here uses with --prefix-v${family}`,
+    `${prefix.text} overlaps the route ${routeText(route, deviceName)}`,
+    `choose an IPv${prefix.family} prefix that nothing here uses with --prefix-v${prefix.family}`,
   );
 }
 
@@ -99,7 +107,7 @@ function defaultPrefixes(family: Family, deviceNumber: number): string[] {
 }
 
 /** Whether a route leads to addresses of the prefix. */
-function overlaps(prefix: Prefix, route: Route): boolean {
+export function overlaps(prefix: Prefix, route: Route): boolean {
   if (route.family !== prefix.family || route.prefixLength < WIDEST_OVERLAP[prefix.family]) return false;
   const shorter = Math.min(prefix.length, route.prefixLength);
   return samePrefix(prefix.network.bytes, route.destination, shorter);

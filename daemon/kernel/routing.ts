@@ -75,13 +75,13 @@ export class Routing implements Disposable {
     );
   }
 
-  /** All routes of all tables and both families. */
-  routes(): Route[] {
+  /** Those routes of all tables and both families that are to be kept: a router may have a million. */
+  routes(keep: (route: Route) => boolean): Route[] {
     const routes: Route[] = [];
     this.#dump(RTM_GETROUTE, RTM_NEWROUTE, 'list the routes', (payload) => {
       // Multicast routing (mfc) and unknown kinds are no concern of ours.
       const route = decodeRoute(payload);
-      if (route.ok) routes.push(route.value);
+      if (route.ok && keep(route.value)) routes.push(route.value);
     });
     return routes;
   }

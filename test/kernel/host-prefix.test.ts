@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import * as assert from 'uvu/assert';
 import { FinwaitError } from '#base/errors.ts';
-import { choosePrefix, parsePrefix } from '../../daemon/kernel/prefix.ts';
+import { candidatePrefixes, choosePrefix, parsePrefix } from '../../daemon/kernel/prefix.ts';
 import type { Route } from '../../daemon/netlink/rtnetlink.ts';
 import { parseIpAddress } from '../../daemon/wire/address.ts';
 import { spec, testSeed } from '../harness.ts';
@@ -48,7 +48,7 @@ spec('prefixes of TUN devices', (test) => {
         const made = drawn.map(({ second, third, length }) => route(`198.${second}.${third}.0`, length));
         let chosen: string;
         try {
-          chosen = choosePrefix(undefined, 4, device, made, () => 'eth0').text;
+          chosen = choosePrefix(candidatePrefixes(undefined, 4, device), made, () => 'eth0').text;
         } catch (error) {
           return error instanceof FinwaitError && error.code === 'TUN_PREFIX_IN_USE';
         }
@@ -59,7 +59,7 @@ spec('prefixes of TUN devices', (test) => {
   });
 
   test('devices of different numbers get different ones', () => {
-    const texts = Array.from({ length: 32 }, (_, i) => choosePrefix(undefined, 6, i, [], () => '').text);
+    const texts = Array.from({ length: 32 }, (_, i) => candidatePrefixes(undefined, 6, i)[0]?.text);
     assert.is(new Set(texts).size, 32);
   });
 });
