@@ -161,23 +161,45 @@ export function firstProbesEnded(model: ViewModel): boolean {
   );
 }
 
-/** Names of the targets asked for that can be probed here and have no result yet. */
-function unprobed(node: NodeView, model: ViewModel): string[] {
-  if (!canProbe(node, model)) return [];
-  const unresolved = conditionsOf(model).filter((each) => each.code === 'NAME_UNRESOLVED');
-  return node.assigned
-    .filter(({ name }) => !node.probes.some((each) => each.target.name === name))
-    .filter(({ host }) => !unresolved.some((each) => each.message.includes(host)))
-    .map(({ name }) => name);
+/** A target that was asked for and has no result, and why. */
+export interface UnprobedTarget {
+  readonly name: string;
+  /** `waiting`: it will have one. */
+  readonly state: 'waiting' | 'unresolved' | 'not probed';
+  readonly why: string;
 }
 
+export function targetsWithoutResult(node: NodeView, model: ViewModel): UnprobedTarget[] {
+  const conditions = conditionsOf(model);
+  const off = conditions.find(({ code }) => ENGINE_FAULTS.includes(code));
+  return node.assigned
+    .filter(({ name }) => !node.probes.some((each) => each.target.name === name))
+    .map(({ name, host }) => {
+      if (node.agent.mode === 'observe')
+        return { name, state: 'not probed', why: 'only the tables are read' };
+      if (off !== undefined) return { name, state: 'not probed', why: off.message };
+      const fault = conditions.find((each) => each.code === 'NAME_UNRESOLVED' && each.message.includes(host));
+      if (fault !== undefined) return { name, state: 'unresolved', why: fault.message };
+      return { name, state: 'waiting', why: '' };
+    });
+}
+
+/** Names of the targets asked for that will have a result and have none yet. */
+function unprobed(node: NodeView, model: ViewModel): string[] {
+  return targetsWithoutResult(node, model).flatMap(({ name, state }) => (state === 'waiting' ? [name] : []));
+}
+
+/** Faults without whose mending nothing is probed. */
+const ENGINE_FAULTS: readonly ErrorCode[] = [
+  'TUN_MISSING',
+  'TUN_DENIED',
+  'TUN_BUSY',
+  'TUN_PREFIX_IN_USE',
+  'LINK_SETUP_FAILED',
+];
+
 function canProbe(node: NodeView, model: ViewModel): boolean {
-  const faults: readonly ErrorCode[] = [
-    'TUN_MISSING',
-    'TUN_DENIED',
-    'TUN_BUSY',
-    'TUN_PREFIX_IN_USE',
-    'LINK_SETUP_FAILED',
-  ];
-  return node.agent.mode !== 'observe' && !conditionsOf(model).some((each) => faults.includes(each.code));
+  return (
+    node.agent.mode !== 'observe' && !conditionsOf(model).some(({ code }) => ENGINE_FAULTS.includes(code))
+  );
 }

@@ -17,6 +17,7 @@ import {
   probeKey,
   processOfProbe,
   processText,
+  targetsWithoutResult,
 } from './view-model.ts';
 import type { Column } from './view-table.ts';
 import { tableLines } from './view-table.ts';
@@ -186,9 +187,20 @@ const PROBE_COLUMNS: readonly Column[] = [
 /** The last result of every target, worst first; at most `rows` lines. */
 export function probeLines(model: ViewModel, columns: number, rows: number): Line[] {
   const node = nodeOf(model);
-  if (node === undefined || node.probes.length === 0) return [[{ text: 'no probe yet', style: 'dim' }]];
+  if (node === undefined) return [[{ text: 'no probe yet', style: 'dim' }]];
   const listeners = node.sockets?.listeners ?? [];
-  const spans = node.probes.map((result): Span[] => {
+  const waiting = targetsWithoutResult(node, model).map(({ name, state, why }): Span[] => [
+    { text: name },
+    { text: '-' },
+    { text: state, style: state === 'waiting' ? 'dim' : 'warn' },
+    { text: '-' },
+    { text: '-' },
+    { text: '-' },
+    { text: '-' },
+    { text: '' },
+    { text: why, style: 'dim' },
+  ]);
+  const probed = node.probes.map((result): Span[] => {
     const { syn, data, fin } = result.retransmits;
     const shown = result.target.host === result.remote.address ? '' : ` (${result.remote.address})`;
     return [
@@ -203,7 +215,9 @@ export function probeLines(model: ViewModel, columns: number, rows: number): Lin
       { text: result.verdict === 'open' ? '' : result.sentence, style: 'dim' },
     ];
   });
-  return bounded(PROBE_COLUMNS, spans, [], columns, rows);
+  const all = [...waiting, ...probed];
+  if (all.length === 0) return [[{ text: 'no probe yet', style: 'dim' }]];
+  return bounded(PROBE_COLUMNS, all, [], columns, rows);
 }
 
 export function verdictStyle(verdict: Verdict): Style {

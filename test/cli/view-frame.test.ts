@@ -101,6 +101,20 @@ q quits`,
     assert.match(frame(asked, { columns: 80, rows: 24 }), /waiting for the first probe of db:5432/);
   });
 
+  test('a target whose name does not resolve has a row that says so', () => {
+    const limits = { connectMs: 1, exchangeMs: 1, closeMs: 1 };
+    const target = { name: 'db.nowhere:80', host: 'db.nowhere', port: 80, origin: 'user' } as const;
+    const fault = {
+      code: 'NAME_UNRESOLVED',
+      message: 'db.nowhere does not resolve to an address: no such name',
+      hint: 'check the spelling',
+    } as const;
+    const node = nodeView({ assigned: [{ ...target, intervalMs: 5000, limits }], conditions: [fault] });
+    const shown = frame(model({ overview: overview(node) }), { columns: 160, rows: 40 });
+    assert.match(shown, /^ {2}db\.nowhere:80 +- +unresolved .* db\.nowhere does not resolve to an address/m);
+    assert.not.match(shown, /waiting for the first probe/);
+  });
+
   test('old data is said to be old', () => {
     const stale = nodeView({ stale: true, lastReportMs: model().nowMs - 42_000 });
     assert.match(
