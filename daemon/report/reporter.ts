@@ -14,7 +14,7 @@ import type { Clock } from './clock.ts';
 import { DeliveryLog } from './delivery-log.ts';
 import type { Pusher, PushOutcome } from './push.ts';
 import { PushSchedule } from './push-schedule.ts';
-import type { Spool } from './spool.ts';
+import type { Spool, SpoolSize } from './spool.ts';
 import type { SpoolEntry } from './spool-index.ts';
 import { ReportWindow, type Tables } from './window.ts';
 
@@ -36,7 +36,7 @@ export interface ReporterStats {
   /** By reason: a bound, or the operator's refusal. */
   readonly droppedReports: Readonly<Record<string, number>>;
   readonly droppedResults: Readonly<Record<string, number>>;
-  readonly spool: Spool['size'];
+  readonly spool: SpoolSize;
   readonly spoolFileErrors: number;
   /** Unix time of the last acknowledgement. */
   readonly acknowledgedMs: number | undefined;
@@ -138,7 +138,8 @@ export class Reporter {
       if (entry !== undefined && clock.nowMs() >= this.#schedule.notBeforeMs) await this.#push(entry);
       else await this.#pause(entry !== undefined);
     }
-    await this.#cut();
+    do await this.#cut();
+    while (this.#window.results > 0);
     await this.#drain();
   }
 

@@ -78,14 +78,12 @@ export class Spool {
 
   async add(report: Report): Promise<void> {
     const body = JSON.stringify(report);
-    const { boot, seq } = report;
-    const results = report.probes.length;
-    const describe = (keeping: Keeping): SpoolEntry => {
-      return { boot, seq, results, bytes: Buffer.byteLength(body), keeping };
-    };
-    const name = `${String(report.toMs).padStart(15, '0')}-${boot}-${seq}-${results}.json`;
+    const { boot, seq, toMs, probes } = report;
+    const results = probes.length;
+    const name = `${String(toMs).padStart(15, '0')}-${boot}-${seq}-${results}.json`;
     const path = results > 0 ? await this.#write(name, body) : undefined;
-    const entry = describe(path === undefined ? 'memory' : 'disk');
+    const keeping = path === undefined ? 'memory' : 'disk';
+    const entry: SpoolEntry = { boot, seq, results, bytes: Buffer.byteLength(body), keeping };
     if (path === undefined) this.#bodies.set(entry, body);
     else this.#files.set(entry, path);
     await this.#evict(this.#index.add(entry));

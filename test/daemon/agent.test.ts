@@ -202,7 +202,7 @@ spec('agent', (test) => {
       prefixV4: '10.9.0.0/29',
       allowForwarding: true,
       footprint: true,
-      stateDir: '/run/finwait',
+      stateDir: '',
     });
   });
 

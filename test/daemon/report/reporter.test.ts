@@ -291,6 +291,15 @@ spec('reporter', (test) => {
     await stopped(agent);
   });
 
+  test('delivers at its end all that has gathered, also when that is more than one report takes', async () => {
+    const agent = await start();
+    agent.reporter.setTables({});
+    await agent.clock.run(1_000);
+    for (let i = 0; i < 450; i++) agent.reporter.addResult(makeResult());
+    await stopped(agent);
+    assert.is(agent.operator.resultIds.length, 450);
+  });
+
   test('ends in time when the operator hangs, and leaves the last results in the spool', async () => {
     const agent = await start();
     agent.reporter.setTables({});
