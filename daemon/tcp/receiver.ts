@@ -164,7 +164,7 @@ export class Receiver {
     this.#unacked += advanced;
     // RFC 5681 4.2: at once for a segment out of order, one that fills a gap, and a FIN; else at least for
     // every second full-sized segment (SHLD-19) and within the delay (MUST-40).
-    const inOrder = advanced === payloadLength && this.#held.empty && !this.finished;
+    const inOrder = advanced === payloadLength && this.#held.empty && this.#finSeq === undefined;
     if (!inOrder || this.#unacked >= 2 * this.#largestSegment) this.oweAckNow();
     else if (this.ackDuty.kind === 'none') {
       this.ackDuty = { kind: 'delayed', atUs: nowUs + this.#profile.delayedAckUs };
