@@ -62,7 +62,7 @@ const ALL_V6 = ipv6Setting('all', 'forwarding');
 /** The settings that together let packets pass. A device's own are enough, so those of all devices stay as they are. */
 function settingsNeeded(parts: ForwardingParts, family: Family, out: string): string[] {
   if (family === 4) return [parts.device, out].map((name) => ipv4Setting(name, 'forwarding'));
-  if (readSetting(ALL_V6) === '1') return [];
+  if (readSetting(ALL_V6) === '1') return [ALL_V6];
   const own = ipv6Setting(parts.device, 'force_forwarding');
   const perDevice = parts.forceForwarding ?? existsSync(own);
   return perDevice ? [own, ipv6Setting(out, 'force_forwarding')] : [ALL_V6];

@@ -256,6 +256,28 @@ spec('IPv6 forwarding on a kernel before 6.17, which has it for all devices only
   );
 
   test(
+    'shared by two runs stays on until the last of them ends',
+    async () => {
+      await using ns = await makeNetns('both6');
+      await using dir = await makeTempDir('host-state');
+      inside(ns, () => {
+        using routing = new Routing();
+        const [first, second] = ['finwait0', 'finwait1'].map((device) => {
+          const state = HostState.create(dir.path, device);
+          const parts = { routing, device, allow: true, stateDir: dir.path, state: () => state };
+          assert.is(openForwarding({ ...parts, forceForwarding: false }).ensure(6, 'eth0'), undefined);
+          return () => takeBackAll(state, routing);
+        });
+        first?.();
+        assert.is(readSetting(all), '1');
+        second?.();
+        assert.is(readSetting(all), '0');
+      });
+    },
+    { needs },
+  );
+
+  test(
     'is not switched on where that would lose a default route that a router has advertised',
     async () => {
       await using ns = await makeNetns('ra6');
