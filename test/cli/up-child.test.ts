@@ -12,6 +12,7 @@ const WITH_PARENT = `process.on('disconnect', () => process.exit(0));`;
 interface Watched extends AsyncDisposable {
   readonly child: SupervisedChild;
   readonly pids: number[];
+  firstPid(): number;
   readonly log: string[];
   /** Resolves when the child said `ready` for the nth time. */
   ready(times: number): Promise<void>;
@@ -39,6 +40,11 @@ function watch(script: string | ((start: number) => string), pace = FAST): Watch
   return {
     child,
     pids,
+    firstPid() {
+      const [pid] = pids;
+      if (pid === undefined) throw new Error('it has not started');
+      return pid;
+    },
     log,
     ready(times) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -73,7 +79,7 @@ spec('a supervised child', (test) => {
   test('that was killed is told so', async () => {
     await using watched = watch(`${READY} ${WITH_PARENT}`);
     await watched.ready(1);
-    process.kill(watched.pids[0] ?? 0, 'SIGKILL');
+    process.kill(watched.firstPid(), 'SIGKILL');
     await watched.ready(2);
     assert.is(watched.child.condition()?.message, 'the stand-in was ended by SIGKILL');
   });
@@ -125,12 +131,12 @@ spec('a supervised child', (test) => {
 
   test('is asked to end with SIGTERM', async () => {
     await using watched = watch(
-      `${READY} ${WITH_PARENT} process.on('SIGTERM', () => { console.log('ending'); process.exit(0); });`,
+      `${WITH_PARENT} process.on('SIGTERM', () => { console.log('ending'); process.exit(0); }); ${READY}`,
     );
     await watched.ready(1);
     await watched.child.stop(5000);
     assert.equal(watched.log, ['ending']);
-    assert.not.ok(isAlive(watched.pids[0] ?? 0));
+    assert.not.ok(isAlive(watched.firstPid()));
   });
 
   test('that does not end when asked is killed at the deadline', async () => {
@@ -141,7 +147,7 @@ spec('a supervised child', (test) => {
     const startedMs = performance.now();
     await watched.child.stop(100);
     assert.ok(performance.now() - startedMs < 3000);
-    assert.not.ok(isAlive(watched.pids[0] ?? 0));
+    assert.not.ok(isAlive(watched.firstPid()));
   });
 
   test('stays ended when it is stopped during a pause', async () => {

@@ -1,9 +1,18 @@
 /** A network namespace with something that listens in it, to run `finwait up` in. */
 
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Child, ChildOptions } from '../support/child.ts';
-import { runProgram } from '../support/child.ts';
+import { ROOT, runProgram } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { makeNetns } from '../support/netns.ts';
+import { isAlive, listProcesses } from '../support/processes.ts';
+import { until } from '../support/until.ts';
+
+export const MAIN = join(ROOT, 'cli', 'main.ts');
+export const OPTIONS = { needs: ['root', 'netns', 'tun'], timeoutMs: 60_000 } as const;
+
+const RUN = '/run/finwait';
 
 /** Listens on port 8080 of 127.0.0.1 and ::1 and answers a close with a close. */
 const LISTENER = `
@@ -45,4 +54,32 @@ export async function makeHost(): Promise<Host> {
       await netns[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Directory of a run in /run/finwait. */
+export function directoryOf(run: Child): string | undefined {
+  const names = existsSync(RUN) ? readdirSync(RUN) : [];
+  const name = names.find((each) => each.startsWith(`up-${run.pid}-`));
+  return name === undefined ? undefined : join(RUN, name);
+}
+
+/** Agent and operator of a run: they name its directory on their command line. */
+export function childrenOf(run: Child): number[] {
+  return listProcesses()
+    .filter(({ command }) => command.includes(`/up-${run.pid}-`))
+    .map(({ pid }) => pid);
+}
+
+/** The agent or the operator of a run. */
+export function childOf(run: Child, name: 'agent' | 'operator'): number {
+  const found = listProcesses().find(
+    ({ command }) => command.includes(`main.ts ${name} `) && command.includes(`/up-${run.pid}-`),
+  );
+  if (found === undefined) throw new Error(`there is no ${name} of process ${run.pid}`);
+  return found.pid;
+}
+
+/** Waits until none of the processes runs. */
+export async function gone(pids: readonly number[]): Promise<void> {
+  await until(`the end of processes ${pids.join(', ')}`, () => (pids.some(isAlive) ? undefined : true));
 }
