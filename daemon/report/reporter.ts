@@ -150,10 +150,12 @@ export class Reporter {
       this.#nextCutMs,
       pushWaits ? this.#schedule.notBeforeMs : Number.POSITIVE_INFINITY,
     );
-    if (this.#stopping || this.#window.full || dueMs <= clock.nowMs()) return;
+    // Read once: time goes on between two looks, and a timer takes no negative wait.
+    const waitMs = dueMs - clock.nowMs();
+    if (this.#stopping || this.#window.full || waitMs <= 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
-    const callOff = clock.after(dueMs - clock.nowMs(), resolve);
+    const callOff = clock.after(waitMs, resolve);
     await promise;
     this.#wake = undefined;
     callOff();
