@@ -3,9 +3,10 @@
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
 import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
+import type { NetlinkCounters } from '../daemon/kernel/netlink-socket.ts';
 import type { Flows } from '../daemon/track/conntrack-flows.ts';
 import { readFlows } from '../daemon/track/conntrack-flows.ts';
-import { dumpFlows } from '../daemon/track/dumps.ts';
+import { dumpFlows, noNetlinkFaults } from '../daemon/track/dumps.ts';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import type { FlowRow } from './conntrack-rows.ts';
@@ -24,7 +25,7 @@ import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
-import { printConditions, printJson, printTable } from './table.ts';
+import { incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
 
 const HELP: CommandHelp = {
   usage: 'finwait conntrack [options]',
@@ -55,19 +56,12 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
   refusePositionals(positionals);
   checkTogether(settings);
   const fill = readConntrackFill();
-  const { flows, others, undecodable } = readTable(io, settings, fill);
+  const faults = noNetlinkFaults();
+  const { flows, others, undecodable } = readTable(io, settings, fill, faults);
   const all = flows.map((flow) => ({ ...flow, own: flow.mark === FOOTPRINT_MARK }));
   const selected = selectFlows(all, settings);
   print(io, settings, { selected, all, others, fill });
-  if (undecodable > 0) {
-    printConditions(io, [
-      {
-        code: 'NETLINK_FAILED',
-        message: `${undecodable} flows are left out, because the kernel's message is not understood`,
-        hint: 'report it with the version of the kernel',
-      },
-    ]);
-  }
+  printConditions(io, incompleteAnswer(undecodable + faults.truncated + faults.undecodable));
   return EXIT.ok;
 }
 
@@ -85,9 +79,14 @@ function checkTogether({ by, sort }: ConntrackSettings): void {
 }
 
 /** The fill is known to everyone: it is shown also where the flows may not be read. */
-function readTable(io: CliIo, settings: ConntrackSettings, fill: ConntrackFill): Flows {
+function readTable(
+  io: CliIo,
+  settings: ConntrackSettings,
+  fill: ConntrackFill,
+  faults: NetlinkCounters,
+): Flows {
   try {
-    return readFlows(dumpFlows, Date.now());
+    return readFlows((onFlow) => dumpFlows(onFlow, faults), Date.now());
   } catch (error) {
     if (!settings.json && settings.output !== 'json') io.stdout.write(`${fillText(fill)}\n`);
     throw error;

@@ -1,9 +1,8 @@
 /** `finwait sockets`: the TCP sockets of this machine with state, age and process; needs no agent. */
 
-import { networkInterfaces } from 'node:os';
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
-import { dumpSockets } from '../daemon/track/dumps.ts';
+import { deviceNames, dumpSockets, noNetlinkFaults } from '../daemon/track/dumps.ts';
 import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
 import { ProcessTable } from '../daemon/track/processes.ts';
 import { SocketTable } from '../daemon/track/socket-table.ts';
@@ -11,7 +10,7 @@ import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
-import type { SocketRow } from './sockets-rows.ts';
+import type { RowContext, SocketRow } from './sockets-rows.ts';
 import {
   GROUP_SORT_KEYS,
   groupSockets,
@@ -23,7 +22,7 @@ import {
 import type { SocketsSettings } from './sockets-settings.ts';
 import { SOCKETS_SETTINGS } from './sockets-settings.ts';
 import { groupColumns, socketColumns, socketsFooter } from './sockets-view.ts';
-import { finwaitAddresses, printConditions, printJson, printTable } from './table.ts';
+import { finwaitAddresses, incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
 
 const HELP: CommandHelp = {
   usage: 'finwait sockets [options]',
@@ -55,13 +54,14 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   refusePositionals(positionals);
   checkTogether(settings);
   const processes = new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY });
-  const all = readSockets(processes);
+  const { rows: all, dropped } = readSockets(processes);
   const selected = selectSockets(all, settings);
   print(io, settings, selected, all.length);
   const names = processes.condition();
   // An unknown process elsewhere does not make this answer incomplete.
   const incomplete = selected.some(({ process, inode }) => process === null && inode !== 0);
   if (names !== undefined && incomplete) printConditions(io, [names]);
+  printConditions(io, incompleteAnswer(dropped));
   return EXIT.ok;
 }
 
@@ -80,9 +80,11 @@ function checkTogether({ listening, state, by, sort }: SocketsSettings): void {
   }
 }
 
-function readSockets(processes: ProcessTable): SocketRow[] {
+/** `dropped`: messages of the kernel that are missing in the rows. */
+function readSockets(processes: ProcessTable): { rows: SocketRow[]; dropped: number } {
+  const faults = noNetlinkFaults();
   const table = new SocketTable({
-    dump: dumpSockets,
+    dump: (onSocket) => dumpSockets(onSocket, faults),
     processes,
     maxTracked: Number.POSITIVE_INFINITY,
     details: true,
@@ -90,15 +92,14 @@ function readSockets(processes: ProcessTable): SocketRow[] {
   });
   const nowMs = performance.now();
   table.sweep(nowMs);
-  const context = { nowMs, interfaceName, isProbe: finwaitAddresses() };
-  return Array.from(table.sockets(), (socket) => socketRow(socket, context));
-}
-
-function interfaceName(index: number): string {
-  for (const [name, addresses] of Object.entries(networkInterfaces())) {
-    if (addresses?.some((address) => address.family === 'IPv6' && address.scopeid === index)) return name;
-  }
-  return String(index);
+  const devices = deviceNames();
+  const context: RowContext = {
+    nowMs,
+    interfaceName: (index) => devices.get(index) ?? String(index),
+    isProbe: finwaitAddresses(),
+  };
+  const rows = Array.from(table.sockets(), (socket) => socketRow(socket, context));
+  return { rows, dropped: table.counters.undecodable + faults.truncated + faults.undecodable };
 }
 
 function print(io: CliIo, settings: SocketsSettings, selected: readonly SocketRow[], total: number): void {

@@ -163,6 +163,18 @@ export function printJson(io: CliIo, value: readonly unknown[]): void {
   io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
+/** Nothing when the kernel's answer was whole; otherwise that it was not. */
+export function incompleteAnswer(dropped: number): Condition[] {
+  if (dropped === 0) return [];
+  return [
+    {
+      code: 'NETLINK_FAILED',
+      message: `${dropped} messages of the kernel are left out, because they are not understood or were cut`,
+      hint: 'run the command again; if it persists, report it with the version of the kernel',
+    },
+  ];
+}
+
 /** Standing faults that leave the answer incomplete, on standard error. */
 export function printConditions(io: CliIo, conditions: readonly Condition[]): void {
   for (const { code, message, hint } of conditions) {

@@ -1,6 +1,8 @@
 /** Reads of the kernel's tables, each through a netlink socket of its own that is closed again. */
 
-import { NetlinkSocket } from '../kernel/netlink-socket.ts';
+import type { NetlinkCounters } from '../kernel/netlink-socket.ts';
+import { NetlinkError, NetlinkSocket } from '../kernel/netlink-socket.ts';
+import { Routing } from '../kernel/routing.ts';
 import { encodeFlowDump, NETLINK_NETFILTER } from '../netlink/ctnetlink.ts';
 import { ALL_STATES, encodeDiagDump, NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import { readingConntrack, readingSockets } from './refusals.ts';
@@ -8,30 +10,59 @@ import { readingConntrack, readingSockets } from './refusals.ts';
 /** Hands over the payload of each message of a dump, a view that lives until the next. */
 export type OnPayload = (payload: Uint8Array) => void;
 
+export function noNetlinkFaults(): NetlinkCounters {
+  return { foreignSender: 0, foreignSequence: 0, truncated: 0, undecodable: 0, interrupted: 0 };
+}
+
 /**
  * Every TCP socket of this network namespace, of both families.
+ * @param faults what the netlink socket had to drop is added here
  * @throws FinwaitError SOCK_DIAG_DENIED, SOCK_DIAG_MISSING, NETLINK_FAILED
  */
-export function dumpSockets(onSocket: OnPayload, states = ALL_STATES): void {
-  readingSockets(() => {
-    using socket = NetlinkSocket.open(NETLINK_SOCK_DIAG);
-    for (const family of [4, 6] as const) {
-      socket.request(
-        (seq) => encodeDiagDump(seq, family, states),
-        `dump the IPv${family} TCP sockets`,
-        (message) => onSocket(message.payload),
-      );
-    }
-  });
+export function dumpSockets(onSocket: OnPayload, faults: NetlinkCounters): void {
+  readingSockets(() =>
+    withSocket(NETLINK_SOCK_DIAG, faults, (socket) => {
+      for (const family of [4, 6] as const) {
+        socket.request(
+          (seq) => encodeDiagDump(seq, family, ALL_STATES),
+          `dump the IPv${family} TCP sockets`,
+          (message) => onSocket(message.payload),
+        );
+      }
+    }),
+  );
 }
 
 /**
  * Every flow of this network namespace, of every protocol.
+ * @param faults what the netlink socket had to drop is added here
  * @throws FinwaitError CONNTRACK_DENIED, CONNTRACK_MISSING, NETLINK_FAILED
  */
-export function dumpFlows(onFlow: OnPayload): void {
-  readingConntrack(() => {
-    using socket = NetlinkSocket.open(NETLINK_NETFILTER);
-    socket.request(encodeFlowDump, 'dump the conntrack flows', (message) => onFlow(message.payload));
-  });
+export function dumpFlows(onFlow: OnPayload, faults: NetlinkCounters): void {
+  readingConntrack(() =>
+    withSocket(NETLINK_NETFILTER, faults, (socket) => {
+      socket.request(encodeFlowDump, 'dump the conntrack flows', (message) => onFlow(message.payload));
+    }),
+  );
+}
+
+/** The names of the devices of this network namespace by their index; empty where they may not be asked for. */
+export function deviceNames(): ReadonlyMap<number, string> {
+  try {
+    using routing = new Routing();
+    return new Map(routing.links().map(({ index, name }) => [index, name]));
+  } catch (error) {
+    if (error instanceof NetlinkError) return new Map();
+    throw error;
+  }
+}
+
+function withSocket(protocol: number, faults: NetlinkCounters, use: (socket: NetlinkSocket) => void): void {
+  using socket = NetlinkSocket.open(protocol);
+  try {
+    use(socket);
+  } finally {
+    for (const name of Object.keys(faults) as (keyof NetlinkCounters)[])
+      faults[name] += socket.counters[name];
+  }
 }

@@ -5,7 +5,7 @@ import { conditionOf } from '#base/errors.ts';
 import type { ConntrackSummary, SocketSummary } from '#contract';
 import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
 import { ConntrackTable } from './conntrack-table.ts';
-import { dumpFlows, dumpSockets } from './dumps.ts';
+import { dumpFlows, dumpSockets, noNetlinkFaults } from './dumps.ts';
 import { readConntrackFill, readEphemeralFrom } from './kernel-numbers.ts';
 import { ProcessTable } from './processes.ts';
 import { summarizeSockets } from './socket-summary.ts';
@@ -20,6 +20,7 @@ export interface Swept {
 
 export class Sweeper {
   readonly #processes = new ProcessTable();
+  readonly #netlinkFaults = noNetlinkFaults();
   readonly #sockets: SocketTable;
   readonly #conntrack: ConntrackTable;
   #conntrackWasUsed = false;
@@ -27,12 +28,16 @@ export class Sweeper {
   /** @param maxTracked how many sockets, and how many flows, are remembered */
   constructor(maxTracked: number) {
     this.#sockets = new SocketTable({
-      dump: dumpSockets,
+      dump: (onSocket) => dumpSockets(onSocket, this.#netlinkFaults),
       processes: this.#processes,
       maxTracked,
       ephemeralFrom: readEphemeralFrom(),
     });
-    this.#conntrack = new ConntrackTable({ dump: dumpFlows, maxTracked, ownMark: FOOTPRINT_MARK });
+    this.#conntrack = new ConntrackTable({
+      dump: (onFlow) => dumpFlows(onFlow, this.#netlinkFaults),
+      maxTracked,
+      ownMark: FOOTPRINT_MARK,
+    });
   }
 
   /** @param nowMs any clock that never steps back */
@@ -85,6 +90,11 @@ export class Sweeper {
       sockets_untracked: sockets.untracked,
       conntrack_undecodable: conntrack.undecodable,
       conntrack_untracked: conntrack.untracked,
+      netlink_foreign_sender: this.#netlinkFaults.foreignSender,
+      netlink_foreign_sequence: this.#netlinkFaults.foreignSequence,
+      netlink_truncated: this.#netlinkFaults.truncated,
+      netlink_undecodable: this.#netlinkFaults.undecodable,
+      netlink_interrupted: this.#netlinkFaults.interrupted,
       process_searches_cut: processes.searchesCut,
       process_descriptors_read: processes.descriptorsRead,
     };
