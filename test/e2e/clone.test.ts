@@ -98,15 +98,11 @@ spec(
         assert.not.match(up.stderr, /npm error/i);
         await watch.assertNothingLeft();
 
-        // The command itself, started by the system's own Node.
-        const probe = await runProgram(
-          'node',
-          ['cli/finwait.mjs', 'probe', '--json', `127.0.0.1:${good.port}`],
-          {
-            ...options,
-            timeoutMs: 30_000,
-          },
-        );
+        // The command itself, as the README has it.
+        const probe = await runProgram('npx', ['finwait', 'probe', '--json', `127.0.0.1:${good.port}`], {
+          ...options,
+          timeoutMs: 30_000,
+        });
         assert.is(probe.code, 0, probe.stderr);
         assert.is(JSON.parse(probe.stdout).verdict, 'open');
         await watch.assertNothingLeft();
