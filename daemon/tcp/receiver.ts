@@ -12,8 +12,11 @@ import { Reassembly } from './reassembly.ts';
 import { isFin, isSyn, type Segment } from './segment.ts';
 import { ACK_NOW, type AckDuty, NO_ACK } from './timers.ts';
 
-/** Rounding the window up to its scale may promise a little more than the buffer; so much is kept in reserve. */
-const RESERVE_BYTES = 4096;
+/**
+ * Rounding the window up to its scale may promise a little more than the buffer with each segment; so many steps
+ * of the scale are kept in reserve, up to half a buffer.
+ */
+const RESERVE_STEPS = 512;
 /** The window field has 16 bits. */
 const WINDOW_FIELD_MAX = 0xffff;
 /** A TS.Recent older than that says nothing. RFC 7323 5.5: 24 days */
@@ -60,7 +63,8 @@ export class Receiver {
     this.#profile = profile;
     this.#shift = agreement.rcvWindShift ?? 0;
     this.#sack = agreement.sack;
-    this.#ring = new ByteRing(profile.receiveBufferBytes + RESERVE_BYTES);
+    const reserve = Math.min(RESERVE_STEPS << this.#shift, profile.receiveBufferBytes / 2);
+    this.#ring = new ByteRing(profile.receiveBufferBytes + reserve);
     this.irs = irs;
     this.#rmss = rmss;
     this.nxt = seqAdd(irs, 1);

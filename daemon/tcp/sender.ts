@@ -155,7 +155,9 @@ export class Sender {
       !isSyn(segment) &&
       !isFin(segment) &&
       window === this.wnd &&
-      this.flightSize > 0;
+      this.flightSize > 0 &&
+      // The answer to a probe of a shut window is none.
+      this.timer.kind === 'retransmit';
     // SND.WL1 < SEG.SEQ, or SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK: not an old segment's window.
     if (seqLt(this.#wl1, segment.seq) || (this.#wl1 === segment.seq && seqLeq(this.#wl2, ack))) {
       this.setWindow(window, segment);

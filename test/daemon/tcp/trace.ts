@@ -261,6 +261,7 @@ export class Trace {
 
   /** Time passes without a look at what is sent. */
   passTo(ms: number): this {
+    assert.ok(Number.isFinite(ms), 'a time that comes');
     this.nowUs = Math.round(ms * 1000);
     this.stack.advance(this.nowUs);
     return this;
