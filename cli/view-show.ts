@@ -16,8 +16,8 @@ export interface Show {
   end(): void;
 }
 
-/** Width of a report where there is no terminal to ask. */
-const REPORT_COLUMNS = 120;
+/** A report that goes into a file or a pipe is not cut. */
+const REPORT_COLUMNS = Number.POSITIVE_INFINITY;
 
 export function liveShow(streams: ScreenStreams, io: CliIo, onQuit: () => void): Show {
   let shown: ViewModel | undefined;
