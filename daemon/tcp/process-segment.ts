@@ -123,8 +123,8 @@ function moveOn(
 
 function sentAll(state: SynchronizedState): SentAll {
   if (!hasSender(state)) return state.sent;
-  const { iss, max, maxWnd } = state.sender;
-  return { iss, nxt: max, maxWnd };
+  const { iss, max, maxWnd, rtt } = state.sender;
+  return { iss, nxt: max, maxWnd, rtt };
 }
 
 /** The path takes only packets of `pathMtu` bytes. */

@@ -8,6 +8,7 @@ import type { Seq } from '../wire/seq.ts';
 import type { Agreement } from './agreement.ts';
 import type { ByteRing } from './byte-ring.ts';
 import type { Receiver } from './receiver.ts';
+import type { RttEstimator } from './rtt.ts';
 import type { Sender } from './sender.ts';
 import type { SynSender } from './syn-sender.ts';
 import type { ConnectionId } from './types.ts';
@@ -91,6 +92,8 @@ export interface SentAll {
   readonly iss: Seq;
   readonly nxt: Seq;
   readonly maxWnd: number;
+  /** What was measured, for observers. */
+  readonly rtt: RttEstimator;
 }
 
 export type SynchronizedState = Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck | TimeWait;

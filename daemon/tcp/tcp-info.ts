@@ -10,7 +10,7 @@ export function infoOf(connection: Connection): TcpInfo {
   const agreement = agreementOf(state);
   const receiver = hasReceiver(state) ? state.receiver : undefined;
   const sender = hasSender(state) ? state.sender : undefined;
-  const rtt = sender?.rtt ?? ('syn' in state ? state.syn.rtt : undefined);
+  const { rtt } = 'syn' in state ? state.syn : hasSender(state) ? state.sender : state.sent;
   return {
     state: state.name,
     local: { address: local.address, port: local.port },
@@ -26,9 +26,9 @@ export function infoOf(connection: Connection): TcpInfo {
     rcvWindShift: agreement?.rcvWindShift,
     timestampsEnabled: agreement?.timestamps ?? false,
     sackPermitted: agreement?.sack ?? false,
-    rtoUs: rtt?.rtoUs ?? 0,
-    srttUs: rtt?.srttUs,
-    rttvarUs: rtt?.rttvarUs,
+    rtoUs: rtt.rtoUs,
+    srttUs: rtt.srttUs,
+    rttvarUs: rtt.rttvarUs,
     cwnd: sender?.congestion.cwnd,
     ssthresh: sender?.congestion.ssthresh,
     retransmits: { ...retransmits },

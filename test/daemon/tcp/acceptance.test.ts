@@ -116,9 +116,9 @@ spec('timestamps and PAWS', (test) => {
   });
 
   test('a RST is taken without them, anything else is not', () => {
-    const t = agreed().receives('ACK', { seq: 1, ack: 1, data: 'abc' }).silent();
+    const t = agreed().receives('ACK', { seq: 1, ack: 1, data: 'abc', options: {} }).silent();
     assert.is(t.stack.counters.dropped['timestamp-missing'], 1);
-    assert.is(t.receives('RST', { seq: 1 }).ended, 'reset');
+    assert.is(t.receives('RST', { seq: 1, options: {} }).ended, 'reset');
   });
 
   test('after 24 days of silence, TS.Recent says nothing any more', () => {

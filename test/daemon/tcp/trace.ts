@@ -45,6 +45,7 @@ export interface Fields {
   readonly ack?: number;
   readonly window?: number;
   readonly data?: string | number;
+  /** Of a segment from the peer; left out: the timestamps of its SYN, if it had any. */
   readonly options?: Partial<TcpOptions>;
 }
 
@@ -174,14 +175,16 @@ export class Trace {
   }
 
   /** The packet of a segment from the peer. */
-  fromPeer(flags: Flags, { seq = 1, ack = 1, window = 65_535, data = '', options }: Fields = {}): Uint8Array {
+  fromPeer(
+    flags: Flags,
+    { seq = 1, ack = 1, window = 65_535, data = '', ...fields }: Fields = {},
+  ): Uint8Array {
     const names = flags.split(' ');
+    const { timestamps } = this.options.peer ?? {};
+    const options = { ...NO_OPTIONS, ...(fields.options ?? { timestamps }) };
     const bytes = new Uint8Array(44);
-    const length = encodeTcpOptions(bytes, 0, { ...NO_OPTIONS, ...options }, FINWAIT_PROFILE.synLayout);
-    const sack =
-      options?.sack === undefined
-        ? 0
-        : encodeTcpOptions(bytes, 0, { ...NO_OPTIONS, ...options }, FINWAIT_PROFILE.layout);
+    const layout = options.sack === undefined ? FINWAIT_PROFILE.synLayout : FINWAIT_PROFILE.layout;
+    const length = encodeTcpOptions(bytes, 0, options, layout);
     return tcpPacket({
       source: this.peer,
       destination: this.engine,
@@ -191,7 +194,7 @@ export class Trace {
       ack: names.includes('ACK') ? seqAdd(this.iss, ack) : 0,
       flags: flagBits(names),
       window,
-      options: bytes.subarray(0, Math.max(length, sack)),
+      options: bytes.subarray(0, length),
       data: text(data),
     });
   }
