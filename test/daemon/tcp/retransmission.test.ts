@@ -57,6 +57,7 @@ spec('the retransmission timeout (MUST-18)', (test) => {
     t.sendsAt(1000, 'SYN');
     t.receives('SYN ACK', { seq: 0, ack: 1 }).sends('ACK');
     assert.is(t.info?.rtoUs, 3_000_000);
+    assert.is(t.info?.cwnd, 536, 'and with one segment (RFC 5681 3.1)');
     assert.is(t.info?.srttUs, undefined);
   });
 
