@@ -63,6 +63,21 @@ spec('segmentation', (test) => {
     nagle.receives('ACK', { seq: 1, ack: 2 }).sends('ACK PSH', { data: 'bc' });
   });
 
+  test('MUST-2: checksums are right for every length, odd ones too', () => {
+    for (const family of [4, 6] as const) {
+      for (let length = 1; length < 40; length += 1) {
+        established({ family }).send(length).sends('ACK PSH', { data: length });
+      }
+    }
+  });
+
+  test('MUST-60: what waits for an acknowledgement leaves when that is lost, too', () => {
+    const t = established({ connect: { nagle: true } }).send('a');
+    t.sends('ACK PSH', { data: 'a' });
+    t.send('b').silent();
+    t.sendsAt(200, 'ACK PSH', { data: 'ab' });
+  });
+
   test('MUST-65: the MSS option is on the SYN alone', () => {
     const t = established().send('abc');
     assert.is(t.sends('ACK PSH').options.mss, undefined);

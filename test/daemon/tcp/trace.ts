@@ -23,8 +23,9 @@ import type {
   TcpStack,
 } from '../../../daemon/tcp/types.ts';
 import type { IpAddress } from '../../../daemon/wire/address.ts';
+import { checksumAdd, checksumFinish, pseudoHeaderSum } from '../../../daemon/wire/checksum.ts';
 import { encodeIcmpError } from '../../../daemon/wire/icmp-encode.ts';
-import { decodeIp } from '../../../daemon/wire/ip.ts';
+import { decodeIp, PROTOCOL_TCP } from '../../../daemon/wire/ip.ts';
 import { type Seq, seqAdd, seqDiff } from '../../../daemon/wire/seq.ts';
 import { decodeTcpHeader, flagNames } from '../../../daemon/wire/tcp-header.ts';
 import {
@@ -281,6 +282,9 @@ export class Trace {
     const { payload: start, end, ttl, trafficClass, source } = ip.value;
     const header = decodeTcpHeader(packet, start, end);
     assert.ok(header.ok, 'a whole TCP header');
+    const addresses = 2 * this.engine.bytes.length;
+    const pseudo = pseudoHeaderSum(packet, source, addresses, PROTOCOL_TCP, end - start);
+    assert.is(checksumFinish(checksumAdd(pseudo, packet, start, end)), 0, 'MUST-2: the checksum is right');
     if (!header.ok) return undefined;
     const { flags, seq, ack, window, options, payload, destinationPort } = header.value;
     const names = flagNames(flags);
