@@ -1,6 +1,7 @@
 /** Makes certificates: a CA of the operator's own, and server certificates signed by it. */
 
-import './reflect-metadata.ts';
+// The certificate library's dependency container asks for it when it loads.
+import 'reflect-metadata';
 import type { KeyObject } from 'node:crypto';
 import { randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';

@@ -69,7 +69,7 @@ export const ROOMS: readonly Room[] = [
 
   { path: 'operator', imports: OPERATOR, node: 'any' },
   { path: 'operator/telemetry', imports: OPERATOR, node: 'any', packages: ['@opentelemetry/'] },
-  { path: 'operator/tls', imports: OPERATOR, node: 'any', packages: ['@peculiar/x509'] },
+  { path: 'operator/tls', imports: OPERATOR, node: 'any', packages: ['@peculiar/x509', 'reflect-metadata'] },
   { path: 'operator/web', imports: OPERATOR, node: 'any', packages: ['express'] },
   { path: 'operator/ingest', imports: OPERATOR, node: 'any', packages: ['express'] },
 
@@ -79,4 +79,12 @@ export const ROOMS: readonly Room[] = [
 ];
 
 /** Tests may look into every room; these are the packages they are written with. */
-export const TEST_PACKAGES = ['uvu', 'fast-check', '@opentelemetry/', '@peculiar/x509', 'express', 'koffi'];
+export const TEST_PACKAGES = [
+  'uvu',
+  'fast-check',
+  '@opentelemetry/',
+  '@peculiar/x509',
+  'reflect-metadata',
+  'express',
+  'koffi',
+];
