@@ -51,6 +51,12 @@ export const NEEDS = {
       existsSync(collectorPath()) ? undefined : 'the OpenTelemetry Collector is not built on this machine',
     get: 'npm run collector -- build (needs Go; one to two minutes, once)',
   },
+  cluster: {
+    missing: () =>
+      ['containerd', 'runc', 'buildah', 'debootstrap', 'go', 'gcc'].map(noProgram).find(Boolean) ??
+      (existsSync('/usr/lib/cni/bridge') ? undefined : 'no CNI plugins in /usr/lib/cni'),
+    get: 'apt-get install containerd runc containernetworking-plugins buildah debootstrap gcc; install Go',
+  },
   chromium: { missing: () => noProgram('chromium'), get: 'apt-get install chromium' },
 } as const satisfies Readonly<Record<string, NeedRow>>;
 
