@@ -209,7 +209,8 @@ const GOLDEN = {
         1002.000     +0 us  →  ACK        2    2    0  262144  closed on both sides
         open: accepted the connection in 1.00 s (SYN sent twice; 1.00 ms without the wait to send it again) and
         closed it 1.00 ms after our FIN
-        handshake 1.00 s · close 1.00 ms · handshake without waiting 1.00 ms · sent again: 1 SYN · no hops`,
+        handshake 1.00 s · close 1.00 ms · handshake without waiting 1.00 ms · rtt 1.00 ms · sent again: 1 SYN · no
+        hops`,
   rejected: `
            ms    after     flags  seq  ack  len    win
         0.000           →  SYN      0         0  65535  connect, mss 1460, wscale 3, sack, timestamps
