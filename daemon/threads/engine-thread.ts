@@ -87,8 +87,8 @@ export class EngineThread {
   }
 
   /**
-   * Ends the worker's loop. Also when this process exits without `stop`: a worker that waits in a system call would
-   * hold `process.exit` up for many seconds, because it looks for its termination only between turns of its own.
+   * Ends the worker's loop. Also when this process exits without `stop`: otherwise the exit takes as long as the wait
+   * that the worker is in.
    */
   readonly #letGo = (): void => {
     Atomics.store(this.#cells, ENGINE_CELLS.stop, 1n);
