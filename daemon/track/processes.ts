@@ -40,6 +40,10 @@ const MAX_DESCRIPTORS = 20_000;
 const MAX_WAIT_SWEEPS = 64;
 /** PROC_PID_INIT_INO, linux/proc_ns.h */
 const INITIAL_PID_NAMESPACE = `pid:[${0xeffffffc}]`;
+const HINT_FOR_USER = 'run finwait as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH';
+const HINT_FOR_ROOT =
+  'nothing, if that process is meant to hide from root (its sockets are counted all the same); ' +
+  'in a container give finwait CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH';
 
 export class ProcessTable {
   readonly counters: ProcessCounters = { searchesCut: 0, descriptorsRead: 0 };
@@ -51,8 +55,8 @@ export class ProcessTable {
   #sweep = 0;
   /** Set when the last search was cut: the process it had come to. */
   #resumeAfterPid: number | undefined;
-  /** Processes whose descriptors could not be read, as of the last search. */
-  #hidden = 0;
+  /** The first process of the last search whose descriptors may not be read. */
+  #hidden: ProcessRef | undefined;
 
   constructor(options: ProcessTableOptions = {}) {
     this.#procRoot = options.procRoot ?? '/proc';
@@ -64,13 +68,13 @@ export class ProcessTable {
    * It names no number: one condition that stands is one message, however many processes come and go.
    */
   condition(): Condition | undefined {
-    if (this.#missed.size === 0 || (this.#hidden === 0 && this.#seesAllProcesses())) return undefined;
+    if (this.#missed.size === 0 || (this.#hidden === undefined && this.#seesAllProcesses())) return undefined;
     const sockets = 'the processes that hold some sockets are not known';
-    return this.#hidden > 0
+    return this.#hidden !== undefined
       ? {
           code: 'PROCESS_NAMES_PARTIAL',
-          message: `${sockets}: the descriptors of other processes may not be read`,
-          hint: 'run finwait as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH',
+          message: `${sockets}: the descriptors of ${this.#hidden.name}/${this.#hidden.pid} may not be read`,
+          hint: process.geteuid?.() === 0 ? HINT_FOR_ROOT : HINT_FOR_USER,
         }
       : {
           code: 'PROCESS_NAMES_PARTIAL',
@@ -128,7 +132,7 @@ export class ProcessTable {
 
   #search(wanted: Set<number>, inodes: ReadonlySet<number>): void {
     let descriptorsLeft = this.#maxDescriptors;
-    this.#hidden = 0;
+    this.#hidden = undefined;
     let searched = 0;
     for (const pid of this.#searchOrder()) {
       if (descriptorsLeft <= 0) {
@@ -176,7 +180,8 @@ export class ProcessTable {
       if (this.#note(pid, inode)) wanted.delete(inode);
     }
     // The kernel denies the links of a process that ends just now, too: that one hides nothing.
-    if (denied && this.#identify(pid) !== undefined) this.#hidden++;
+    const identity = denied && this.#hidden === undefined ? this.#identify(pid) : undefined;
+    if (identity !== undefined) this.#hidden = { pid, name: identity.name };
     this.counters.descriptorsRead += looked;
     return looked;
   }
