@@ -5,8 +5,10 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, w
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { spec } from '../harness.ts';
+import { listProcesses } from '../support/processes.ts';
 import type { TempDir } from '../support/temp-dir.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { until } from '../support/until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -104,6 +106,12 @@ spec('setup', (test) => {
     const again = await setUp(clone);
     assert.is(again.code, 0, again.said);
     assert.match(again.said, 'installing');
+    // Nobody was left to end the npm of the first.
+    const npm = join(clone.path, 'npm.cjs');
+    await until(
+      'the end of the first npm',
+      () => listProcesses().every(({ command }) => !command.includes(npm)) || undefined,
+    );
   });
 
   test('two at once install once; the second waits and says so', async () => {
