@@ -3,7 +3,9 @@
  * loaded only when it is asked for.
  */
 
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
 import type { ErrorCode } from '#base/errors.ts';
 import { conditionOf, errorLines, FinwaitError } from '#base/errors.ts';
 import { nearestName } from '#base/settings.ts';
@@ -134,8 +136,19 @@ function nameProcess(command: string | undefined): void {
   }
 }
 
+/**
+ * Keeps compiled code from start to start, beside the installed packages, which halves the time to the first
+ * line. NODE_COMPILE_CACHE, when set, is in force already; a folder that cannot be written is no matter.
+ */
+function rememberCompiledCode(): void {
+  const packages = join(import.meta.dirname, '../node_modules');
+  if (existsSync(packages)) enableCompileCache(join(packages, '.cache/compiled'));
+}
+
 if (import.meta.main) {
+  rememberCompiledCode();
   process.stderr.on('error', () => {});
   nameProcess(process.argv[2]);
-  process.exitCode = await runCli(process.argv.slice(2), processIo());
+  // A name lookup cannot be called back: it must not hold the process when its answer is of no use any more.
+  process.exit(await runCli(process.argv.slice(2), processIo()));
 }
