@@ -21,6 +21,7 @@ import { systemClock } from './report/clock.ts';
 import { createPusher } from './report/push.ts';
 import { Reporter } from './report/reporter.ts';
 import { Spool } from './report/spool.ts';
+import { StalledListeners } from './report/stalled-listeners.ts';
 import type { ListenerPlan, TargetPlan } from './report/targets.ts';
 import { planTargets } from './report/targets.ts';
 import { cpuSeconds, LoopLag, rssBytes } from './self.ts';
@@ -60,6 +61,7 @@ export class Agent {
   readonly #conditionLog: ConditionLog;
   readonly #probes = new ProbeMetrics();
   readonly #lag = new LoopLag();
+  readonly #stalled = new StalledListeners();
   #assignment: Assignment | undefined;
   #plan = NO_TARGETS;
   #death: Condition | undefined;
@@ -93,6 +95,7 @@ export class Agent {
     );
     this.#tables.onSweep((sweep) => {
       this.#reporter.setTables(sweep);
+      this.#stalled.update(sweep.sockets?.listeners ?? []);
       this.#replan();
       this.#conditionLog.look(this.#localConditions(), systemClock.nowMs());
     });
@@ -190,7 +193,10 @@ export class Agent {
     const { probeLocalListeners, skipPorts } = this.#settings;
     const listeners = probeLocalListeners ? this.#tables.latest()?.sockets?.listeners : undefined;
     const probed = listeners?.filter(
-      ({ local }) => local.port !== this.http.port && !skipPorts.includes(local.port),
+      (listener) =>
+        listener.local.port !== this.http.port &&
+        !skipPorts.includes(listener.local.port) &&
+        !this.#stalled.has(listener),
     );
     this.#plan =
       host === undefined || this.#stopping
@@ -219,10 +225,12 @@ export class Agent {
   /** What stands on this machine; how delivery fares is the reporter's to tell. */
   #localConditions(): Condition[] {
     const assigned = this.#assignment?.targets.length ?? 0;
+    const stalled = this.#stalled.condition();
     return [
       ...this.#spool.conditions,
       ...(this.#tables.latest()?.conditions ?? []),
       ...(this.#engine?.conditions() ?? []),
+      ...(stalled === undefined ? [] : [stalled]),
       ...(this.#engine === undefined && assigned > 0 ? [probesOff(assigned)] : []),
     ];
   }
