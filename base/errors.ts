@@ -4,6 +4,8 @@
  * original `cause`. Bugs are ordinary exceptions and are not caught.
  */
 
+import { cleanText } from './clean-text.ts';
+
 /** Every code finwait can report, with its meaning in one line. Codes are API: never renamed, never reused. */
 export const ERROR_CODES = {
   USAGE: 'the command line is not understood',
@@ -85,12 +87,12 @@ export function conditionOf(error: unknown): Condition {
   return { code: error.code, message: error.message, hint: error.hint };
 }
 
-/** An error as the lines a person reads: `finwait: CODE: message`, the causes, the hint. */
+/** An error as the lines a person reads: `finwait: CODE: message`, the causes, the hint; what strangers wrote is made harmless. */
 export function errorLines(error: FinwaitError): string[] {
-  const lines = [`finwait: ${error.code}: ${error.message}`];
+  const lines = [`finwait: ${error.code}: ${cleanText(error.message)}`];
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
-    lines.push(`  cause: ${cause.message}`);
+    lines.push(`  cause: ${cleanText(cause.message)}`);
   }
-  lines.push(`  hint: ${error.hint}`);
+  lines.push(`  hint: ${cleanText(error.hint)}`);
   return lines;
 }

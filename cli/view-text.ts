@@ -1,7 +1,9 @@
 /**
  * Text for terminals: spans with a style, their width in columns, and numbers as people read them. Everything
- * here is pure. Text from outside (process names, host names, messages) may hold anything; `clean` makes it harmless.
+ * here is pure. Text from outside (process names, host names, messages) may hold anything; `cleanText` makes it harmless.
  */
+
+import { cleanText } from '#base/clean-text.ts';
 
 export { latency } from '#base/latency.ts';
 
@@ -49,7 +51,7 @@ export function paintLine(line: Line, paint: Paint): string {
   let room = paint.columns ?? Number.POSITIVE_INFINITY;
   const out: string[] = [];
   for (const span of line) {
-    const whole = paint.unicode ? clean(span.text) : ascii(clean(span.text));
+    const whole = paint.unicode ? cleanText(span.text) : ascii(cleanText(span.text));
     const fitted = cut(whole, room, paint.unicode ? '…' : '~');
     room -= width(fitted);
     if (fitted === '') continue;
@@ -59,11 +61,6 @@ export function paintLine(line: Line, paint: Paint): string {
   }
   const text = out.join('');
   return paint.colour ? text : text.trimEnd();
-}
-
-/** Text without control and formatting characters, which could move the cursor or reverse a line. */
-export function clean(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, '?');
 }
 
 function ascii(text: string): string {
