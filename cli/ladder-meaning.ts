@@ -5,6 +5,7 @@ import type { ProbeResult, SegmentRecord, SynOptions } from '#contract';
 
 export function meaningOf(segment: SegmentRecord, index: number, result: ProbeResult): string {
   if (segment.kind === 'icmp') return `${segment.note} from ${segment.from}`;
+  if (segment.note !== undefined) return `ignored: ${segment.note}`;
   const parts = segment.direction === 'out' ? sent(segment, index, result) : received(segment, index, result);
   if (segment.window === 0 && !segment.flags.includes('RST')) parts.push('window closed');
   return parts.join(', ');

@@ -300,7 +300,7 @@ export interface SegmentRecord {
   readonly retransmission: boolean;
   /** `ADDRESS` an ICMP error came from, or `ADDRESS:PORT` of a segment from somewhere else than the target. */
   readonly from?: string;
-  /** For ICMP: `host unreachable (3/1)`. */
+  /** For ICMP: `host unreachable (3/1)`. For a segment that cannot be the peer's: why it was ignored. */
   readonly note?: string;
 }
 

@@ -7,7 +7,7 @@ import type { SegmentRecord, Steps, SynOptions } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
 import type { SegmentView } from '../tcp/types.ts';
 import type { Seq } from '../wire/seq.ts';
-import { seqDiff } from '../wire/seq.ts';
+import { seqAdd, seqDiff } from '../wire/seq.ts';
 import { ACK, FIN, flagNames, RST, SYN } from '../wire/tcp-header.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
 
@@ -38,6 +38,9 @@ export class Recorder {
   iss: Seq | undefined;
   readonly #requestBytes: number;
   #irs: Seq | undefined;
+  /** After the last octet we sent, and after the last one we said we would take. */
+  #sentEnd: Seq | undefined;
+  #windowEdge: Seq | undefined;
   #finEnd: Seq | undefined;
   #peerFinEnd: Seq | undefined;
   readonly #syns: { readonly atUs: number; readonly timestamp: number | undefined }[] = [];
@@ -55,10 +58,12 @@ export class Recorder {
   /** A segment of the probe's own connection. */
   segment(direction: Direction, atUs: number, view: SegmentView): void {
     const before = Object.keys(this.steps).length;
+    const ignored = direction === 'in' ? this.#ignored(view) : undefined;
     if (direction === 'out') this.#sent(atUs, view);
-    else this.#received(atUs, view);
+    else if (ignored === undefined) this.#received(atUs, view);
     const made = Object.keys(this.steps).length > before;
-    this.#keep(this.#record(direction, atUs, view), made);
+    const record = this.#record(direction, atUs, view);
+    this.#keep(ignored === undefined ? record : { ...record, note: ignored }, made);
   }
 
   /** A SYN-ACK for the probe's SYN that came from somewhere else. */
@@ -82,9 +87,27 @@ export class Recorder {
     this.#keep(record, true);
   }
 
+  /**
+   * Why a segment cannot be the peer's word on this connection, or undefined when it can: anyone who knows the
+   * ports can send one, and the engine does not take it either. RFC 9293 3.10.7.3 and 3.10.7.4, RFC 5961 5.2
+   */
+  #ignored({ flags, seq, ack }: SegmentView): string | undefined {
+    if (this.iss === undefined || this.#sentEnd === undefined) return undefined;
+    const answersSyn = (flags & ACK) !== 0 && seqDiff(ack, this.iss) === 1;
+    if (flags & SYN) return flags & ACK && !answersSyn ? 'does not acknowledge our SYN' : undefined;
+    if (this.#irs === undefined)
+      return flags & RST && !answersSyn ? 'does not acknowledge our SYN' : undefined;
+    if (flags & ACK && !(flags & RST) && seqDiff(ack, this.#sentEnd) > 0)
+      return 'acknowledges what was never sent';
+    const early = seqDiff(seq, this.#irs) < 0;
+    const late = this.#windowEdge !== undefined && seqDiff(seq, this.#windowEdge) > 0;
+    return early || late ? 'lies outside the receive window' : undefined;
+  }
+
   #sent(atUs: number, view: SegmentView): void {
     const { flags, payloadLength } = view;
     const { steps } = this;
+    this.#extend(view);
     if (flags & SYN) {
       this.originUs ??= atUs;
       this.iss ??= view.seq;
@@ -108,6 +131,15 @@ export class Recorder {
     }
     if (this.#peerFinEnd !== undefined && seqDiff(view.ack, this.#peerFinEnd) >= 0)
       steps.lastAckSentUs ??= at;
+  }
+
+  /** How far we have sent and opened our window. */
+  #extend(view: SegmentView): void {
+    const end = seqAdd(endOf(view), view.flags & SYN ? 1 : 0);
+    if (this.#sentEnd === undefined || seqDiff(end, this.#sentEnd) > 0) this.#sentEnd = end;
+    if (!(view.flags & ACK) || view.flags & RST) return;
+    const edge = seqAdd(view.ack, view.flags & SYN ? view.window : view.window * 2 ** this.#shift('out'));
+    if (this.#windowEdge === undefined || seqDiff(edge, this.#windowEdge) > 0) this.#windowEdge = edge;
   }
 
   #received(atUs: number, view: SegmentView): void {
