@@ -32,6 +32,8 @@ import type {
   Holder,
   Listener,
   Phase,
+  PodRef,
+  PodSockets,
   ProbeLimits,
   ProbeResult,
   ProbeTarget,
@@ -89,11 +91,15 @@ const identity = object<AgentIdentity>({
   mode: among('observe', 'probe', 'inspect'),
 });
 
+/** A UUID, or for a static pod the hash that the kubelet makes of its manifest. */
+const podUid = text(64, /^[0-9a-f-]+$/i, 'is not the UID of a pod');
+
 const holder = object<Holder>({
   state: among('TIME-WAIT', 'CLOSE-WAIT'),
   direction: among('inbound', 'outbound'),
   process: nullable(processRef),
   attribution: among('socket', 'last-owner', 'listener', 'unknown'),
+  pod: optional(object<PodRef>({ uid: podUid, containerId: optional(text(128, /./, 'is empty')) })),
   peer: address,
   port,
   count,
@@ -114,6 +120,16 @@ const sockets = object<SocketSummary>({
   folded: list(object({ state: among(...TCP_STATES), groups: count, sockets: count }), TCP_STATES.length),
   listeners: list(listener, LIMITS.listeners),
   listenersFolded: count,
+  pods: optional(
+    list(
+      object<PodSockets>({
+        uid: podUid,
+        states: list(object({ state: among(...TCP_STATES), count }), TCP_STATES.length),
+      }),
+      LIMITS.pods,
+    ),
+  ),
+  podsFolded: optional(count),
 });
 
 const conntrack = object<ConntrackSummary>({

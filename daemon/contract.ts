@@ -13,6 +13,7 @@ export const CONTRACT_LIMITS = {
   bodyBytes: 1 << 20,
   holders: 100,
   listeners: 256,
+  pods: 512,
   probes: 200,
   segments: 64,
   segmentsWhole: 40,
@@ -90,6 +91,18 @@ export interface SocketSummary {
   }[];
   readonly listeners: readonly Listener[];
   readonly listenersFolded: number;
+  /** Exact counts of the pods with the most TIME-WAIT and CLOSE-WAIT; absent where pods are not told apart. */
+  readonly pods?: readonly PodSockets[];
+  /** Pods with sockets that did not fit. */
+  readonly podsFolded?: number;
+}
+
+/** Sockets of one pod, those in its own network namespace or, where it uses the host's, those of its processes. */
+export interface PodSockets {
+  /** UID of the pod, as the kubelet names its cgroup. */
+  readonly uid: string;
+  /** Both families together; states without a socket are left out. */
+  readonly states: readonly { readonly state: TcpStateName; readonly count: number }[];
 }
 
 /** Sockets in one state, of one process, to one destination. */
@@ -100,6 +113,8 @@ export interface Holder {
   readonly process: ProcessRef | null;
   /** How the process is known: from the socket, from the tuple's last owner, from who listens on the port, not at all. */
   readonly attribution: 'socket' | 'last-owner' | 'listener' | 'unknown';
+  /** The pod that the process, or the network namespace, belongs to; absent for the host's own. */
+  readonly pod?: PodRef;
   /** Address of the other end. */
   readonly peer: string;
   /** The port of the service: the local one when inbound, the remote one when outbound. */
@@ -107,6 +122,12 @@ export interface Holder {
   readonly count: number;
   /** Age of the oldest since finwait first saw it in this state. A lower bound. */
   readonly oldestMs: number;
+}
+
+export interface PodRef {
+  readonly uid: string;
+  /** Absent where only the network namespace is known: a TIME-WAIT without an owner. */
+  readonly containerId?: string;
 }
 
 export interface ProcessRef {
