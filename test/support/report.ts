@@ -88,6 +88,7 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
           direction: 'outbound',
           process: { pid: 4242, name: 'curl' },
           attribution: 'last-owner',
+          pod: { uid: 'f5a1c7de-0b5a-4c39-9f4f-2f7d1f0a9b11', containerId: 'c0ffee' },
           peer: '2001:db8::1',
           port: 443,
           count: 3,
@@ -115,6 +116,8 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
         },
       ],
       listenersFolded: 0,
+      pods: [{ uid: 'f5a1c7de-0b5a-4c39-9f4f-2f7d1f0a9b11', states: [{ state: 'TIME-WAIT', count: 3 }] }],
+      podsFolded: 1,
     },
     conntrack: {
       status: 'on',
