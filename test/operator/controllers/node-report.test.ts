@@ -1,0 +1,122 @@
+import * as assert from 'uvu/assert';
+import type { ConntrackSummary } from '#contract';
+import type { NodeTcpReportStatus } from '../../../operator/api/v1alpha1/node-tcp-report.ts';
+import { nodeReportStatus, silentNodeStatus } from '../../../operator/controllers/reports/node-report.ts';
+import { policyOf } from '../../../operator/controllers/reports/policy.ts';
+import type { NodeView } from '../../../operator/fleet/view.ts';
+import { spec } from '../../harness.ts';
+import { sampleProbe, sampleReport } from '../../support/report.ts';
+
+const NOW_MS = Date.UTC(2026, 10, 21, 12);
+
+function viewOf(changes: Partial<NodeView> = {}): NodeView {
+  const { boot, agent, sockets, conntrack, health } = sampleReport();
+  return {
+    name: 'ferry',
+    boot,
+    seq: 1,
+    lastReportMs: NOW_MS,
+    stale: false,
+    reports: { applied: 1, duplicates: 0, missing: 0, boots: 1 },
+    agent,
+    ...(sockets === undefined ? {} : { sockets }),
+    ...(conntrack === undefined ? {} : { conntrack }),
+    health,
+    conditions: [],
+    probes: [],
+    assigned: [],
+    ...changes,
+  };
+}
+
+function statusOf(view: NodeView, growthPerMinute?: number): NodeTcpReportStatus {
+  const policy = policyOf(undefined, {});
+  return nodeReportStatus({ view, policy, before: undefined, growthPerMinute, nowMs: NOW_MS });
+}
+
+function conditionOf(status: NodeTcpReportStatus, type: string) {
+  const found = status.conditions.find((condition) => condition.type === type);
+  if (found === undefined) throw new Error(`there is no condition ${type}`);
+  return found;
+}
+
+const table = (count: number, max = 1000): ConntrackSummary => ({
+  status: 'on',
+  count,
+  max,
+  states: [],
+  own: 0,
+});
+
+spec('the NodeTCPReport of a node', (test) => {
+  test('counts the states of both families in the spelling of telemetry, the most first', () => {
+    const status = statusOf(viewOf());
+    assert.equal(status.states, [
+      { state: 'ESTABLISHED', count: 12 },
+      { state: 'TIME_WAIT', count: 3 },
+      { state: 'CLOSE_WAIT', count: 2 },
+    ]);
+    assert.equal([status.established, status.timeWait, status.closeWait], [12, 3, 2]);
+  });
+
+  test('has no counts where the socket table could not be read', () => {
+    const { sockets: _, ...view } = viewOf();
+    assert.is(statusOf(view).established, undefined);
+  });
+
+  test('says how many probes are open, of all', () => {
+    const probes = [sampleProbe(), sampleProbe({ verdict: 'refused' })];
+    assert.is(statusOf(viewOf({ probes })).probes, '1/2');
+    assert.is(statusOf(viewOf()).probes, undefined);
+  });
+
+  test('names the problem of an agent that does not see all, and what to do', () => {
+    const [condition] = sampleReport().conditions;
+    const status = statusOf(viewOf({ conditions: condition === undefined ? [] : [condition] }));
+    assert.is(status.agent.state, 'FORWARDING_OFF');
+    const { status: healthy, reason, message } = conditionOf(status, 'AgentHealthy');
+    assert.equal([healthy, reason], ['False', 'ForwardingOff']);
+    assert.match(message, /does not forward: set net\.ipv4\.ip_forward/);
+    assert.is(status.problems[0]?.code, 'FORWARDING_OFF');
+  });
+
+  test('says that an agent has fallen silent, and since when', () => {
+    const status = statusOf(viewOf({ stale: true, lastReportMs: NOW_MS - 30_000 }));
+    assert.is(status.agent.state, 'Silent');
+    assert.match(conditionOf(status, 'AgentReporting').message, /2026-11-21T11:59:30Z/);
+  });
+
+  test('stays as it was, but silent, when nobody speaks for the node any more', () => {
+    const before = statusOf(viewOf());
+    const status = silentNodeStatus(before, NOW_MS + 90_000);
+    assert.is(status.established, 12);
+    assert.is(conditionOf(status, 'AgentReporting').status, 'False');
+    assert.is(conditionOf(status, 'AgentReporting').lastTransitionTime, '2026-11-21T12:01:30Z');
+    assert.is(status.conditions.length, before.conditions.length);
+  });
+
+  test('finds a conntrack table nearly full at the limit of the policy', () => {
+    assert.is(conditionOf(statusOf(viewOf({ conntrack: table(749) })), 'ConntrackHasRoom').status, 'True');
+    const full = statusOf(viewOf({ conntrack: table(750) }));
+    assert.is(conditionOf(full, 'ConntrackHasRoom').reason, 'NearlyFull');
+    assert.is(full.conntrack?.fill, '75%');
+  });
+
+  test('foretells when a growing table is full', () => {
+    const status = statusOf(viewOf({ conntrack: table(500) }), 50);
+    assert.is(status.conntrack?.timeToFull, '10m');
+    assert.is(conditionOf(status, 'ConntrackHasRoom').reason, 'FillsUp');
+    const slow = statusOf(viewOf({ conntrack: table(500) }), 10);
+    assert.is(slow.conntrack?.timeToFull, '50m');
+    assert.is(conditionOf(slow, 'ConntrackHasRoom').status, 'True');
+    assert.is(statusOf(viewOf({ conntrack: table(500) }), 0.1).conntrack?.timeToFull, undefined);
+    assert.is(statusOf(viewOf({ conntrack: table(500) }), -5).conntrack?.timeToFull, undefined);
+  });
+
+  test('does not say that there is room where nothing could be read', () => {
+    const { conntrack: _, ...view } = viewOf();
+    const status = statusOf(view);
+    assert.is(conditionOf(status, 'ConntrackHasRoom').status, 'Unknown');
+    assert.equal(status.conntrack, { state: 'Unreadable' });
+  });
+});
