@@ -51,6 +51,7 @@ export const ERROR_CODES = {
   REQUEST_INVALID: 'a request is not one that finwait answers',
   NOT_FOUND: 'there is nothing at the path of a request',
   METHOD_NOT_ALLOWED: 'a path does not take the method of a request',
+  CONNECTIONS_CUT: 'connections were cut because a bound was reached',
   HOST_NOT_ALLOWED: 'a request names a host that finwait does not serve',
   INTERNAL: 'finwait made a mistake; its log says more',
   CHILD_DIED: 'the agent or the operator of this machine ended unexpectedly',

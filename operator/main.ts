@@ -1,7 +1,6 @@
 /** The operator's composition root: settings, parts, signals, shutdown. */
 
 import { randomUUID } from 'node:crypto';
-import { createServer } from 'node:http';
 import { FinwaitError } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
 import { createLogger } from '#base/log.ts';
@@ -10,17 +9,20 @@ import type { ProbeTarget } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
 import { createFleet } from './fleet/fleet.ts';
 import type { Overview } from './fleet/view.ts';
+import { connectionBudget, descriptorLimit } from './http/descriptors.ts';
+import type { Listening } from './http/listen.ts';
+import { listen } from './http/listen.ts';
 import { readTokenFile, staticAuthenticator } from './ingest/authenticator.ts';
+import { createIntake } from './ingest/intake.ts';
 import { createReceiver } from './ingest/receiver.ts';
 import { createIngestServer } from './ingest/server.ts';
-import type { Listening } from './listen.ts';
-import { listen } from './listen.ts';
 import type { OperatorSettings } from './settings.ts';
 import { targetsOf } from './settings.ts';
 import { createTelemetry } from './telemetry/telemetry.ts';
 import { ensureTlsIdentity } from './tls/identity.ts';
 import { keepRenewed } from './tls/renewal.ts';
 import { createApp } from './web/app.ts';
+import { createWebServer } from './web/server.ts';
 
 const CLOSE_GRACE_MS = 1000;
 const TELEMETRY_GRACE_MS = 2000;
@@ -51,8 +53,9 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     assignmentOf,
     nowMs: Date.now,
   });
-  const authenticate = staticAuthenticator(token, settings.nodeName);
-  const ingest = createIngestServer({ tls: identity, authenticate, receive, log });
+  const intake = createIntake({ authenticate: staticAuthenticator(token, settings.nodeName), receive });
+  const budget = connectionBudget(descriptorLimit());
+  const ingest = createIngestServer({ tls: identity, intake, log, connections: budget.ingest });
   using renewal = keepRenewed(ingest.server, identity, settings.tlsNames, log);
 
   let ready = false;
@@ -62,8 +65,13 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
       version: VERSION,
       startedAtMs,
       telemetry: telemetry.view(),
-      counters: { ...ingest.counters, nodesEvicted: fleet.evicted },
-      conditions: [...telemetry.conditions(), ...renewal.conditions()],
+      counters: { ...ingest.counters, ...web.counters, nodesEvicted: fleet.evicted },
+      conditions: [
+        ...telemetry.conditions(),
+        ...renewal.conditions(),
+        ...ingest.connections.conditions(),
+        ...web.connections.conditions(),
+      ],
     },
     nodes: fleet.view(Date.now()),
   });
@@ -74,12 +82,13 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     loopbackOnly: isLoopback(settings.webListen.host),
     log,
   });
+  const web = createWebServer(app, budget.web);
 
   const open: Listening[] = [];
   try {
-    const atIngest = await listen(ingest.server, settings.ingestListen, 'ingest-listen');
+    const atIngest = await listen(ingest, settings.ingestListen, 'ingest-listen');
     open.push(atIngest);
-    const atWeb = await listen(createServer(app), settings.webListen, 'web-listen');
+    const atWeb = await listen(web, settings.webListen, 'web-listen');
     open.push(atWeb);
     ready = true;
     log.log('info', 'ready', {

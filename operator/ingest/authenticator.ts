@@ -3,8 +3,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { FinwaitError } from '#base/errors.ts';
+import type { Refusal } from '../http/answer.ts';
+import { unauthenticated } from './refusals.ts';
 
-export type Authentication = { readonly node: string } | { readonly refused: string };
+export type Authentication = { readonly node: string } | { readonly refused: Refusal };
 
 /** Tells which node a bearer token speaks for. */
 export type Authenticator = (token: string) => Promise<Authentication>;
@@ -18,7 +20,9 @@ const MIN_TOKEN_LENGTH = 16;
 export function staticAuthenticator(token: string, node: string): Authenticator {
   const expected = digest(token);
   return async (given) =>
-    timingSafeEqual(digest(given), expected) ? { node } : { refused: 'the token is not known here' };
+    timingSafeEqual(digest(given), expected)
+      ? { node }
+      : { refused: unauthenticated('the token is not known here') };
 }
 
 function digest(text: string): Buffer {

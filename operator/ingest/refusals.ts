@@ -1,15 +1,19 @@
 /** Why the ingest server refuses a request, and what the one who runs the agent can do about it. */
 
 import { CONTRACT_LIMITS } from '#contract';
-import type { Refusal } from '../answer.ts';
+import type { Refusal } from '../http/answer.ts';
 
+export const PLACE_HINT =
+  'agents push to /v1/reports; the pages for people are at the address of --web-listen';
 const SAME_VERSION_HINT = 'run agent and operator of the same version';
+const BEARER = { 'www-authenticate': 'Bearer' };
 
 export const noToken: Refusal = {
   status: 401,
   code: 'UNAUTHENTICATED',
   message: 'the request has no bearer token',
   hint: 'start the agent with --token-file',
+  headers: BEARER,
 };
 
 export function unauthenticated(why: string): Refusal {
@@ -18,6 +22,7 @@ export function unauthenticated(why: string): Refusal {
     code: 'UNAUTHENTICATED',
     message: why,
     hint: "give the agent's --token-file the token that the operator has in --agent-token-file",
+    headers: BEARER,
   };
 }
 
@@ -43,14 +48,15 @@ export const notFound: Refusal = {
   status: 404,
   code: 'NOT_FOUND',
   message: 'there is nothing at this path',
-  hint: 'agents push to /v1/reports; the pages for people are at the address of --web-listen',
+  hint: PLACE_HINT,
 };
 
 export const methodNotAllowed: Refusal = {
   status: 405,
   code: 'METHOD_NOT_ALLOWED',
   message: 'reports are sent with POST',
-  hint: 'agents push to /v1/reports; the pages for people are at the address of --web-listen',
+  hint: PLACE_HINT,
+  headers: { allow: 'POST' },
 };
 
 export const internal: Refusal = {
@@ -59,22 +65,3 @@ export const internal: Refusal = {
   message: 'the report could not be handled',
   hint: "the operator's log says more",
 };
-
-/** For what Node's parser and deadlines answer before there is a request. */
-export function ofClientError(code: string | undefined): Refusal {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return {
-      status: 408,
-      code: 'REQUEST_TIMEOUT',
-      message: 'the request took too long to arrive',
-      hint: 'look at the network between agent and operator',
-    };
-  }
-  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
-  return {
-    status,
-    code: 'REQUEST_INVALID',
-    message: status === 431 ? 'the head of the request is too large' : 'the request is not HTTP',
-    hint: 'this address takes reports of finwait agents',
-  };
-}

@@ -5,9 +5,9 @@ import type { Express, NextFunction, Request, Response } from 'express';
 import express from 'express';
 import type { Logger } from '#base/log.ts';
 import { PROM_CONTENT_TYPE, promText } from '#base/prom-text.ts';
-import type { Refusal } from '../answer.ts';
-import { answerJson, errorBody } from '../answer.ts';
 import type { NodeView, Overview } from '../fleet/view.ts';
+import type { Refusal } from '../http/answer.ts';
+import { answerJson, errorBody } from '../http/answer.ts';
 import { metricFamilies } from './metrics.ts';
 
 export interface WebDeps {
@@ -31,7 +31,8 @@ const SECURITY_HEADERS = {
   'cache-control': 'no-store',
 };
 
-const PATHS = 'this server has /, /api/v1/overview, /api/v1/nodes/NAME, /healthz, /readyz and /metrics';
+export const PATHS_HINT =
+  'this server has /, /api/v1/overview, /api/v1/nodes/NAME, /healthz, /readyz and /metrics';
 
 export function createApp(deps: WebDeps): Express {
   const app = express();
@@ -80,7 +81,7 @@ export function createApp(deps: WebDeps): Express {
   });
 
   app.use((_request: Request, response: Response) =>
-    refuse(response, { status: 404, code: 'NOT_FOUND', message: 'there is nothing here', hint: PATHS }),
+    refuse(response, { status: 404, code: 'NOT_FOUND', message: 'there is nothing here', hint: PATHS_HINT }),
   );
   // Express tells an error handler by its four parameters.
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
@@ -89,7 +90,7 @@ export function createApp(deps: WebDeps): Express {
         status: 400,
         code: 'REQUEST_INVALID',
         message: 'the path of the request is not well formed',
-        hint: PATHS,
+        hint: PATHS_HINT,
       });
     }
     deps.log.log('error', 'a page could not be made', {

@@ -71,7 +71,6 @@ export const ROOMS: readonly Room[] = [
   { path: 'operator/telemetry', imports: OPERATOR, node: 'any', packages: ['@opentelemetry/'] },
   { path: 'operator/tls', imports: OPERATOR, node: 'any', packages: ['@peculiar/x509', 'reflect-metadata'] },
   { path: 'operator/web', imports: OPERATOR, node: 'any', packages: ['express'] },
-  { path: 'operator/ingest', imports: OPERATOR, node: 'any', packages: ['express'] },
 
   { path: 'cli', imports: ['daemon', 'operator', 'base'], node: 'any' },
   { path: 'scripts', imports: [], node: 'any' },

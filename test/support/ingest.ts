@@ -2,13 +2,14 @@
 
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { connect } from 'node:tls';
 import { createLogger } from '#base/log.ts';
 import type { Report } from '#contract';
 import { createFleet } from '../../operator/fleet/fleet.ts';
 import { staticAuthenticator } from '../../operator/ingest/authenticator.ts';
+import { createIntake } from '../../operator/ingest/intake.ts';
 import { createReceiver } from '../../operator/ingest/receiver.ts';
 import type { IngestLimits } from '../../operator/ingest/server.ts';
 import { createIngestServer } from '../../operator/ingest/server.ts';
@@ -53,12 +54,15 @@ export async function startIngest(limits: Partial<IngestLimits> = {}): Promise<I
   });
   const { server, counters } = createIngestServer({
     tls,
-    authenticate: staticAuthenticator(TOKEN, 'ferry'),
-    receive: (node, report) => {
-      received.push({ node, report });
-      return receive(node, report);
-    },
+    intake: createIntake({
+      authenticate: staticAuthenticator(TOKEN, 'ferry'),
+      receive: (node, report) => {
+        received.push({ node, report });
+        return receive(node, report);
+      },
+    }),
     log: createLogger('test', 'error', 'text'),
+    connections: 1000,
     limits,
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -91,7 +95,7 @@ export async function startIngest(limits: Partial<IngestLimits> = {}): Promise<I
 }
 
 /** Reads what comes until the other side closes. */
-export async function readAnswer(socket: TLSSocket): Promise<Answer> {
+export async function readAnswer(socket: Socket): Promise<Answer> {
   let text = '';
   socket.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk;

@@ -29,6 +29,8 @@ export interface OperatorProcessOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** A directory to use again, with what an earlier operator left in it. */
   readonly dir?: string;
+  /** A command line that runs the program. */
+  readonly within?: readonly string[];
 }
 
 /** Settings every operator of a test has: free ports on loopback, a token, a TLS directory. */
@@ -46,7 +48,9 @@ export async function startOperator(options: OperatorProcessOptions = {}): Promi
   await using cleanup = new AsyncDisposableStack();
   const dir = options.dir ?? cleanup.use(await makeTempDir('operator')).path;
   const args = [...(await operatorArgs(dir)), ...(options.args ?? [])];
-  const child = cleanup.use(startFinwait(args, { env: { ...NO_TELEMETRY, ...options.env } }));
+  const child = cleanup.use(
+    startFinwait(args, { env: { ...NO_TELEMETRY, ...options.env }, within: options.within ?? [] }),
+  );
   const [, ingestPort, webPort] = await child.output(
     /ready ingest=https:\/\/127\.0\.0\.1:(\d+) web=http:\/\/127\.0\.0\.1:(\d+)/,
     { stream: 'stderr' },

@@ -8,6 +8,7 @@ export interface Refusal {
   readonly code: ErrorCode;
   readonly message: string;
   readonly hint: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export const JSON_TYPE = 'application/json; charset=utf-8';

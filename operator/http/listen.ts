@@ -1,10 +1,11 @@
 /** Opening and closing the operator's servers. */
 
 import { once } from 'node:events';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { FinwaitError } from '#base/errors.ts';
 import type { HostPort } from '#base/host-port.ts';
 import { hostPortText } from '#base/host-port.ts';
+import type { Connections } from './connections.ts';
 
 /** A server that listens, and how to end it. */
 export interface Listening {
@@ -14,8 +15,10 @@ export interface Listening {
   close(graceMs: number): Promise<void>;
 }
 
-interface IdleClosing extends Server {
-  closeIdleConnections(): void;
+/** An HTTP server and the connections it holds. */
+export interface BoundedServer {
+  readonly server: Server & { closeIdleConnections(): void };
+  readonly connections: Connections;
 }
 
 /**
@@ -23,12 +26,11 @@ interface IdleClosing extends Server {
  * @param option the setting that chose the address, for the hint
  * @throws FinwaitError PORT_IN_USE, LISTEN_FAILED
  */
-export async function listen(server: IdleClosing, at: HostPort, option: string): Promise<Listening> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
+export async function listen(
+  { server, connections }: BoundedServer,
+  at: HostPort,
+  option: string,
+): Promise<Listening> {
   server.listen({ host: at.host, port: at.port });
   try {
     await once(server, 'listening');
@@ -45,9 +47,7 @@ export async function listen(server: IdleClosing, at: HostPort, option: string):
       server.closeIdleConnections();
       // A connection that was busy just now is idle a moment later, and close() does not look again.
       const again = setInterval(() => server.closeIdleConnections(), 50);
-      const cut = setTimeout(() => {
-        for (const socket of sockets) socket.destroy();
-      }, graceMs);
+      const cut = setTimeout(() => connections.cutAll(), graceMs);
       await closed;
       clearInterval(again);
       clearTimeout(cut);
