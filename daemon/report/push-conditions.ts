@@ -74,6 +74,7 @@ const STATUS_HINTS: Readonly<Record<number, string>> = {
   403: 'the operator knows the token but does not let it report for this node',
   404: 'what answers there is not an operator: --operator-url must name its --ingest-listen port',
   413: 'the operator takes smaller reports than this agent makes: bring both to the same version; the report was dropped and counted',
+  421: 'the operators do not agree who leads; this ends when one of them holds the Lease',
   422: 'agent and operator may be of different versions: bring both to the same; the report was dropped and counted',
 };
 

@@ -4,7 +4,7 @@ import { backoffMs } from './backoff.ts';
 import type { PushOutcome } from './push.ts';
 
 /** An operator that is away is found again within so long. */
-const AWAY = { baseMs: 500, capMs: 10_000 };
+const AWAY = { baseMs: 500, capMs: 4_000 };
 /** A token that is not accepted needs a person, or the time until it is replaced. */
 const REFUSED = { baseMs: 5_000, capMs: 60_000, floorMs: 2_500 };
 /** Longest wait an operator can ask for. */
@@ -40,6 +40,8 @@ export class PushSchedule {
     if (outcome.kind === 'unauthorized') return backoffMs(this.#failures, REFUSED, this.#random);
     const own = backoffMs(this.#failures, AWAY, this.#random);
     if (outcome.kind !== 'unavailable' || outcome.retryAfterMs === undefined) return own;
-    return Math.min(outcome.retryAfterMs, MAX_RETRY_AFTER_MS) + own;
+    // Not at the very moment that all others were told, and no later than it takes to be back in time.
+    const asked = Math.min(outcome.retryAfterMs, MAX_RETRY_AFTER_MS) * (1 + this.#random() / 8);
+    return Math.max(asked, own);
   }
 }

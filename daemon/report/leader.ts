@@ -1,0 +1,26 @@
+/** Where an operator that does not lead says the leader is. */
+
+import { isIP } from 'node:net';
+import type { Answer } from './push-request.ts';
+
+/**
+ * The leader's address of an answer 421: `https://ADDRESS:PORT`, and nothing else. It is only where to connect:
+ * who answers there must still show a certificate for the operator's name before it gets a token.
+ */
+export function leaderOf({ status, text }: Pick<Answer, 'status' | 'text'>): string | undefined {
+  if (status !== 421) return undefined;
+  const leader = leaderField(text);
+  const [, bracketed, plain, port] =
+    /^https:\/\/(?:\[([0-9a-f:.]{2,45})\]|([0-9.]{7,15})):(\d{1,5})$/.exec(leader) ?? [];
+  const isAddress = bracketed === undefined ? isIP(plain ?? '') === 4 : isIP(bracketed) === 6;
+  return isAddress && Number(port) >= 1 && Number(port) <= 65_535 ? leader : undefined;
+}
+
+function leaderField(text: string): string {
+  try {
+    const leader: unknown = JSON.parse(text)?.leader;
+    return typeof leader === 'string' ? leader : '';
+  } catch {
+    return '';
+  }
+}
