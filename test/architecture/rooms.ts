@@ -70,6 +70,7 @@ export const ROOMS: readonly Room[] = [
   { path: 'operator', imports: OPERATOR, node: 'any' },
   { path: 'operator/telemetry', imports: OPERATOR, node: 'any', packages: ['@opentelemetry/'] },
   { path: 'operator/tls', imports: OPERATOR, node: 'any', packages: ['@peculiar/x509', 'reflect-metadata'] },
+  { path: 'operator/kube', imports: OPERATOR, node: 'any', packages: ['@kubernetes/client-node'] },
   { path: 'operator/web', imports: OPERATOR, node: 'any', packages: ['express'] },
 
   { path: 'cli', imports: ['daemon', 'operator', 'base'], node: 'any' },

@@ -1,0 +1,206 @@
+/**
+ * Leader election by a Lease, as client-go does it. Clocks of others are never compared: a Lease is held as long as
+ * it was seen to change within its duration, by the clock of the one who looks.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Condition } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { KubeClient, KubeObject } from './client.ts';
+import { kubeCondition } from './kube-condition.ts';
+import { isConflict, isNotFound } from './kube-error.ts';
+import { microTime } from './micro-time.ts';
+import { LEASES } from './resource.ts';
+
+/** Where agents reach the ingest of the holder: `https://10.244.1.7:7461`. */
+const ADDRESS_ANNOTATION = 'finwait.io/ingest-address';
+
+export interface LeaderElectionOptions {
+  readonly client: Pick<KubeClient, 'get' | 'create' | 'update'>;
+  readonly namespace: string;
+  readonly name: string;
+  /** Unique for each run of each replica. */
+  readonly identity: string;
+  readonly address: string;
+  readonly log: Logger;
+  readonly durations?: Partial<LeaseDurations>;
+  /** Monotonic time in milliseconds. */
+  readonly monotonicMs?: () => number;
+}
+
+export interface LeaseDurations {
+  /** Others may take the Lease over when it did not change for so long. */
+  readonly leaseMs: number;
+  /** The holder gives up when it could not renew for so long; shorter than `leaseMs`. */
+  readonly renewDeadlineMs: number;
+  readonly retryMs: number;
+}
+
+export interface Leader {
+  readonly identity: string;
+  readonly address: string;
+}
+
+export interface LeaderElection {
+  /** Undefined when nobody holds the Lease as far as is known. */
+  leader(): Leader | undefined;
+  isLeader(): boolean;
+  /** Told whenever this one becomes or ceases to be the leader. */
+  onChange(listener: (leading: boolean) => void): void;
+  conditions(): Condition[];
+  start(): void;
+  /** Gives the Lease up, if this one holds it. */
+  stop(): Promise<void>;
+}
+
+/** Short, so that agents find a new leader within 15 s after a leader was killed. */
+const DURATIONS: LeaseDurations = { leaseMs: 8000, renewDeadlineMs: 5000, retryMs: 1000 };
+
+interface LeaseSpec {
+  readonly holderIdentity?: string;
+  readonly leaseDurationSeconds?: number;
+  readonly acquireTime?: string;
+  readonly renewTime?: string;
+  readonly leaseTransitions?: number;
+}
+
+export function createLeaderElection(options: LeaderElectionOptions): LeaderElection {
+  const { client, namespace, name, identity, address, log, monotonicMs = () => performance.now() } = options;
+  const durations = { ...DURATIONS, ...options.durations };
+  const listeners: ((leading: boolean) => void)[] = [];
+  const stopping = new AbortController();
+  /** The Lease as it was when it last changed, and when that was seen. */
+  let observed: { readonly lease: KubeObject; readonly atMs: number } | undefined;
+  let renewedMs = Number.NEGATIVE_INFINITY;
+  let leading = false;
+  let trouble: Condition | undefined;
+  let running: Promise<void> | undefined;
+
+  function observe(lease: KubeObject): void {
+    if (observed?.lease.metadata?.resourceVersion === lease.metadata?.resourceVersion) return;
+    observed = { lease, atMs: monotonicMs() };
+  }
+
+  function isHeld(): boolean {
+    if (observed === undefined) return false;
+    const { holderIdentity = '', leaseDurationSeconds = 0 } = specOf(observed.lease);
+    return holderIdentity !== '' && monotonicMs() - observed.atMs < leaseDurationSeconds * 1000;
+  }
+
+  /** One try to take or renew the Lease. Rejects when the API server cannot be asked. */
+  async function tryOnce(): Promise<boolean> {
+    let lease: KubeObject;
+    try {
+      lease = await client.get(LEASES, namespace, name);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      observe(await client.create(LEASES, leaseOf(undefined)));
+      return true;
+    }
+    observe(lease);
+    const mine = specOf(lease).holderIdentity === identity;
+    if (!mine && isHeld()) return false;
+    try {
+      observe(await client.update(LEASES, leaseOf(lease)));
+      return true;
+    } catch (error) {
+      // Another one was faster.
+      if (isConflict(error)) return false;
+      throw error;
+    }
+  }
+
+  function leaseOf(lease: KubeObject | undefined): KubeObject {
+    const before = lease === undefined ? {} : specOf(lease);
+    const now = microTime(Date.now());
+    const mine = before.holderIdentity === identity;
+    const transitions = before.leaseTransitions ?? 0;
+    return {
+      ...lease,
+      metadata: {
+        ...(lease?.metadata ?? { namespace, name }),
+        annotations: { ...lease?.metadata?.annotations, [ADDRESS_ANNOTATION]: address },
+      },
+      spec: {
+        holderIdentity: identity,
+        leaseDurationSeconds: Math.ceil(durations.leaseMs / 1000),
+        acquireTime: mine ? before.acquireTime : now,
+        renewTime: now,
+        leaseTransitions: mine || lease === undefined ? transitions : transitions + 1,
+      },
+    };
+  }
+
+  function lead(now: boolean): void {
+    if (leading === now) return;
+    leading = now;
+    log.log('info', now ? 'this operator leads' : 'this operator no longer leads', { identity });
+    for (const listener of listeners) listener(now);
+  }
+
+  async function run(): Promise<void> {
+    const { signal } = stopping;
+    while (!signal.aborted) {
+      const startedMs = monotonicMs();
+      try {
+        const held = await tryOnce();
+        trouble = undefined;
+        if (signal.aborted) return;
+        if (held) renewedMs = startedMs;
+        lead(held);
+      } catch (error) {
+        trouble = kubeCondition(`get, create and update leases`, error);
+        log.log('warn', 'the Lease cannot be renewed or taken', { error: trouble.message });
+        // Others may take it soon: this one must have stopped before.
+        if (monotonicMs() - renewedMs >= durations.renewDeadlineMs) lead(false);
+      }
+      const jitter = 1 + 0.2 * Math.random();
+      await sleep(durations.retryMs * jitter, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async function release(): Promise<void> {
+    if (!leading || observed === undefined) return;
+    lead(false);
+    const { lease } = observed;
+    const { leaseTransitions = 0 } = specOf(lease);
+    const now = microTime(Date.now());
+    const spec = {
+      holderIdentity: '',
+      leaseDurationSeconds: 1,
+      acquireTime: now,
+      renewTime: now,
+      leaseTransitions,
+    };
+    try {
+      await client.update(LEASES, { ...lease, spec });
+    } catch (error) {
+      log.log('warn', 'the Lease could not be given up: the next leader has to wait for its end', {
+        error: String(error),
+      });
+    }
+  }
+
+  return {
+    leader() {
+      if (observed === undefined || !isHeld()) return undefined;
+      const annotation = observed.lease.metadata?.annotations?.[ADDRESS_ANNOTATION] ?? '';
+      return { identity: specOf(observed.lease).holderIdentity ?? '', address: annotation };
+    },
+    isLeader: () => leading && monotonicMs() - renewedMs < durations.leaseMs,
+    onChange: (listener) => void listeners.push(listener),
+    conditions: () => (trouble === undefined ? [] : [trouble]),
+    start() {
+      running ??= run();
+    },
+    async stop() {
+      stopping.abort();
+      await running;
+      await release();
+    },
+  };
+}
+
+function specOf(lease: KubeObject): LeaseSpec {
+  return (lease.spec ?? {}) as LeaseSpec;
+}
