@@ -76,7 +76,13 @@ export class Agent {
     this.#conditionLog = new ConditionLog(log);
     this.#tables = deps.startTables({ sweepIntervalMs: settings.sweepIntervalMs });
     this.#engine = settings.mode === 'observe' ? undefined : this.#engineSlot(deps);
-    const identity = { version: VERSION, hostname: hostname(), kernel: release(), mode: settings.mode };
+    const identity = {
+      version: VERSION,
+      hostname: hostname(),
+      ...(settings.nodeName === '' ? {} : { node: settings.nodeName }),
+      kernel: release(),
+      mode: settings.mode,
+    };
     this.#reporter = new Reporter(
       { boot: randomUUID(), identity, intervalMs: settings.reportIntervalMs },
       {

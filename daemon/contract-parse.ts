@@ -87,6 +87,7 @@ const condition = object<Condition>({
 const identity = object<AgentIdentity>({
   version: text(64),
   hostname: words,
+  node: optional(name),
   kernel: words,
   mode: among('observe', 'probe', 'inspect'),
 });

@@ -70,6 +70,8 @@ export interface AgentIdentity {
   readonly version: string;
   /** As the machine calls itself; the operator takes the node's name from the token, not from here. */
   readonly hostname: string;
+  /** The node the agent was told it runs on, if it was told. A token of another node refuses the report. */
+  readonly node?: string;
   readonly kernel: string;
   readonly mode: 'observe' | 'probe' | 'inspect';
 }

@@ -46,6 +46,14 @@ export const AGENT_SETTINGS = {
     default: '',
     parse: text,
   }),
+  nodeName: setting<string>({
+    name: 'node-name',
+    env: 'FINWAIT_NODE_NAME',
+    placeholder: 'NAME',
+    doc: "the node this agent runs on; the operator refuses the reports when the token is another node's",
+    default: '',
+    parse: text,
+  }),
   mode: setting<AgentIdentity['mode']>({
     name: 'mode',
     env: 'FINWAIT_MODE',

@@ -8,6 +8,7 @@ import type { Settings } from '#base/settings.ts';
 import { durationMs, each, oneOf, setting, text } from '#base/settings.ts';
 import type { ProbeTarget } from '#contract';
 import { DEFAULT_PROBE_LIMITS } from '#contract';
+import { CLUSTER_SETTINGS } from './cluster-settings.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -34,7 +35,7 @@ export const OPERATOR_SETTINGS = {
     name: 'tls-dir',
     env: 'FINWAIT_TLS_DIR',
     placeholder: 'DIR',
-    doc: 'where the operator keeps the CA and the server certificate it makes; agents need its ca.crt',
+    doc: 'where the operator keeps the CA and the server certificate it makes, and agents find ca.crt; see --tls-mode',
     default: '/var/lib/finwait/tls',
     parse: text,
   }),
@@ -51,7 +52,7 @@ export const OPERATOR_SETTINGS = {
     name: 'agent-token-file',
     env: 'FINWAIT_AGENT_TOKEN_FILE',
     placeholder: 'FILE',
-    doc: 'file with the token by which the agent of --node-name is known; required',
+    doc: 'file with the token by which the agent of --node-name is known; required, but not with --kubernetes',
     default: '',
     parse: text,
   }),
@@ -118,6 +119,7 @@ export const OPERATOR_SETTINGS = {
     defaultText: '5s',
     parse: durationMs(10, 5 * MINUTE_MS),
   }),
+  ...CLUSTER_SETTINGS,
   logLevel: setting<LogLevel>({
     name: 'log-level',
     env: 'FINWAIT_LOG_LEVEL',

@@ -24,6 +24,8 @@ export interface Fleet {
   /** What is known of each node, by name. */
   view(nowMs: number): NodeView[];
   nodeView(name: string, nowMs: number): NodeView | undefined;
+  /** Forgets all nodes: from now on another operator takes their reports. */
+  clear(): void;
   /** Nodes forgotten because there were too many. */
   readonly evicted: number;
 }
@@ -130,6 +132,7 @@ export function createFleet({ reportIntervalMs, assignmentOf, maxNodes = 10_000 
       const node = nodes.get(name);
       return node === undefined ? undefined : viewOf(node, nowMs);
     },
+    clear: () => nodes.clear(),
     get evicted() {
       return evicted;
     },

@@ -23,10 +23,19 @@ export interface Overview {
 export interface OperatorView {
   readonly version: string;
   readonly startedAtMs: number;
+  /** Absent where there is but one operator. */
+  readonly leadership?: LeadershipView;
   readonly telemetry: TelemetryView;
   /** Totals since start: reports applied, duplicates, refusals by code, nodes turned away. */
   readonly counters: Readonly<Record<string, number>>;
   readonly conditions: readonly Condition[];
+}
+
+/** Of several replicas one leads: it takes the reports, and what the others show of nodes is empty. */
+export interface LeadershipView {
+  readonly leads: boolean;
+  /** Name and ingest address of the one that leads, as far as this replica knows. */
+  readonly leader?: { readonly name: string; readonly address: string };
 }
 
 /** Where traces and metrics go, and how that fares. */

@@ -9,12 +9,14 @@ export interface Refusal {
   readonly message: string;
   readonly hint: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Where the operator is that would take the request. */
+  readonly leader?: string | undefined;
 }
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
-export function errorBody({ code, message, hint }: Refusal): string {
-  return `${JSON.stringify({ error: { code, message, hint } })}\n`;
+export function errorBody({ code, message, hint, leader }: Refusal): string {
+  return `${JSON.stringify({ error: { code, message, hint }, leader })}\n`;
 }
 
 /** Answers JSON with its length. */

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Acknowledgement } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
 import { parseReport } from '../../daemon/contract-parse.ts';
+import type { LeadershipView } from '../fleet/view.ts';
 import type { Refusal } from '../http/answer.ts';
 import type { Authenticator } from './authenticator.ts';
 import { parseJson, readBody } from './body.ts';
@@ -19,13 +20,21 @@ export type Intake = (request: IncomingMessage, vouch: (node: string) => void) =
 export interface IntakeOptions {
   readonly authenticate: Authenticator;
   readonly receive: Receive;
+  /** Whether this operator takes reports, or else who does, if that is known. */
+  readonly leadership?: () => LeadershipView;
 }
 
 /** Asks the cheap questions first: nothing of a body is read before its sender is known. */
-export function createIntake({ authenticate, receive }: IntakeOptions): Intake {
+export function createIntake({
+  authenticate,
+  receive,
+  leadership = () => ({ leads: true }),
+}: IntakeOptions): Intake {
   return async (request, vouch) => {
     if (request.url !== '/v1/reports') return refusals.notFound;
     if (request.method !== 'POST') return refusals.methodNotAllowed;
+    const first = leadership();
+    if (!first.leads) return refusals.notLeader(first.leader?.address);
     const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     if (token === undefined) return refusals.noToken;
     const identity = await authenticate(token);
@@ -39,6 +48,11 @@ export function createIntake({ authenticate, receive }: IntakeOptions): Intake {
     if (!json.ok) return refusals.invalid(`the body ${json.reason}`);
     const report = parseReport(json.value);
     if (!report.ok) return refusals.invalid(report.reason);
+    const said = report.value.agent.node;
+    if (said !== undefined && said !== identity.node) return refusals.nodeMismatch(said, identity.node);
+    // It may have been lost while the token was reviewed and the body came.
+    const still = leadership();
+    if (!still.leads) return refusals.notLeader(still.leader?.address);
     return { acknowledged: await receive(identity.node, report.value) };
   };
 }

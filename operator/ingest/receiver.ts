@@ -11,10 +11,12 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 export interface ReceiverOptions {
   readonly fleet: Fleet;
   readonly telemetry: Pick<Telemetry, 'recordProbe' | 'conditions'>;
-  /** UUID of this run of the operator. */
-  readonly instance: string;
+  /** `Acknowledgement.instance` */
+  readonly instance: () => string;
   readonly reportIntervalMs: number;
   readonly assignmentOf: (node: string) => readonly ProbeTarget[];
+  /** Called with each report that is applied. */
+  readonly onReport?: (node: string, report: Report) => void;
   readonly nowMs: () => number;
 }
 
@@ -24,11 +26,13 @@ export type Receive = (node: string, report: Report) => Promise<Acknowledgement>
 const SETTLE_WAIT_MS = 1000;
 
 export function createReceiver(options: ReceiverOptions): Receive {
-  const { fleet, telemetry, instance, reportIntervalMs, assignmentOf, nowMs } = options;
+  const { fleet, telemetry, instance, reportIntervalMs, assignmentOf, onReport, nowMs } = options;
   return async (node, report) => {
     const ledger = fleet.ledger(node, report.boot);
+    const receivedBy = instance();
     if (ledger.receive(report.seq)) {
       fleet.apply(node, report, nowMs());
+      onReport?.(node, report);
       if (report.probes.length > 0) {
         const deliveries = report.probes.map((result) => telemetry.recordProbe(result, node));
         ledger.settleWith(report.seq, Promise.all(deliveries));
@@ -39,7 +43,7 @@ export function createReceiver(options: ReceiverOptions): Receive {
     return {
       version: CONTRACT_VERSION,
       boot: report.boot,
-      instance,
+      instance: receivedBy,
       seq: ledger.acknowledged,
       assignment: { targets: assignmentOf(node), reportIntervalMs },
     };

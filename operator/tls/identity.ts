@@ -4,26 +4,21 @@
  * either the old file or the new one.
  */
 
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { FinwaitError } from '#base/errors.ts';
 import type { IssuedPair } from './issue.ts';
+import type { ParsedPair } from './pair.ts';
+import { inFirstTwoThirds, isCa, isServerOf, LOOPBACK_NAMES, parsePair } from './pair.ts';
 
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
   /** Path of the CA certificate. */
   readonly caFile: string;
-  /** When two thirds of the life of the server certificate or the CA are over: time to call again. */
-  readonly renewAtMs: number;
   /** What had to be made anew. */
   readonly made: readonly ('ca' | 'server')[];
 }
-
-/** Names every server certificate is for: agents of the same machine use one of them. */
-const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
 
 /**
  * Reads or makes the identity.
@@ -56,10 +51,7 @@ async function readOrMake(dir: string, names: readonly string[], nowMs: number):
   const ca = caFits ? storedCa : parsePair(await issueAndWrite(dir, 'ca', (issue) => issue.issueCa(nowMs)));
 
   const storedServer = caFits ? await readPair(dir, 'server') : undefined;
-  const serverFits =
-    storedServer?.cert.verify(ca.cert.publicKey) === true &&
-    names.every((name) => isFor(storedServer.cert, name)) &&
-    inFirstTwoThirds(storedServer.cert, nowMs);
+  const serverFits = storedServer !== undefined && isServerOf(storedServer, ca, names, nowMs);
   const server = serverFits
     ? storedServer
     : parsePair(
@@ -71,22 +63,12 @@ async function readOrMake(dir: string, names: readonly string[], nowMs: number):
     cert: server.certPem,
     key: server.keyPem,
     caFile,
-    renewAtMs: Math.min(renewAtMs(ca.cert), renewAtMs(server.cert)),
     made: [...(caFits ? [] : ['ca' as const]), ...(serverFits ? [] : ['server' as const])],
   };
 }
 
-type StoredPair = ReturnType<typeof parsePair>;
-
-/** @throws when it is no certificate, no key, or they are not of each other */
-function parsePair({ cert: certPem, key: keyPem }: IssuedPair) {
-  const [cert, key] = [new X509Certificate(certPem), createPrivateKey(keyPem)];
-  if (!cert.checkPrivateKey(key)) throw new Error('the private key is not the key of the certificate');
-  return { certPem, keyPem, cert, key };
-}
-
 /** Undefined when a file is missing or damaged: both are made anew. */
-async function readPair(dir: string, name: 'ca' | 'server'): Promise<StoredPair | undefined> {
+async function readPair(dir: string, name: 'ca' | 'server'): Promise<ParsedPair | undefined> {
   const [cert, key] = await Promise.all([
     readIfThere(join(dir, `${name}.crt`)),
     readIfThere(join(dir, `${name}.key`)),
@@ -130,23 +112,6 @@ async function writeAtomically(path: string, text: string, mode: number): Promis
   await file.writeFile(text);
   await file.sync();
   await rename(temporary, path);
-}
-
-function isCa({ cert }: StoredPair): boolean {
-  return cert.ca && cert.verify(cert.publicKey);
-}
-
-function isFor(cert: X509Certificate, name: string): boolean {
-  return (isIP(name) === 0 ? cert.checkHost(name) : cert.checkIP(name)) !== undefined;
-}
-
-function renewAtMs(cert: X509Certificate): number {
-  const [from, to] = [cert.validFromDate.getTime(), cert.validToDate.getTime()];
-  return from + ((to - from) * 2) / 3;
-}
-
-function inFirstTwoThirds(cert: X509Certificate, nowMs: number): boolean {
-  return cert.validFromDate.getTime() <= nowMs && nowMs < renewAtMs(cert);
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {

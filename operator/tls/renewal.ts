@@ -1,48 +1,56 @@
-/** Renews the certificates of a server that runs, before they run out. */
+/** Keeps the certificate of a server that runs current. */
 
-import { dirname } from 'node:path';
 import type { Server } from 'node:tls';
 import type { Condition } from '#base/errors.ts';
 import { conditionOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
-import type { TlsIdentity } from './identity.ts';
-import { ensureTlsIdentity } from './identity.ts';
+import type { IssuedPair } from './issue.ts';
 
 export interface Renewal extends Disposable {
-  /** TLS_DIR_UNUSABLE while renewal is due and fails. */
+  /** What the source says while the certificate cannot be looked after. */
   conditions(): readonly Condition[];
-  /** Looks whether renewal is due; called by itself every hour. */
+  /** Looks whether there is another certificate; called by itself every so often. */
   check(nowMs: number): Promise<void>;
 }
 
-const CHECK_MS = 3_600_000;
+/** Where a certificate is from. */
+export interface TlsSource {
+  /** The pair to serve now, made anew when that is due. @throws FinwaitError when that cannot be told */
+  read(nowMs: number): Promise<IssuedPair>;
+  readonly everyMs: number;
+}
 
 /**
- * Keeps a server's identity renewed until disposed. New connections get the new certificate, those that stand
+ * Looks after a server's certificate until disposed. New connections get the new certificate, those that stand
  * keep theirs.
- * @param names as the identity was made for
+ * @param first what the server was started with
  */
 export function keepRenewed(
   server: Pick<Server, 'setSecureContext'>,
-  first: TlsIdentity,
-  names: readonly string[],
+  first: IssuedPair,
+  source: TlsSource,
   log: Logger,
 ): Renewal {
-  let { renewAtMs } = first;
+  let served = first;
   let conditions: readonly Condition[] = [];
+  let checking = false;
   const check = async (nowMs: number): Promise<void> => {
-    if (nowMs < renewAtMs) return;
+    if (checking) return;
+    checking = true;
     try {
-      const renewed = await ensureTlsIdentity(dirname(first.caFile), names, nowMs);
-      server.setSecureContext({ cert: renewed.cert, key: renewed.key, minVersion: 'TLSv1.2' });
-      ({ renewAtMs } = renewed);
+      const { cert, key } = await source.read(nowMs);
       conditions = [];
-      log.log('info', 'renewed TLS certificates', { made: renewed.made.join(' ') });
+      if (cert === served.cert) return;
+      server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+      served = { cert, key };
+      log.log('info', 'serving another TLS certificate');
     } catch (error) {
       conditions = [conditionOf(error)];
-      log.log('error', 'TLS certificates could not be renewed', { error: (error as Error).message });
+      log.log('error', 'the TLS certificate could not be looked after', { error: (error as Error).message });
+    } finally {
+      checking = false;
     }
   };
-  const timer = setInterval(() => void check(Date.now()), CHECK_MS).unref();
+  const timer = setInterval(() => void check(Date.now()), source.everyMs).unref();
   return { conditions: () => conditions, check, [Symbol.dispose]: () => clearInterval(timer) };
 }

@@ -98,7 +98,6 @@ spec('operator: as a process', (test) => {
     const child = fork(join(ROOT, 'cli/main.ts'), await operatorArgs(dir.path), { silent: true });
     const [message] = await once(child, 'message');
     assert.is(message.type, 'ready');
-    assert.is(message.caFile, join(dir.path, 'tls/ca.crt'));
     assert.is(message.ingest.address, '127.0.0.1');
     assert.ok(message.web.port > 0);
     child.kill('SIGINT');

@@ -26,7 +26,7 @@ function receiver() {
       },
       conditions: () => state.conditions,
     },
-    instance: INSTANCE,
+    instance: () => INSTANCE,
     reportIntervalMs: 5000,
     assignmentOf,
     nowMs: () => 1000,

@@ -10,10 +10,12 @@ import { FinwaitError } from '#base/errors.ts';
 import type { TlsIdentity } from '../../operator/tls/identity.ts';
 import { ensureTlsIdentity } from '../../operator/tls/identity.ts';
 import { keepRenewed } from '../../operator/tls/renewal.ts';
+import { tlsFromDir, tlsFromFiles } from '../../operator/tls/source.ts';
 import { rejects, spec } from '../harness.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const DAY_MS = 86_400_000;
+const LOG = { log: () => {} };
 const FILES = ['ca.crt', 'ca.key', 'server.crt', 'server.key'];
 
 async function contents(dir: string): Promise<string[]> {
@@ -91,10 +93,9 @@ spec('operator: TLS identity', (test) => {
   test('is renewed when two thirds of its life are over', async () => {
     await using dir = await makeTempDir('tls');
     const nowMs = Date.now();
-    const { renewAtMs } = await ensureTlsIdentity(dir.path, [], nowMs);
-    assert.ok(Math.abs(renewAtMs - (nowMs + 60 * DAY_MS)) < DAY_MS / 24);
-    assert.equal((await ensureTlsIdentity(dir.path, [], renewAtMs - 1000)).made, []);
-    assert.equal((await ensureTlsIdentity(dir.path, [], renewAtMs + 1000)).made, ['server']);
+    await ensureTlsIdentity(dir.path, [], nowMs);
+    assert.equal((await ensureTlsIdentity(dir.path, [], nowMs + 59.9 * DAY_MS)).made, []);
+    assert.equal((await ensureTlsIdentity(dir.path, [], nowMs + 60.1 * DAY_MS)).made, ['server']);
     assert.equal((await ensureTlsIdentity(dir.path, [], nowMs + 3000 * DAY_MS)).made, ['ca', 'server']);
     assert.equal((await ensureTlsIdentity(dir.path, [], nowMs)).made, ['ca', 'server'], 'not valid yet');
   });
@@ -115,9 +116,9 @@ spec('operator: TLS identity', (test) => {
       return certificate?.serialNumber;
     };
     const before = await servedSerial();
-    using renewal = keepRenewed(server, identity, [], { log: () => {} });
+    using renewal = keepRenewed(server, identity, tlsFromDir(path, [], LOG), LOG);
 
-    await renewal.check(identity.renewAtMs - 1000);
+    await renewal.check(Date.now() - 2 * DAY_MS);
     assert.is(await servedSerial(), before, 'not due');
 
     await rename(path, `${path}.away`);
@@ -179,5 +180,36 @@ spec('operator: TLS identity', (test) => {
     assert.ok(error instanceof FinwaitError);
     assert.is(error.code, 'TLS_DIR_UNUSABLE');
     assert.match(error.hint, '--tls-dir');
+  });
+
+  test('that others renew is served from its files as soon as they change, and the old one while they are damaged', async () => {
+    await using dir = await makeTempDir('tls');
+    const put = async (from: string): Promise<void> => {
+      await writeFile(join(dir.path, 'tls.crt'), await readFile(join(from, 'server.crt')));
+      await writeFile(join(dir.path, 'tls.key'), await readFile(join(from, 'server.key')));
+    };
+    await using first = await makeTempDir('tls');
+    await using second = await makeTempDir('tls');
+    for (const { path } of [first, second]) await ensureTlsIdentity(path, [], Date.now());
+    await put(first.path);
+    const source = tlsFromFiles(dir.path);
+    const pair = await source.read(Date.now());
+    const shown: unknown[] = [];
+    const server = { setSecureContext: ({ cert }: { cert?: unknown }) => void shown.push(cert) };
+    using renewal = keepRenewed(server, pair, source, LOG);
+    await renewal.check(Date.now());
+    assert.equal(shown, [], 'not changed');
+    await put(second.path);
+    await renewal.check(Date.now());
+    assert.equal(shown, [await readFile(join(second.path, 'server.crt'), 'utf8')]);
+    await writeFile(join(dir.path, 'tls.key'), await readFile(join(first.path, 'server.key')));
+    await renewal.check(Date.now());
+    assert.is(renewal.conditions()[0]?.code, 'TLS_FILES_UNUSABLE');
+    await put(second.path);
+    await renewal.check(Date.now() + 100 * DAY_MS);
+    assert.match(renewal.conditions()[0]?.message ?? '', 'out of its time');
+    await renewal.check(Date.now());
+    assert.equal(renewal.conditions(), []);
+    assert.is(shown.length, 1);
   });
 });

@@ -47,7 +47,7 @@ export async function startIngest(limits: Partial<IngestLimits> = {}): Promise<I
   const receive = createReceiver({
     fleet: createFleet({ reportIntervalMs: 5000, assignmentOf }),
     telemetry: { recordProbe: async () => 'off', conditions: () => [] },
-    instance: 'c1f6cb21-6a37-4c35-9d0a-6b3a0d5f8e02',
+    instance: () => 'c1f6cb21-6a37-4c35-9d0a-6b3a0d5f8e02',
     reportIntervalMs: 5000,
     assignmentOf,
     nowMs: Date.now,

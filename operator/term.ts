@@ -1,0 +1,56 @@
+/** What runs while this replica leads, and only then: the controllers, and what they read of the cluster. */
+
+import { randomUUID } from 'node:crypto';
+import type { Condition } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { ProbeTarget, Report } from '#contract';
+import { createReportsController } from './controllers/reports/controller.ts';
+import type { Fleet } from './fleet/fleet.ts';
+import type { KubeClient } from './kube/client.ts';
+import { createEventRecorder } from './kube/event-recorder.ts';
+import { createInventory } from './workloads/inventory.ts';
+
+export interface TermOptions {
+  readonly client: KubeClient;
+  readonly fleet: Fleet;
+  readonly targets: readonly ProbeTarget[];
+  /** Name of this replica. */
+  readonly identity: string;
+  readonly log: Logger;
+}
+
+export interface Term {
+  /** `Acknowledgement.instance` of the reports taken in it. */
+  readonly id: string;
+  assignmentOf(node: string): readonly ProbeTarget[];
+  onReport(node: string, report: Report): void;
+  conditions(): readonly Condition[];
+  counters(): Readonly<Record<string, number>>;
+  stop(): Promise<void>;
+}
+
+export function startTerm({ client, fleet, targets, identity, log }: TermOptions): Term {
+  const inventory = createInventory({ client, log });
+  const recorder = createEventRecorder({ client, instance: identity, log });
+  const reports = createReportsController({ client, inventory, fleet, recorder, log });
+  inventory.start();
+  reports.start();
+  return {
+    id: randomUUID(),
+    assignmentOf: () => targets,
+    onReport: () => {},
+    conditions: () => [...inventory.conditions(), ...reports.conditions()],
+    counters: () => ({
+      ...named('reports', reports.counters),
+      ...named('events', recorder.counters),
+    }),
+    async stop() {
+      await reports.stop();
+      await Promise.all([recorder.stop(), inventory.stop()]);
+    },
+  };
+}
+
+function named(part: string, counters: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counters).map(([name, value]) => [`${part}.${name}`, value]));
+}
