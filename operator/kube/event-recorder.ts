@@ -91,8 +91,9 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
       known.lastMs = atMs;
       remember(series, key, known);
       try {
+        // All but the series of an Event is immutable: its note stays that of the first.
         const value = { count: known.count, lastObservedTime: microTime(atMs) };
-        await client.patch(EVENTS, known.namespace, known.name, { series: value, note: noteOf(event) });
+        await client.patch(EVENTS, known.namespace, known.name, { series: value });
         counters.repeated++;
         return;
       } catch (error) {

@@ -1,0 +1,137 @@
+import * as assert from 'uvu/assert';
+import type { KubeClient } from '../../../operator/kube/client.ts';
+import { KubeError } from '../../../operator/kube/kube-error.ts';
+import type { LeaderElection } from '../../../operator/kube/leader-election.ts';
+import { createLeaderElection } from '../../../operator/kube/leader-election.ts';
+import { LEASES } from '../../../operator/kube/resource.ts';
+import { startApiServer } from '../../cluster/api-server.ts';
+import { spec } from '../../harness.ts';
+import { until } from '../../support/until.ts';
+
+const NEEDS = { needs: ['cluster' as const], timeoutMs: 90_000 };
+const DURATIONS = { leaseMs: 2000, renewDeadlineMs: 1000, retryMs: 100 };
+const seen = (look: () => boolean): Promise<true> =>
+  until(look.toString(), () => look() || undefined, 20_000);
+
+type Client = Pick<KubeClient, 'get' | 'create' | 'update'>;
+
+function elector(client: Client, identity: string): LeaderElection {
+  const election = createLeaderElection({
+    client,
+    namespace: 'default',
+    name: 'finwait',
+    identity,
+    address: `https://${identity}:7461`,
+    log: { log: () => {} },
+    durations: DURATIONS,
+  });
+  election.start();
+  return election;
+}
+
+/** A client whose process can be killed: from then on it says nothing any more. */
+function killable(client: Client): Client & { kill(): void } {
+  let dead = false;
+  const unlessDead = <A extends unknown[], R>(call: (...args: A) => Promise<R>) => {
+    return (...args: A): Promise<R> =>
+      dead ? Promise.reject(new KubeError(0, 'Unreachable', 'killed')) : call(...args);
+  };
+  return {
+    get: unlessDead(client.get),
+    create: unlessDead(client.create),
+    update: unlessDead(client.update),
+    kill() {
+      dead = true;
+    },
+  };
+}
+
+spec('leader election on a real Lease', (test) => {
+  test(
+    'makes one of two the leader, and both know where it is',
+    async () => {
+      await using server = await startApiServer();
+      const [a, b] = [elector(server.client, 'a'), elector(server.client, 'b')];
+      await seen(() => a.isLeader() !== b.isLeader());
+      const [leader, other] = a.isLeader() ? [a, b] : [b, a];
+      const name = leader === a ? 'a' : 'b';
+      await seen(() => other.leader()?.identity === name);
+      assert.equal(other.leader(), { identity: name, address: `https://${name}:7461` });
+      const lease = await server.client.get(LEASES, 'default', 'finwait');
+      const spec = lease.spec as Record<string, string>;
+      assert.is(spec.holderIdentity, name);
+      assert.match(spec.renewTime ?? '', /\.\d{6}Z$/);
+      await Promise.all([a.stop(), b.stop()]);
+    },
+    NEEDS,
+  );
+
+  test(
+    'takes over at once from a leader that gives up, and leaves the Lease renewed by the same since the same time',
+    async () => {
+      await using server = await startApiServer();
+      const a = elector(server.client, 'a');
+      await seen(() => a.isLeader());
+      const acquired = async () =>
+        (await server.client.get(LEASES, 'default', 'finwait')).spec as Record<string, unknown>;
+      const first = await acquired();
+      await seen(() => true);
+      const b = elector(server.client, 'b');
+      await seen(() => b.leader()?.identity === 'a');
+      const renewed = await acquired();
+      assert.is(renewed.acquireTime, first.acquireTime);
+      const startedMs = performance.now();
+      await a.stop();
+      assert.not.ok(a.isLeader());
+      await seen(() => b.isLeader());
+      assert.ok(
+        performance.now() - startedMs < DURATIONS.leaseMs,
+        'it did not wait for the end of the Lease',
+      );
+      assert.is((await acquired()).leaseTransitions, 1);
+      await b.stop();
+    },
+    NEEDS,
+  );
+
+  test(
+    'takes over from a leader that was killed when its Lease has ended, and the dead one had stopped leading before',
+    async () => {
+      await using server = await startApiServer();
+      const client = killable(server.client);
+      const a = elector(client, 'a');
+      await seen(() => a.isLeader());
+      const b = elector(server.client, 'b');
+      await seen(() => b.leader()?.identity === 'a');
+      const order: string[] = [];
+      a.onChange((leading) => order.push(`a ${leading}`));
+      b.onChange((leading) => order.push(`b ${leading}`));
+      client.kill();
+      await seen(() => b.isLeader());
+      assert.equal(order, ['a false', 'b true']);
+      await Promise.all([a.stop(), b.stop()]);
+    },
+    NEEDS,
+  );
+
+  test(
+    'fills a Lease that was made without a holder',
+    async () => {
+      await using server = await startApiServer();
+      await server.client.create(LEASES, {
+        metadata: { namespace: 'default', name: 'finwait', labels: { app: 'x' } },
+      });
+      const a = elector(server.client, 'a');
+      await seen(() => a.isLeader());
+      const lease = await server.client.get(LEASES, 'default', 'finwait');
+      assert.equal(lease.metadata?.labels, { app: 'x' });
+      await a.stop();
+      const released = (await server.client.get(LEASES, 'default', 'finwait')).spec as Record<
+        string,
+        unknown
+      >;
+      assert.is(released.holderIdentity ?? '', '');
+    },
+    NEEDS,
+  );
+});
