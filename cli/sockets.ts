@@ -2,7 +2,8 @@
 
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
-import { deviceNames, dumpSockets, noNetlinkFaults } from '../daemon/track/dumps.ts';
+import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
+import { deviceNames, dumpSockets } from '../daemon/track/dumps.ts';
 import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
 import { ProcessTable } from '../daemon/track/processes.ts';
 import { SocketTable } from '../daemon/track/socket-table.ts';

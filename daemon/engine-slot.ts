@@ -10,6 +10,10 @@ import type { Clock } from './report/clock.ts';
 import type { EngineConfig, EngineHandle, EngineReady } from './threads/engine-client.ts';
 
 const RETRY_MS = 30_000;
+/** A device that was taken away can most likely be had again. */
+const LOST_RETRY_MS = 1_000;
+/** How long it is told that the device was taken away, when there is another. */
+const TELL_LOST_MS = 60_000;
 
 export interface EngineSlotDeps {
   readonly startEngine: (config: EngineConfig) => EngineHandle;
@@ -19,7 +23,7 @@ export interface EngineSlotDeps {
 }
 
 export class EngineSlot {
-  /** Resolves when an engine that was ready ends without having been told to. */
+  /** Resolves when an engine that was ready ends without having been told to; one whose device is lost is replaced. */
   readonly died: Promise<FinwaitError>;
   readonly #config: EngineConfig;
   readonly #deps: EngineSlotDeps;
@@ -29,6 +33,8 @@ export class EngineSlot {
   #refusal: Condition | undefined;
   #callOffRetry: () => void = () => {};
   #stopping = false;
+  #lost: { readonly condition: Condition; readonly atMs: number } | undefined;
+  #losses = 0;
 
   constructor(config: EngineConfig, deps: EngineSlotDeps) {
     this.#config = config;
@@ -49,14 +55,17 @@ export class EngineSlot {
     const engine = this.#deps.startEngine(this.#config);
     this.#engine = engine;
     engine.onResult(this.#deps.onResult);
-    engine.died.then((error) => this.#death.resolve(error));
+    engine.died.then((error) => {
+      if (error.code === 'TUN_LOST') this.#onLost(error);
+      else this.#death.resolve(error);
+    });
     try {
       this.#ready = await engine.ready;
     } catch (error) {
       this.#engine = undefined;
       // A worker that crashed takes the agent down (see `died`); that is not for the machine to allow.
       if (this.#stopping || (error instanceof FinwaitError && error.code === 'WORKER_DIED')) return undefined;
-      return this.#refused(error);
+      return this.#refused(error, RETRY_MS);
     }
     this.#refusal = undefined;
     this.#deps.onReady(this.#ready);
@@ -69,12 +78,14 @@ export class EngineSlot {
 
   conditions(): readonly Condition[] {
     if (this.#refusal !== undefined) return [this.#refusal];
-    return this.#engine?.snapshot().conditions ?? [];
+    const told = this.#deps.clock.nowMs() - (this.#lost?.atMs ?? Number.NEGATIVE_INFINITY) < TELL_LOST_MS;
+    const lost = this.#lost === undefined || !told ? [] : [this.#lost.condition];
+    return [...lost, ...(this.#engine?.snapshot().conditions ?? [])];
   }
 
-  /** Totals of the engine since it started. */
+  /** Totals of the engine since it started, and of the devices that were taken away from it. */
   counters(): Readonly<Record<string, number>> {
-    return this.#engine?.snapshot().counters ?? {};
+    return { ...this.#engine?.snapshot().counters, tun_devices_lost: this.#losses };
   }
 
   /** Undefined while there is no engine that could give a sign of life. */
@@ -88,9 +99,17 @@ export class EngineSlot {
     await this.#engine?.stop();
   }
 
-  #refused(error: unknown): FinwaitError {
+  #onLost(error: FinwaitError): void {
+    this.#engine = undefined;
+    this.#ready = undefined;
+    this.#losses++;
+    this.#lost = { condition: conditionOf(error), atMs: this.#deps.clock.nowMs() };
+    if (!this.#stopping) this.#refused(error, LOST_RETRY_MS);
+  }
+
+  #refused(error: unknown, retryMs: number): FinwaitError {
     this.#refusal = conditionOf(error);
-    this.#callOffRetry = this.#deps.clock.after(RETRY_MS, () => void this.start());
+    this.#callOffRetry = this.#deps.clock.after(retryMs, () => void this.start());
     return error as FinwaitError;
   }
 }

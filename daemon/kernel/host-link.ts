@@ -22,11 +22,17 @@ export interface LinkConfig {
   readonly prefixV6?: string;
 }
 
-export interface HostLink {
+/** What the device has when all is in order. */
+export interface PlacedLink {
   readonly index: number;
+  readonly name: string;
+  readonly mtu: number;
   readonly v4: Prefix;
   /** Absent when the kernel has IPv6 switched off; a condition says so. */
   readonly v6: Prefix | undefined;
+}
+
+export interface HostLink extends PlacedLink {
   readonly conditions: readonly Condition[];
 }
 
@@ -49,22 +55,35 @@ export function setUpLink(routing: Routing, device: TunDevice, config: LinkConfi
     const v4 = choosePrefix(candidatesV4, routes, deviceName);
     const v6 = v6Off ? undefined : choosePrefix(candidatesV6, routes, deviceName);
 
-    // route_localnet: packets to 127.0.0.0/8 that come in by this device, which is ours alone, are let in.
-    routing.changeLink(
-      { index, mtu: config.mtu, ipv4: { route_localnet: 1 }, withoutLinkLocal: v6 !== undefined },
-      `set the MTU and the settings of ${device.name}`,
-    );
-    if (v6 !== undefined) writeSetting(ipv6Setting(device.name, 'accept_ra'), '0');
-    for (const prefix of v6 === undefined ? [v4] : [v4, v6]) {
-      const doing = `add the address ${prefix.host.text}/${prefix.length} to ${device.name}`;
-      routing.addAddress(index, prefix.host.bytes, prefix.length, doing);
-    }
-    routing.changeLink({ index, up: true }, `bring ${device.name} up`);
-    if (v6 !== undefined) awaitLocal(routing, v6.host);
-    return { index, v4, v6, conditions: v6Off ? [v6Off] : [] };
+    const placed = { index, name: device.name, mtu: config.mtu, v4, v6 };
+    placeLink(routing, placed);
+    return { ...placed, conditions: v6Off ? [v6Off] : [] };
   } catch (error) {
     throw error instanceof NetlinkError ? setUpError(error) : error;
   }
+}
+
+/**
+ * Gives the device what it is to have, whatever it has of that already.
+ * @throws NetlinkError
+ */
+export function placeLink(routing: Routing, { index, name, mtu, v4, v6 }: PlacedLink): void {
+  // A device with too small an MTU for IPv6 has no settings of IPv6; one that is up makes itself a link-local address
+  // as soon as it has.
+  routing.changeLink({ index, up: false }, `set ${name} down`);
+  routing.changeLink({ index, mtu }, `set the MTU of ${name}`);
+  // route_localnet: packets to 127.0.0.0/8 that come in by this device, which is ours alone, are let in.
+  routing.changeLink(
+    { index, ipv4: { route_localnet: 1 }, withoutLinkLocal: v6 !== undefined },
+    `set the settings of ${name}`,
+  );
+  for (const { host, length } of v6 === undefined ? [v4] : [v4, v6]) {
+    // An address whose route was taken away gets it back only by being added again.
+    routing.removeAddress(index, host.bytes, length, `remove the address ${host.text} from ${name}`);
+    routing.addAddress(index, host.bytes, length, `add the address ${host.text}/${length} to ${name}`);
+  }
+  routing.changeLink({ index, up: true }, `bring ${name} up`);
+  if (v6 !== undefined) awaitLocal(routing, v6.host);
 }
 
 /** Why the device will have no IPv6, if so; switches it on for the device where only the default is off. */

@@ -13,6 +13,7 @@ import {
   setCtMark,
 } from '../netlink/nftables.ts';
 import type { HostLink } from './host-link.ts';
+import type { NetlinkCounters } from './netlink-socket.ts';
 import { NetlinkError } from './netlink-socket.ts';
 import type { OwnTable } from './nftables-table.ts';
 import { createOwnTable, nftablesUnavailable } from './nftables-table.ts';
@@ -24,6 +25,8 @@ export interface HostTableParts {
   readonly owned?: boolean;
   /** Told the name before a table that outlives its socket is made. */
   readonly outlives: (name: string) => void;
+  /** Where what its socket had to drop is counted. */
+  readonly counters?: NetlinkCounters;
 }
 
 /** Makes the table when the first rule needs it; without rules there is none. */

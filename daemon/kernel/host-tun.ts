@@ -7,7 +7,10 @@
 import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
 import { openForwarding } from './host-forwarding.ts';
+import type { DeviceState } from './host-guard.ts';
+import { HostGuard } from './host-guard.ts';
 import { cleanLeftovers, takeBackAll } from './host-leftovers.ts';
+import type { HostLink } from './host-link.ts';
 import { setUpLink } from './host-link.ts';
 import { selfCheck } from './host-self-check.ts';
 import { HostState } from './host-state.ts';
@@ -17,7 +20,6 @@ import * as libc from './libc.ts';
 import { NetlinkError, netlinkFailed } from './netlink-socket.ts';
 import { isToLoopbackV6, openRawV6 } from './raw-v6.ts';
 import { Routing } from './routing.ts';
-import { readSetting } from './sysctl.ts';
 import { openTun } from './tun.ts';
 
 /** Gone after a restart of the machine, as are the things it tells of. */
@@ -47,7 +49,9 @@ export interface HostTunConfig {
 /** Whether a packet of the engine reaches an address. */
 export type Way =
   /** `local`: an address of this machine. `forward`: by the kernel's forwarding, masqueraded. */
-  { readonly kind: 'local' | 'forward' } | { readonly kind: 'none'; readonly condition: Condition };
+  | { readonly kind: 'local' | 'forward' }
+  /** `unknown`: the kernel could not be asked, which says nothing about the target. */
+  | { readonly kind: 'none' | 'unknown'; readonly condition: Condition };
 
 export interface HostTun extends Disposable {
   readonly fd: number;
@@ -60,11 +64,13 @@ export interface HostTun extends Disposable {
   readonly hostV6: string | undefined;
   /** What is not as it should be; grows when a way turns out to be doubtful. */
   readonly conditions: readonly Condition[];
+  /** Readable when `look` has something to look at. */
+  readonly eventsFd: number;
   /**
-   * Whether conntrack followed no flow in this network namespace at the start. Then `footprint` and forwarding have
-   * switched it on for all flows. Undefined when the kernel has no conntrack.
+   * Whether the device is as it was set up; if it is not, it is set right.
+   * @throws FinwaitError TUN_LOST
    */
-  readonly conntrackWasIdle: boolean | undefined;
+  look(): DeviceState;
   /**
    * Takes one packet.
    * @returns its length in bytes, 0 when none waits, -errno when the device has failed
@@ -82,6 +88,8 @@ export interface HostTun extends Disposable {
   way(address: string): Way;
   /** Packets the kernel dropped at the device since the start, because a queue was full or they made no sense to it. */
   dropped(): { readonly toEngine: number; readonly fromEngine: number };
+  /** Totals since the start, by name: what others did to the device, and what netlink sockets had to drop. */
+  counters(): Record<string, number>;
 }
 
 /**
@@ -107,16 +115,22 @@ export function openHostTun(config: HostTunConfig): HostTun {
     rawV6 !== undefined && isToLoopbackV6(packet) ? rawV6.send(packet) : libc.write(fd, packet);
   const loopbackV6 = rawV6 !== undefined;
   conditions.push(...link.conditions, ...selfCheck({ fd, device, link, loopbackV6, read, write }));
-  const conntrackWasIdle = isConntrackIdle();
 
   const state = openState(undo, stateDir, device, routing);
   const table = undo.use(
-    openHostTable({ device, link, outlives: (name) => state().record({ kind: 'table', name }) }),
+    openHostTable({
+      device,
+      link,
+      outlives: (name) => state().record({ kind: 'table', name }),
+      counters: routing.counters,
+    }),
   );
   if (config.footprint) conditions.push(...[table.mark(FOOTPRINT_MARK)].filter((c) => c !== undefined));
   const allow = config.allowForwarding;
   const forwarding = openForwarding({ routing, device, allow, stateDir, state });
   const ways = openWays({ routing, device, link, loopbackV6, forwarding, table });
+
+  const guard = openGuard(undo, routing, link);
 
   const kept = undo.move();
   return {
@@ -127,10 +141,12 @@ export function openHostTun(config: HostTunConfig): HostTun {
     engineV6: link.v6?.engine.text,
     hostV4: link.v4.host.text,
     hostV6: link.v6?.host.text,
-    conntrackWasIdle,
     get conditions() {
-      return [...conditions, ...ways.conditions];
+      const changed = guard.condition(performance.now());
+      return [...conditions, ...(changed === undefined ? [] : [changed]), ...ways.conditions];
     },
+    eventsFd: guard.fd,
+    look: () => guard.look(performance.now()),
     read,
     write,
     way: ways.way,
@@ -138,6 +154,7 @@ export function openHostTun(config: HostTunConfig): HostTun {
       const stats = routing.link(link.index);
       return { toEngine: stats?.txDropped ?? 0, fromEngine: stats?.rxDropped ?? 0 };
     },
+    counters: () => ({ ...guard.counters, ...netlinkCounters(routing, guard) }),
     [Symbol.dispose]: () => kept.dispose(),
   };
 }
@@ -162,10 +179,22 @@ function openRouting(undo: DisposableStack): Routing {
   }
 }
 
-/** Whether the self-check's packets went through without conntrack making a flow of them. */
-function isConntrackIdle(): boolean | undefined {
-  const count = readSetting('/proc/sys/net/netfilter/nf_conntrack_count');
-  return count === undefined ? undefined : count === '0';
+function openGuard(undo: DisposableStack, routing: Routing, link: HostLink): HostGuard {
+  try {
+    return undo.use(new HostGuard(routing, link));
+  } catch (error) {
+    throw error instanceof NetlinkError ? netlinkFailed(error) : error;
+  }
+}
+
+function netlinkCounters({ counters }: Routing, { eventCounters }: HostGuard): Record<string, number> {
+  return {
+    netlink_foreign_sender: counters.foreignSender + eventCounters.foreignSender,
+    netlink_foreign_sequence: counters.foreignSequence,
+    netlink_truncated: counters.truncated,
+    netlink_undecodable: counters.undecodable + eventCounters.undecodable,
+    netlink_unanswered: counters.unanswered,
+  };
 }
 
 function checkConfig({ device, mtu }: HostTunConfig): void {

@@ -46,7 +46,8 @@ export function openWays(parts: WaysParts): Ways {
           doubts.set(family, whyForwardingMayDrop(parts.device, family));
         return way;
       } catch (error) {
-        return none(conditionOf(error instanceof NetlinkError ? netlinkFailed(error) : error));
+        const condition = conditionOf(error instanceof NetlinkError ? netlinkFailed(error) : error);
+        return { kind: 'unknown', condition };
       }
     },
     get conditions() {

@@ -136,11 +136,16 @@ export const EAGAIN = 11;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const EXDEV = 18;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const EBADFD = 77;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
+export const EADDRNOTAVAIL = 99;
+export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
+export const EHOSTUNREACH = 113;
 
 /** `EPERM (operation not permitted)`; a number that has no name here is `errno N`. */
 export function errnoName(errno: number): string {

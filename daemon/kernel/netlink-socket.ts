@@ -19,8 +19,13 @@ import * as libc from './libc.ts';
 
 /** A dump's datagrams hold at most 32 KiB; a shorter buffer makes the kernel send more and smaller ones. */
 const RECEIVE_BYTES = 64 * 1024;
-/** Longest wait for a datagram of an answer: `struct timeval`, 5 s. The kernel answers at once or not at all. */
-const RECEIVE_TIMEOUT = new Uint8Array(new BigInt64Array([5n, 0n]).buffer);
+/**
+ * Longest wait for the next datagram of an answer. The kernel makes it while the request is sent or the one before
+ * is read, so what is not there then has been lost.
+ */
+const PATIENCE_MS = 200;
+/** `struct timeval` */
+const RECEIVE_TIMEOUT = new Uint8Array(new BigInt64Array([0n, BigInt(PATIENCE_MS) * 1000n]).buffer);
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
@@ -35,11 +40,24 @@ export interface NetlinkCounters {
   undecodable: number;
   /** Dumps during which the table changed, so that rows may be missing or double. */
   interrupted: number;
+  /** Answers that found no room in the socket's queue, or were not there in time. */
+  unanswered: number;
+}
+
+export function noNetlinkFaults(): NetlinkCounters {
+  return {
+    foreignSender: 0,
+    foreignSequence: 0,
+    truncated: 0,
+    undecodable: 0,
+    interrupted: 0,
+    unanswered: 0,
+  };
 }
 
 /** An error the kernel answered with; `errno` is positive. */
 export class NetlinkError extends Error {
-  override readonly name = 'NetlinkError';
+  override readonly name: string = 'NetlinkError';
   readonly errno: number;
 
   /** @param words the kernel's own explanation, if it gave one */
@@ -49,35 +67,43 @@ export class NetlinkError extends Error {
   }
 }
 
+/** The answer got lost on the way, so nothing is known of how the request fared. */
+export class NoAnswer extends NetlinkError {
+  constructor(errno: number, doing: string) {
+    super(errno, doing, "the kernel's answer got lost");
+  }
+}
+
 /** For a request that does not fail on a sound machine. */
 export function netlinkFailed(error: NetlinkError): FinwaitError {
-  const hint = 'if finwait runs with a seccomp profile, allow it netlink; else report this';
+  const hint =
+    error instanceof NoAnswer
+      ? 'it is tried again; if it persists, some program floods the netlink sockets of this machine'
+      : 'if finwait runs with a seccomp profile, allow it netlink; else report this';
   return new FinwaitError('NETLINK_FAILED', error.message, hint, error);
 }
 
 export class NetlinkSocket implements Disposable {
-  readonly counters: NetlinkCounters = {
-    foreignSender: 0,
-    foreignSequence: 0,
-    truncated: 0,
-    undecodable: 0,
-    interrupted: 0,
-  };
+  readonly counters: NetlinkCounters;
   readonly #fd: number;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   readonly #sender = new Uint8Array(12);
   #seq = 0;
   #closed = false;
+  /** When the kernel last said something. */
+  #heardMs = 0;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, counters: NetlinkCounters) {
     this.#fd = fd;
+    this.counters = counters;
   }
 
   /**
    * @param protocol NETLINK_ROUTE 0, NETLINK_SOCK_DIAG 4, NETLINK_NETFILTER 12
+   * @param counters where it counts what it had to drop
    * @throws NetlinkError when the kernel has no such family or forbids it
    */
-  static open(protocol: number): NetlinkSocket {
+  static open(protocol: number, counters = noNetlinkFaults()): NetlinkSocket {
     const fd = libc.socket(libc.AF_NETLINK, libc.SOCK_RAW | libc.SOCK_CLOEXEC, protocol);
     if (fd < 0) throw new NetlinkError(-fd, `open a netlink socket of protocol ${protocol}`);
     const address = new Uint8Array(12);
@@ -91,7 +117,7 @@ export class NetlinkSocket implements Disposable {
     // Comfort of newer kernels: short acknowledgements, and errors in words.
     libc.setSockOpt(fd, SOL_NETLINK, NETLINK_CAP_ACK, ON);
     libc.setSockOpt(fd, SOL_NETLINK, NETLINK_EXT_ACK, ON);
-    return new NetlinkSocket(fd);
+    return new NetlinkSocket(fd, counters);
   }
 
   /** The next sequence number, for messages that the caller encodes. */
@@ -145,6 +171,7 @@ export class NetlinkSocket implements Disposable {
   #send(datagram: Uint8Array, doing: string): void {
     const sent = libc.send(this.#fd, datagram);
     if (sent < 0) throw new NetlinkError(-sent, doing);
+    this.#heardMs = performance.now();
   }
 
   /** Reads one datagram: messages that are `isMine` go to `onMessage`, acknowledgements and ends of dumps to `onEnd`. */
@@ -183,21 +210,26 @@ export class NetlinkSocket implements Disposable {
     const length = libc.recvFrom(this.#fd, this.#buffer, libc.MSG_TRUNC, this.#sender);
     if (length < 0) {
       if (-length === libc.EINTR) return undefined;
-      if (-length === libc.EAGAIN) {
-        const hint = 'try again; report it if it persists';
-        throw new FinwaitError('NETLINK_FAILED', `${doing}: the kernel did not answer`, hint);
-      }
-      throw new NetlinkError(-length, doing);
+      if (-length !== libc.EAGAIN && -length !== libc.ENOBUFS) throw new NetlinkError(-length, doing);
+      return this.#noAnswer(-length, doing);
     }
     if (viewOf(this.#sender).getUint32(4, true) !== 0) {
       this.counters.foreignSender++;
+      // Others may send without end; they are listened to no longer than silence is.
+      if (performance.now() - this.#heardMs > PATIENCE_MS) this.#noAnswer(libc.EAGAIN, doing);
       return undefined;
     }
+    this.#heardMs = performance.now();
     if (length > this.#buffer.length) {
       this.counters.truncated++;
       return undefined;
     }
     return this.#buffer.subarray(0, length);
+  }
+
+  #noAnswer(errno: number, doing: string): never {
+    this.counters.unanswered++;
+    throw new NoAnswer(errno, doing);
   }
 
   /** Closes the socket; what the kernel keeps for it, such as an nftables table it owns, goes too. */

@@ -15,14 +15,20 @@ import {
   newTable,
 } from '../netlink/nftables.ts';
 import * as libc from './libc.ts';
-import { NetlinkError, NetlinkSocket } from './netlink-socket.ts';
+import type { NetlinkCounters } from './netlink-socket.ts';
+import { NetlinkError, NetlinkSocket, NoAnswer, netlinkFailed, noNetlinkFaults } from './netlink-socket.ts';
 
 const NETLINK_NETFILTER = 12;
 const TABLES_TRIED = 32;
 
 /** A socket to nftables. Methods throw NetlinkError with what the kernel answered. */
 export class Nftables implements Disposable {
-  readonly #socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  readonly #socket: NetlinkSocket;
+
+  /** @param counters where it counts what the socket had to drop */
+  constructor(counters: NetlinkCounters = noNetlinkFaults()) {
+    this.#socket = NetlinkSocket.open(NETLINK_NETFILTER, counters);
+  }
 
   /** Carries out all commands, or none. */
   change(commands: readonly NftCommand[], doing: string): void {
@@ -69,16 +75,18 @@ export interface TableOptions {
   readonly owned?: boolean;
   /** Told the name before a table that outlives its socket is made. */
   readonly outlives: (name: string) => void;
+  /** Where what its socket had to drop is counted. */
+  readonly counters?: NetlinkCounters;
 }
 
 /**
  * Makes the table under the first free name.
  * @throws FinwaitError NFTABLES_UNAVAILABLE
  */
-export function createOwnTable({ owned = true, outlives }: TableOptions): OwnTable {
+export function createOwnTable({ owned = true, outlives, counters }: TableOptions): OwnTable {
   using undo = new DisposableStack();
   try {
-    const nftables = undo.use(new Nftables());
+    const nftables = undo.use(new Nftables(counters));
     const made = makeTable(nftables, owned, outlives);
     undo.move();
     return {
@@ -105,6 +113,7 @@ export function removeTable(nftables: Nftables, name: string): void {
 }
 
 export function nftablesUnavailable(error: NetlinkError): FinwaitError {
+  if (error instanceof NoAnswer) return netlinkFailed(error);
   const hint =
     error.errno === libc.EPERM
       ? 'grant the capability NET_ADMIN over this network namespace'

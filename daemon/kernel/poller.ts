@@ -12,7 +12,7 @@ const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 export interface Poller extends Disposable {
   /**
-   * Blocks the thread until `fd` can be read (or has failed: then the read says why), somebody woke the poller, or
+   * Blocks the thread until a descriptor can be read (or has failed: then the read says why), somebody woke the poller, or
    * the time is over. Allocates nothing.
    * @param timeoutMs may have a fraction; the kernel waits by nanoseconds. Negative is 0, Infinity waits for ever
    * @returns whether `fd` is to be read
@@ -25,15 +25,17 @@ export interface Poller extends Disposable {
   close(): void;
 }
 
-export function createPoller(fd: number): Poller {
+/** @param also further descriptors that end a wait when they can be read */
+export function createPoller(fd: number, also: readonly number[] = []): Poller {
   const wakeFd = libc.eventfd();
   if (wakeFd < 0) {
     const limit = 'raise the limit of open files (ulimit -n) or close some';
     throw new FinwaitError('RESOURCES_EXHAUSTED', `no eventfd: ${libc.errnoName(-wakeFd)}`, limit);
   }
-  const pollfds = new DataView(new ArrayBuffer(2 * POLLFD_BYTES));
+  const polledFds = [fd, wakeFd, ...also];
+  const pollfds = new DataView(new ArrayBuffer(polledFds.length * POLLFD_BYTES));
   const pollfdBytes = new Uint8Array(pollfds.buffer);
-  for (const [slot, polled] of [fd, wakeFd].entries()) {
+  for (const [slot, polled] of polledFds.entries()) {
     pollfds.setInt32(slot * POLLFD_BYTES, polled, true);
     pollfds.setInt16(slot * POLLFD_BYTES + 4, libc.POLLIN, true);
   }

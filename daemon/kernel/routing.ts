@@ -17,6 +17,7 @@ import {
   encodeDumpQuestion,
   encodeLinkChange,
   encodeRouteQuestion,
+  RTM_DELADDR,
   RTM_GETLINK,
   RTM_GETROUTE,
   RTM_NEWADDR,
@@ -24,25 +25,39 @@ import {
   RTM_NEWROUTE,
 } from '../netlink/rtnetlink.ts';
 import * as libc from './libc.ts';
-import { NetlinkError, NetlinkSocket } from './netlink-socket.ts';
+import type { NetlinkCounters } from './netlink-socket.ts';
+import { NetlinkError, NetlinkSocket, NoAnswer, noNetlinkFaults } from './netlink-socket.ts';
 
 const NETLINK_ROUTE = 0;
+/** A request whose answer got lost is made again, on another socket, so often. */
+const ATTEMPTS = 3;
+
+/** The kernel's answers that say something about the way: net/ipv4/fib_semantics.c, net/ipv6/route.c */
+const ROUTE_ERRNOS: ReadonlySet<number> = new Set([
+  libc.ENETUNREACH,
+  libc.EHOSTUNREACH,
+  libc.EACCES,
+  libc.EINVAL,
+  libc.EXDEV,
+]);
 
 export type RouteAnswer =
   | { readonly ok: true; readonly route: Route }
   /** What the kernel would tell a socket: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL, EXDEV (reverse path). */
   | { readonly ok: false; readonly errno: number };
 
-/** A socket to the kernel's routing. Every method throws NetlinkError with what the kernel answered. */
+/** A socket to the kernel's routing. Every method throws NetlinkError: what the kernel answered, or NoAnswer. */
 export class Routing implements Disposable {
-  readonly #socket = NetlinkSocket.open(NETLINK_ROUTE);
+  /** What the sockets so far had to drop, and answers that got lost. */
+  readonly counters: NetlinkCounters = noNetlinkFaults();
+  #socket = NetlinkSocket.open(NETLINK_ROUTE, this.counters);
 
   links(): Link[] {
     const links: Link[] = [];
     this.#dump(RTM_GETLINK, RTM_NEWLINK, 'list the links', (payload) => {
       const link = decodeLink(payload);
       if (link.ok) links.push(link.value);
-      else this.#socket.counters.undecodable++;
+      else this.counters.undecodable++;
     });
     return links;
   }
@@ -75,6 +90,15 @@ export class Routing implements Disposable {
     );
   }
 
+  /** An address that the link does not have is no fault. */
+  removeAddress(index: number, address: Uint8Array, prefixLength: number, doing: string): void {
+    try {
+      this.#ask(RTM_DELADDR, encodeAddress(index, address, prefixLength), doing);
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.errno === libc.EADDRNOTAVAIL)) throw error;
+    }
+  }
+
   /** Those routes of all tables and both families that are to be kept: a router may have a million. */
   routes(keep: (route: Route) => boolean): Route[] {
     const routes: Route[] = [];
@@ -95,7 +119,8 @@ export class Routing implements Disposable {
         if (answer.ok) route = answer.value;
       });
     } catch (error) {
-      if (error instanceof NetlinkError) return { ok: false, errno: error.errno };
+      if (error instanceof NetlinkError && ROUTE_ERRNOS.has(error.errno))
+        return { ok: false, errno: error.errno };
       throw error;
     }
     return route === undefined ? { ok: false, errno: libc.EINVAL } : { ok: true, route };
@@ -108,10 +133,12 @@ export class Routing implements Disposable {
     onPayload: (payload: Uint8Array) => void = () => {},
     flags = 0,
   ): void {
-    this.#socket.request(
-      (seq) => encodeMessage(type, NLM_F_REQUEST | NLM_F_ACK | flags, seq, payload),
-      doing,
-      (message) => onPayload(message.payload),
+    this.#retrying(() =>
+      this.#socket.request(
+        (seq) => encodeMessage(type, NLM_F_REQUEST | NLM_F_ACK | flags, seq, payload),
+        doing,
+        (message) => onPayload(message.payload),
+      ),
     );
   }
 
@@ -123,6 +150,20 @@ export class Routing implements Disposable {
         if (message.type === answer) onPayload(message.payload);
       },
     );
+  }
+
+  /** Somebody may fill a socket's queue so that an answer finds no room; a new one has a port they do not know yet. */
+  #retrying(request: () => void): void {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        request();
+        return;
+      } catch (error) {
+        if (!(error instanceof NoAnswer) || attempt === ATTEMPTS) throw error;
+        this.#socket[Symbol.dispose]();
+        this.#socket = NetlinkSocket.open(NETLINK_ROUTE, this.counters);
+      }
+    }
   }
 
   [Symbol.dispose](): void {

@@ -9,9 +9,12 @@ import type { Attribute } from './message.ts';
 import { concat, decodeAttributes, decodeCString, encodeAttribute, encodeNested, viewOf } from './message.ts';
 
 export const RTM_NEWLINK = 16;
+export const RTM_DELLINK = 17;
 export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
+export const RTM_DELADDR = 21;
 export const RTM_NEWROUTE = 24;
+export const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
 
 export const AF_UNSPEC = 0;
@@ -132,7 +135,7 @@ export function encodeLinkChange(change: LinkChange): Uint8Array {
   return concat([header, ...attributes]);
 }
 
-/** `struct ifaddrmsg` and attributes, for RTM_NEWADDR: without duplicate address detection, which nobody answers. */
+/** `struct ifaddrmsg` and attributes, for RTM_NEWADDR and RTM_DELADDR: without duplicate address detection, which nobody answers. */
 export function encodeAddress(index: number, address: Uint8Array, prefixLength: number): Uint8Array {
   const header = new Uint8Array(8);
   header.set([familyOf(address), prefixLength, IFA_F_NODAD, RT_SCOPE_UNIVERSE]);

@@ -5,8 +5,9 @@
 
 import type { Condition } from '#base/errors.ts';
 import type { ProbeResult } from '#contract';
+import { tunLost } from '../kernel/host-guard.ts';
 import type { HostTun } from '../kernel/host-tun.ts';
-import { EAGAIN, ENOBUFS } from '../kernel/libc.ts';
+import { EAGAIN, EBADFD, ENOBUFS } from '../kernel/libc.ts';
 import { Prober } from '../probe/prober.ts';
 import type { Probe } from '../probe/result.ts';
 import { resultWithoutProbe } from '../probe/result.ts';
@@ -19,7 +20,7 @@ const PACKET_BYTES_MAX = 65_535;
 const LAG_US = 10_000;
 
 export interface EngineParts {
-  readonly device: Pick<HostTun, 'read' | 'write' | 'way'>;
+  readonly device: Pick<HostTun, 'device' | 'read' | 'write' | 'way' | 'look'>;
   readonly stack: TcpStack;
   readonly nowUs: () => number;
   readonly unixUs: (monotonicUs: number) => number;
@@ -29,7 +30,7 @@ export interface EngineParts {
 
 export interface EngineOutcome {
   readonly result: ProbeResult;
-  /** Why the verdict is `unreachable`. */
+  /** Why the verdict is `unreachable`, or why the probe was not run. */
   readonly condition?: Condition;
 }
 
@@ -37,7 +38,9 @@ export class EngineLoop {
   readonly #parts: EngineParts;
   readonly #prober: Prober;
   readonly #packet = new Uint8Array(PACKET_BYTES_MAX);
-  readonly #unreachable: EngineOutcome[] = [];
+  readonly #notRun: EngineOutcome[] = [];
+  /** Set while the device is not as it should be, and cannot be set right. */
+  #broken: Condition | undefined;
   readonly #counters = {
     tun_packets_read: 0,
     tun_packets_written: 0,
@@ -46,6 +49,7 @@ export class EngineLoop {
     engine_turns: 0,
     engine_turns_late: 0,
     probes_unreachable: 0,
+    probes_not_run: 0,
   };
 
   constructor(parts: EngineParts) {
@@ -57,18 +61,21 @@ export class EngineLoop {
   /** Begins a probe, or answers at once that there is no way to its target. The packets go out with the next turn. */
   start(probe: Probe): void {
     const { device, nowUs, unixUs } = this.#parts;
-    const way = device.way(probe.address.text);
-    if (way.kind !== 'none') {
+    const broken = this.#broken;
+    const way = broken === undefined ? device.way(probe.address.text) : notNow(broken);
+    if (!('condition' in way)) {
       this.#prober.start(probe, nowUs());
-    } else {
-      this.#counters.probes_unreachable++;
-      const { condition } = way;
-      const startUs = Math.round(unixUs(nowUs()));
-      this.#unreachable.push({
-        result: resultWithoutProbe(probe, 'unreachable', condition.message, startUs),
-        condition,
-      });
+      return;
     }
+    const { condition } = way;
+    const unreachable = way.kind === 'none';
+    if (unreachable) this.#counters.probes_unreachable++;
+    else this.#counters.probes_not_run++;
+    const [verdict, sentence] = unreachable
+      ? (['unreachable', condition.message] as const)
+      : (['aborted', `not probed: ${condition.message}`] as const);
+    const result = resultWithoutProbe(probe, verdict, sentence, Math.round(unixUs(nowUs())));
+    this.#notRun.push({ result, condition });
   }
 
   abort(probeId: string): void {
@@ -82,12 +89,14 @@ export class EngineLoop {
   /**
    * @param dueUs when this turn was to begin at the latest
    * @returns the probes that ended
+   * @throws FinwaitError TUN_LOST
    * @throws Error when the device has failed
    */
   turn(dueUs: number): EngineOutcome[] {
     const { stack, nowUs } = this.#parts;
     const beganUs = nowUs();
     this.#counters.engine_turns++;
+    this.#look();
     this.#receive();
     stack.advance(nowUs());
     this.#prober.advance(nowUs());
@@ -96,7 +105,12 @@ export class EngineLoop {
       this.#counters.engine_turns_late++;
       this.#prober.taint('loop-lag');
     }
-    return [...this.#unreachable.splice(0), ...this.#prober.results().map((result) => ({ result }))];
+    return this.results();
+  }
+
+  /** The probes that ended since the last call, or the last turn. */
+  results(): EngineOutcome[] {
+    return [...this.#notRun.splice(0), ...this.#prober.results().map((result) => ({ result }))];
   }
 
   /** When the next turn is due if no packet comes before; Infinity when nothing is pending. */
@@ -116,10 +130,20 @@ export class EngineLoop {
     };
   }
 
+  /** What was under way when the device was not as it should be must not be blamed on the target. */
+  #look(): void {
+    const state = this.#parts.device.look();
+    this.#broken = state.kind === 'broken' ? state.condition : undefined;
+    if (state.kind === 'intact') return;
+    this.#prober.taint('device-changed');
+    if (state.kind === 'broken') this.abortAll();
+  }
+
   #receive(): void {
     const { device, stack, nowUs } = this.#parts;
     for (let taken = 0; taken < BATCH_PACKETS; taken++) {
       const length = device.read(this.#packet);
+      if (length === -EBADFD) throw tunLost(device.device);
       if (length < 0) throw new Error(`reading from the TUN device failed with errno ${-length}`);
       if (length === 0) return;
       this.#counters.tun_packets_read++;
@@ -145,6 +169,10 @@ export class EngineLoop {
     const { tun_writes_without_room, tun_writes_failed } = this.#counters;
     return tun_writes_without_room + tun_writes_failed + this.#parts.deviceDrops();
   }
+}
+
+function notNow(condition: Condition) {
+  return { kind: 'unknown', condition } as const;
 }
 
 /** `segmentsIn` becomes `tcp_segments_in`, `queue-full` becomes `tcp_dropped_queue_full`. */

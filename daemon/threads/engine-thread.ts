@@ -20,7 +20,7 @@ const STOP_PATIENCE_MS = 2_000;
 
 export interface ProbeOutcome {
   readonly result: ProbeResult;
-  /** Why the verdict is `unreachable`. */
+  /** Why the verdict is `unreachable`, or why the probe was not run. */
   readonly condition?: Condition;
 }
 
@@ -115,7 +115,10 @@ export class EngineThread {
       case 'refused':
         this.conditions = [message.condition];
         this.#stopping = true;
-        this.#end(refusal(message.condition, message.cause));
+        this.#end(errorOf(message.condition, message.cause));
+        break;
+      case 'lost':
+        this.#end(errorOf(message.condition));
         break;
       case 'result':
         this.#probes.get(message.result.id)?.resolve(message);
@@ -137,7 +140,7 @@ export class EngineThread {
   }
 }
 
-function refusal({ code, message, hint }: Condition, cause: string | undefined): FinwaitError {
+function errorOf({ code, message, hint }: Condition, cause?: string): FinwaitError {
   return new FinwaitError(code, message, hint, cause === undefined ? undefined : new Error(cause));
 }
 

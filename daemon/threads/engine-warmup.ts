@@ -23,6 +23,8 @@ export function warmUp(nowUs: () => number, random: (length: number) => Uint8Arr
   const arriving: Uint8Array[] = [];
   const loop = new EngineLoop({
     device: {
+      device: 'warm-up',
+      look: () => ({ kind: 'intact' }),
       read(into) {
         const packet = arriving.shift();
         into.set(packet ?? []);

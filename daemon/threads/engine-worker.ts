@@ -6,9 +6,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { conditionOf } from '#base/errors.ts';
+import { conditionOf, FinwaitError } from '#base/errors.ts';
 import type { HostTun } from '../kernel/host-tun.ts';
 import { openHostTun } from '../kernel/host-tun.ts';
+import type { Poller } from '../kernel/poller.ts';
 import { createPoller } from '../kernel/poller.ts';
 import { createStack } from '../tcp/stack.ts';
 import { parseIpAddress } from '../wire/address.ts';
@@ -26,7 +27,7 @@ function main({ host, shared }: EngineWorkerData): void {
   const device = openOrRefuse(host);
   if (device === undefined) return;
   using _device = device;
-  using poller = createPoller(device.fd);
+  using poller = createPoller(device.fd, [device.eventsFd]);
   const loop = new EngineLoop({
     device,
     stack: createStack({
@@ -48,6 +49,18 @@ function main({ host, shared }: EngineWorkerData): void {
     wakeFd: poller.wakeFd,
   });
 
+  try {
+    run(loop, device, poller, cells);
+  } catch (error) {
+    if (!(error instanceof FinwaitError) || error.code !== 'TUN_LOST') throw error;
+    loop.abortAll();
+    for (const outcome of loop.results()) tell({ type: 'result', ...outcome });
+    tell({ type: 'lost', condition: conditionOf(error) });
+  }
+}
+
+/** Turns the engine until the stop flag is set; then what is under way is ended, and its peers are told. */
+function run(loop: EngineLoop, device: HostTun, poller: Poller, cells: BigInt64Array): void {
   let countersAtMs = 0n;
   let dueUs = Number.POSITIVE_INFINITY;
   while (Atomics.load(cells, ENGINE_CELLS.stop) === 0n) {
@@ -57,7 +70,8 @@ function main({ host, shared }: EngineWorkerData): void {
     for (const outcome of loop.turn(dueUs)) tell({ type: 'result', ...outcome });
     if (nowMs - countersAtMs >= COUNTERS_INTERVAL_MS) {
       countersAtMs = nowMs;
-      tell({ type: 'counters', counters: loop.counters(), conditions: device.conditions });
+      const counters = { ...loop.counters(), ...device.counters() };
+      tell({ type: 'counters', counters, conditions: device.conditions });
     }
     const waitMs = Math.min((loop.nextDeadlineUs() - monotonicUs()) / 1000, WAIT_MAX_MS);
     dueUs = monotonicUs() + Math.max(0, waitMs) * 1000;

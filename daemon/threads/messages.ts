@@ -51,9 +51,11 @@ export type ToEngineWorker =
 export type FromEngineWorker =
   /** `wakeFd`: an eventfd; 8 bytes written to it end the worker's wait. */
   | { readonly type: 'ready'; readonly ready: EngineReady; readonly wakeFd: number }
+  /** The device is gone; the worker ends. */
+  | { readonly type: 'lost'; readonly condition: Condition }
   /** The host does not allow the engine; the worker ends. */
   | { readonly type: 'refused'; readonly condition: Condition; readonly cause?: string }
-  /** `condition` explains the verdict `unreachable`. */
+  /** `condition` explains the verdict `unreachable`, or why the probe was not run. */
   | { readonly type: 'result'; readonly result: ProbeResult; readonly condition?: Condition }
   /** About once a second: totals since the worker started, by name, and all conditions, which may grow. */
   | {

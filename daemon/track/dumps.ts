@@ -10,10 +10,6 @@ import { readingConntrack, readingSockets } from './refusals.ts';
 /** Hands over the payload of each message of a dump, a view that lives until the next. */
 export type OnPayload = (payload: Uint8Array) => void;
 
-export function noNetlinkFaults(): NetlinkCounters {
-  return { foreignSender: 0, foreignSequence: 0, truncated: 0, undecodable: 0, interrupted: 0 };
-}
-
 /**
  * Every TCP socket of this network namespace, of both families.
  * @param faults what the netlink socket had to drop is added here
@@ -58,11 +54,6 @@ export function deviceNames(): ReadonlyMap<number, string> {
 }
 
 function withSocket(protocol: number, faults: NetlinkCounters, use: (socket: NetlinkSocket) => void): void {
-  using socket = NetlinkSocket.open(protocol);
-  try {
-    use(socket);
-  } finally {
-    for (const name of Object.keys(faults) as (keyof NetlinkCounters)[])
-      faults[name] += socket.counters[name];
-  }
+  using socket = NetlinkSocket.open(protocol, faults);
+  use(socket);
 }

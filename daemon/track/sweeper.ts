@@ -4,8 +4,9 @@ import type { Condition } from '#base/errors.ts';
 import { conditionOf } from '#base/errors.ts';
 import type { ConntrackSummary, SocketSummary } from '#contract';
 import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
+import { noNetlinkFaults } from '../kernel/netlink-socket.ts';
 import { ConntrackTable } from './conntrack-table.ts';
-import { dumpFlows, dumpSockets, noNetlinkFaults } from './dumps.ts';
+import { dumpFlows, dumpSockets } from './dumps.ts';
 import { readConntrackFill, readEphemeralFrom } from './kernel-numbers.ts';
 import { ProcessTable } from './processes.ts';
 import { summarizeSockets } from './socket-summary.ts';
@@ -95,6 +96,7 @@ export class Sweeper {
       netlink_truncated: this.#netlinkFaults.truncated,
       netlink_undecodable: this.#netlinkFaults.undecodable,
       netlink_interrupted: this.#netlinkFaults.interrupted,
+      netlink_unanswered: this.#netlinkFaults.unanswered,
       process_searches_cut: processes.searchesCut,
       process_descriptors_read: processes.descriptorsRead,
     };

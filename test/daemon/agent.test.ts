@@ -264,6 +264,33 @@ spec('engine slot', (test) => {
     await slot.stop();
   });
 
+  test('replaces an engine whose device was taken away, and tells so for a minute', async () => {
+    const clock = new VirtualClock();
+    const engines: FakeEngine[] = [];
+    let ready = 0;
+    const slot = new EngineSlot({} as EngineConfig, {
+      startEngine(config) {
+        engines.push(new FakeEngine(config));
+        return engines.at(-1) as FakeEngine;
+      },
+      clock,
+      onReady: () => ready++,
+      onResult: () => {},
+    });
+    await slot.start();
+    const codes = () => slot.conditions().map(({ code }) => code);
+    assert.equal(codes(), []);
+    engines[0]?.die(new FinwaitError('TUN_LOST', 'finwait0 was removed', 'leave it alone'));
+    await clock.run(500);
+    assert.equal([slot.ready, ...codes()], [undefined, 'TUN_LOST']);
+    await clock.run(1_000);
+    assert.equal([ready, slot.ready?.device, slot.counters().tun_devices_lost], [2, 'finwait0', 1]);
+    assert.equal(codes(), ['TUN_LOST']);
+    await clock.run(60_000);
+    assert.equal(codes(), []);
+    await slot.stop();
+  });
+
   test('does not start again once it is stopped', async () => {
     const clock = new VirtualClock();
     let starts = 0;

@@ -73,13 +73,14 @@ export class FakeEngine implements EngineHandle {
   /** Resolved when the engine has stopped; tests may put one that never is. */
   stopping: Promise<void> = Promise.resolve();
   readonly config: EngineConfig;
+  readonly #death = Promise.withResolvers<FinwaitError>();
   readonly #listeners: ((result: ProbeResult) => void)[] = [];
 
   constructor(config: EngineConfig, refusal?: FinwaitError) {
     this.config = config;
     this.ready = refusal === undefined ? Promise.resolve(READY) : Promise.reject(refusal);
     this.ready.catch(() => {});
-    this.died = new Promise(() => {});
+    this.died = this.#death.promise;
   }
 
   setTargets(targets: readonly ProbeTarget[]): void {
@@ -96,6 +97,10 @@ export class FakeEngine implements EngineHandle {
 
   result(result: ProbeResult): void {
     for (const listener of this.#listeners) listener(result);
+  }
+
+  die(error: FinwaitError): void {
+    this.#death.resolve(error);
   }
 
   snapshot() {

@@ -25,8 +25,8 @@ process.on('message', (command: Command) => {
 function obey(command: Command): unknown {
   if (command.do === 'open') {
     tun = openHostTun(command.config as HostTunConfig);
-    const { device, mtu, engineV4, engineV6, hostV4, hostV6, conntrackWasIdle } = tun;
-    return { device, mtu, engineV4, engineV6, hostV4, hostV6, conntrackWasIdle };
+    const { device, mtu, engineV4, engineV6, hostV4, hostV6 } = tun;
+    return { device, mtu, engineV4, engineV6, hostV4, hostV6 };
   }
   if (tun === undefined) throw new Error('not open');
   switch (command.do) {
@@ -34,6 +34,8 @@ function obey(command: Command): unknown {
       return tun.way(command.address);
     case 'conditions':
       return tun.conditions;
+    case 'look':
+      return { ...tun.look(), counters: tun.counters() };
     case 'dropped':
       return tun.dropped();
     case 'ping':

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Condition } from '#base/errors.ts';
+import type { DeviceState } from '../../daemon/kernel/host-guard.ts';
 import type { HostTunConfig, Way } from '../../daemon/kernel/host-tun.ts';
 import { ROOT } from '../support/child.ts';
 
@@ -13,6 +14,7 @@ export type Command =
   | { do: 'ping'; address: string }
   | { do: 'segment'; address: string; port: number; flags: number; seq: number; ack: number }
   | { do: 'conditions' }
+  | { do: 'look' }
   | { do: 'dropped' }
   | { do: 'close' };
 
@@ -34,7 +36,6 @@ export interface OpenedRun {
   readonly engineV6?: string;
   readonly hostV4: string;
   readonly hostV6?: string;
-  readonly conntrackWasIdle?: boolean;
 }
 
 export interface HostRun extends AsyncDisposable {
@@ -50,6 +51,7 @@ export interface HostRun extends AsyncDisposable {
     ack: number;
   }): Promise<Packet | undefined>;
   conditions(): Promise<Condition[]>;
+  look(): Promise<DeviceState & { counters: Record<string, number> }>;
   dropped(): Promise<{ toEngine: number; fromEngine: number }>;
   /** Disposes of the host part and ends the process. */
   close(): Promise<void>;
@@ -105,6 +107,7 @@ export async function openRun(
     ping: async (address) => (await ask({ do: 'ping', address })) as Packet | undefined,
     segment: async (to) => (await ask({ do: 'segment', ...to })) as Packet | undefined,
     conditions: async () => (await ask({ do: 'conditions' })) as Condition[],
+    look: async () => (await ask({ do: 'look' })) as DeviceState & { counters: Record<string, number> },
     dropped: async () => (await ask({ do: 'dropped' })) as { toEngine: number; fromEngine: number },
     async close() {
       await ask({ do: 'close' });

@@ -61,18 +61,6 @@ spec("finwait's nftables table", (test) => {
   );
 
   test(
-    'a start tells whether conntrack followed flows before it',
-    async () => {
-      await using ns = await makeNetns('was');
-      await using first = await openRun(ns.enter, { footprint: true });
-      assert.is(first.opened.conntrackWasIdle, true);
-      await using second = await openRun(ns.enter);
-      assert.is(second.opened.conntrackWasIdle, false);
-    },
-    { needs },
-  );
-
-  test(
     'of a second run has a name of its own, and each goes with its own run',
     async () => {
       await using ns = await makeNetns('tables');

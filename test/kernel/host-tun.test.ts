@@ -20,7 +20,6 @@ spec('the TUN device on the host', (test) => {
         engineV6: 'fd66:696e:7761:6974::2',
         hostV4: '198.18.77.1',
         hostV6: 'fd66:696e:7761:6974::1',
-        conntrackWasIdle: true,
       });
       const [link] = JSON.parse(await ns.run('ip', '-j', 'address', 'show', 'dev', 'finwait0'));
       assert.is(link.mtu, 1400);

@@ -1,7 +1,9 @@
 import * as assert from 'uvu/assert';
+import { FinwaitError } from '#base/errors.ts';
 import { DEFAULT_PROBE_LIMITS } from '#contract';
+import type { DeviceState } from '../../../daemon/kernel/host-guard.ts';
 import type { Way } from '../../../daemon/kernel/host-tun.ts';
-import { EAGAIN, EIO, ENOBUFS } from '../../../daemon/kernel/libc.ts';
+import { EAGAIN, EBADFD, EIO, ENOBUFS } from '../../../daemon/kernel/libc.ts';
 import { createStack } from '../../../daemon/tcp/stack.ts';
 import { EngineLoop } from '../../../daemon/threads/engine-loop.ts';
 import { spec } from '../../harness.ts';
@@ -14,10 +16,12 @@ function loopWith({
   write = (packet: Uint8Array) => packet.length,
   read = () => 0,
   way = { kind: 'local' } as Way,
+  look = (): DeviceState => ({ kind: 'intact' }),
 }: {
   write?: (packet: Uint8Array) => number;
   read?: () => number;
   way?: Way;
+  look?: () => DeviceState;
 } = {}) {
   const clock = { us: 1_000_000 };
   const drops = { count: 0 };
@@ -25,6 +29,8 @@ function loopWith({
   let seed = 0;
   const loop = new EngineLoop({
     device: {
+      device: 'finwait7',
+      look,
       read,
       write(packet) {
         written.push(packet.slice());
@@ -86,6 +92,55 @@ spec('a turn of the engine', (test) => {
     assert.is(loop.counters().probes_unreachable, 1);
   });
 
+  test('does not run a probe whose way the kernel could not be asked for, and does not blame the target', () => {
+    const condition = { code: 'NETLINK_FAILED', message: 'no answer', hint: 'again' } as const;
+    const { loop, clock, written, start } = loopWith({ way: { kind: 'unknown', condition } });
+    start();
+    const [outcome] = loop.turn(clock.us);
+    assert.is(outcome?.result.verdict, 'aborted');
+    assert.is(outcome?.result.sentence, 'not probed: no answer');
+    assert.equal(outcome?.condition, condition);
+    assert.equal(written, []);
+    const { probes_not_run, probes_unreachable } = loop.counters();
+    assert.equal([probes_not_run, probes_unreachable], [1, 0]);
+  });
+
+  test('marks the probes under way when the device was not as it should be', () => {
+    let state: DeviceState = { kind: 'intact' };
+    const { loop, clock, start } = loopWith({ look: () => state });
+    start(100);
+    loop.turn(clock.us);
+    state = { kind: 'restored' };
+    clock.us += 100_000;
+    const [outcome] = loop.turn(clock.us);
+    assert.is(outcome?.result.tainted, 'device-changed');
+    state = { kind: 'intact' };
+    start(100);
+    loop.turn(clock.us);
+    clock.us += 100_000;
+    assert.is(loop.turn(clock.us)[0]?.result.tainted, undefined);
+  });
+
+  test('ends the probes under way, and begins no other, while the device cannot be set right', () => {
+    const condition = { code: 'TUN_CHANGED', message: 'it is down', hint: 'leave it alone' } as const;
+    let state: DeviceState = { kind: 'intact' };
+    const { loop, clock, start } = loopWith({ look: () => state });
+    start();
+    loop.turn(clock.us);
+    state = { kind: 'broken', condition };
+    const [ended] = loop.turn(clock.us);
+    assert.equal([ended?.result.verdict, ended?.result.tainted], ['aborted', 'device-changed']);
+    start();
+    const [notRun] = loop.turn(clock.us);
+    assert.equal([notRun?.result.verdict, notRun?.condition], ['aborted', condition]);
+    state = { kind: 'intact' };
+    loop.turn(clock.us);
+    start(100);
+    loop.turn(clock.us);
+    clock.us += 100_000;
+    assert.is(loop.turn(clock.us)[0]?.result.verdict, 'filtered');
+  });
+
   test('marks the probes under way when it comes too late', () => {
     const { loop, clock, start } = loopWith();
     start(400);
@@ -129,7 +184,24 @@ spec('a turn of the engine', (test) => {
     });
   }
 
-  test('ends with a clear word when the device is gone', () => {
+  test('says that the device was taken away, and gives up what was under way', () => {
+    const device = { lost: false };
+    const { loop, clock, start } = loopWith({ read: () => (device.lost ? -EBADFD : 0) });
+    start();
+    loop.turn(clock.us);
+    device.lost = true;
+    assert.throws(
+      () => loop.turn(clock.us),
+      (error: unknown) => error instanceof FinwaitError && error.code === 'TUN_LOST',
+    );
+    loop.abortAll();
+    assert.equal(
+      loop.results().map(({ result }) => result.verdict),
+      ['aborted'],
+    );
+  });
+
+  test('ends with a clear word when the device fails', () => {
     const { loop, clock } = loopWith({ read: () => -EIO });
     assert.throws(() => loop.turn(clock.us), /reading from the TUN device failed/);
   });
