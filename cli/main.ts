@@ -23,7 +23,8 @@ interface Command {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   up: {
-    about: 'watch this machine: sockets, conntrack and handshakes, live in the terminal and on a web page',
+    about:
+      'watch this machine: sockets, conntrack and handshakes, live in the terminal and as JSON over HTTP',
     load: async () => (await import('./up.ts')).runUp,
     daemon: true,
   },

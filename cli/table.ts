@@ -10,6 +10,7 @@ import { flag, integer, oneOf } from '#base/settings.ts';
 import type { Endpoint } from '#contract';
 import { parseIpAddress } from '../daemon/wire/address.ts';
 import type { CliIo } from './io.ts';
+import { jsonText } from './json-text.ts';
 import type { Column } from './view-table.ts';
 import { tableLines } from './view-table.ts';
 import { colours, writesUtf8 } from './view-terminal.ts';
@@ -160,7 +161,7 @@ export function printTable<Row>(
 }
 
 export function printJson(io: CliIo, value: readonly unknown[]): void {
-  io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  io.stdout.write(`${jsonText(value, 2)}\n`);
 }
 
 /** Nothing when the kernel's answer was whole; otherwise that it was not. */

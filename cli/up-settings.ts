@@ -13,7 +13,7 @@ export const UP_SETTINGS = {
     name: 'web-port',
     env: 'FINWAIT_WEB_PORT',
     placeholder: 'PORT',
-    doc: 'port of the web page on 127.0.0.1; 0 takes any free one',
+    doc: 'port of the JSON page on 127.0.0.1; 0 takes any free one',
     default: 7460,
     parse: portNumber,
   }),

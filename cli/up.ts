@@ -25,7 +25,7 @@ const UP_HELP: CommandHelp = {
   usage: 'finwait up [HOST:PORT ...] [options]     (npm start -- [HOST:PORT ...] [options])',
   about: [
     'Watches this machine: runs agent and operator as a cluster runs them, reads the socket and conntrack tables,',
-    'probes what listens here and the targets given, and shows it live in the terminal and on a web page.',
+    'probes what listens here and the targets given, and shows it live in the terminal and as JSON over HTTP.',
   ].join('\n'),
   settings: UP_SETTINGS,
   examples: [

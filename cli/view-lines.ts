@@ -1,21 +1,26 @@
 /** The live view for a pipe or a file: plain lines with a time each, first everything, then what changed. Pure. */
 
 import type { Condition } from '#base/errors.ts';
-import type { ConntrackSummary, Holder, ProbeResult, SocketSummary } from '#contract';
+import type { ConntrackSummary, ProbeResult, SocketSummary } from '#contract';
 import { TCP_STATES } from '#contract';
 import type { NodeView } from '../operator/fleet/view.ts';
-import type { ViewModel } from './view-model.ts';
+import type { HolderRow } from './view-holders.ts';
+import { holderPath, holderRows, holderText } from './view-holders.ts';
+import type { Outdated, ViewModel } from './view-model.ts';
 import {
-  attributionText,
   conditionKey,
   conditionsOf,
-  holderPath,
   nodeOf,
+  outdated,
   probeKey,
+  probeName,
   processOfProbe,
   processText,
+  tellingProbes,
 } from './view-model.ts';
-import { age, count, percent } from './view-text.ts';
+import { verdictCounts, verdictText } from './view-probes.ts';
+import { conntrackStateText } from './view-sections.ts';
+import { count, percent } from './view-text.ts';
 
 /** What has been said already, so that only changes are said again. */
 export interface Said {
@@ -30,6 +35,8 @@ export interface Said {
   /** CLOSE-WAIT groups that were told of, by process and destination. */
   readonly leaks: ReadonlySet<string>;
   readonly statusAtMs: number;
+  /** Who was said to be silent. */
+  readonly silent?: Outdated['who'];
 }
 
 export const NOTHING_SAID: Said = {
@@ -67,15 +74,20 @@ export function newLines(
   const tablesKnown = node?.sockets !== undefined || node?.conntrack !== undefined;
   const first = tablesKnown && !said.tables;
   const statusDue = first || (said.tables && model.nowMs - said.statusAtMs >= statusIntervalMs);
+  const old = outdated(model);
+  const probes = tellingProbes(model);
+  if (old !== undefined && (statusDue || old.who !== said.silent)) lines.push(`old        ${oldText(old)}`);
+  if (old === undefined && said.silent !== undefined) lines.push(`fresh      the ${said.silent} is back`);
   if (node !== undefined && first) lines.push(...firstTables(node));
-  else if (node !== undefined && statusDue) lines.push(`status     ${statusText(node)}`);
-  const holders = holderChanges(node?.sockets, said.leaks, first);
+  else if (node !== undefined && statusDue && old === undefined) {
+    lines.push(`status     ${statusText(node, probes)}`);
+  }
+  const holders = holderChanges(node, said.leaks, first);
   lines.push(...holders.lines);
-  const probes = node?.probes ?? [];
-  const verdicts = new Map(probes.map((each) => [probeKey(each), each.verdict]));
+  const verdicts = new Map(probes.map((each) => [probeKey(each), verdictText(each)]));
   for (const result of probes) {
     const before = said.verdicts.get(probeKey(result));
-    if (before !== result.verdict) lines.push(`probe      ${probeText(result, node, before)}`);
+    if (before !== verdictText(result)) lines.push(`probe      ${probeText(result, node, before)}`);
   }
   const stamp = new Date(model.nowMs).toISOString().replace(/\.\d+Z$/, 'Z');
   return {
@@ -90,8 +102,13 @@ export function newLines(
       conditions,
       leaks: holders.leaks,
       statusAtMs: statusDue ? model.nowMs : said.statusAtMs,
+      ...(old === undefined ? {} : { silent: old.who }),
     },
   };
+}
+
+function oldText({ text, sinceMs }: Outdated): string {
+  return `${text}: nothing is known since ${new Date(sinceMs).toISOString().replace(/\.\d+Z$/, 'Z')}`;
 }
 
 /** Where traces go; counts are left to the status of the collector, so that this changes seldom. */
@@ -124,13 +141,11 @@ function firstTables({ sockets, conntrack }: NodeView): string[] {
   ];
 }
 
-function statusText({ sockets, conntrack, probes }: NodeView): string {
-  const verdicts = Map.groupBy(probes, ({ verdict }) => verdict);
-  const told = [...verdicts].map(([verdict, results]) => `${count(results.length)} ${verdict}`);
+function statusText({ sockets, conntrack }: NodeView, probes: readonly ProbeResult[]): string {
   return [
     ...(sockets === undefined ? [] : [socketsText(sockets)]),
     ...(conntrack === undefined ? [] : [`conntrack ${conntrackText(conntrack)}`]),
-    ...(told.length === 0 ? [] : [`probes ${told.join(', ')}`]),
+    ...(probes.length === 0 ? [] : [`probes ${verdictCounts(probes)}`]),
   ].join('; ');
 }
 
@@ -145,23 +160,27 @@ function socketsText(sockets: SocketSummary): string {
   return families.join('; ');
 }
 
-function conntrackText({ status, count: used, max, own }: ConntrackSummary): string {
-  return status === 'idle'
-    ? 'idle: no rule of this network namespace uses it'
-    : `${count(used)} of ${count(max)} (${percent(used, max)}), finwait's own ${count(own)}`;
+function conntrackText({ status, count: used, max, own, states }: ConntrackSummary): string {
+  if (status === 'idle') return 'idle: no rule of this network namespace uses it';
+  return [
+    `${count(used)} of ${count(max)} (${percent(used, max)})`,
+    `finwait's own ${count(own)}`,
+    ...states.toSorted((a, b) => b.count - a.count).map(conntrackStateText),
+  ].join(', ');
 }
 
 /** At first the largest groups; then each CLOSE-WAIT group that lasts, and each that was told of and is gone. */
 function holderChanges(
-  sockets: SocketSummary | undefined,
+  node: NodeView | undefined,
   told: ReadonlySet<string>,
   first: boolean,
 ): { readonly lines: readonly string[]; readonly leaks: ReadonlySet<string> } {
-  if (sockets === undefined) return { lines: [], leaks: told };
-  const closeWait = sockets.holders.filter((each) => each.state === 'CLOSE-WAIT');
+  if (node?.sockets === undefined) return { lines: [], leaks: told };
+  const rows = holderRows(node);
+  const closeWait = rows.filter((each) => each.state === 'CLOSE-WAIT');
   const present = new Set(closeWait.map(leakKey));
   const lasting = closeWait.filter((each) => each.oldestMs >= LEAK_AGE_MS && !told.has(leakKey(each)));
-  const tell = first ? sockets.holders.slice(0, LARGEST_HOLDERS) : lasting;
+  const tell = first ? rows.slice(0, LARGEST_HOLDERS) : lasting;
   const released = [...told].filter((key) => !present.has(key));
   return {
     lines: [
@@ -175,19 +194,14 @@ function holderChanges(
   };
 }
 
-function leakKey(holder: Holder): string {
-  return `${processText(holder.process)} ${holderPath(holder)}`;
-}
-
-function holderText(holder: Holder): string {
-  const known = holder.attribution === 'socket' ? '' : ` (${attributionText(holder)})`;
-  const who = holder.process === null ? attributionText(holder) : `${processText(holder.process)}${known}`;
-  return `${holder.state} ${count(holder.count)}, ${who}, ${holderPath(holder)}, oldest ${age(holder.oldestMs)}`;
+function leakKey(row: HolderRow): string {
+  return `${processText(row.process)} ${holderPath(row)}`;
 }
 
 function probeText(result: ProbeResult, node: NodeView | undefined, before: string | undefined): string {
   const process = processOfProbe(result, node?.sockets?.listeners ?? []);
   const who = process === null ? '' : ` ${processText(process)}`;
   const was = before === undefined ? '' : `, was ${before}`;
-  return `${result.target.name}${who}: ${result.verdict}${was}: ${result.sentence}`;
+  const taint = result.tainted === undefined ? '' : ` (not to be trusted: ${result.tainted})`;
+  return `${probeName(result)}${who}: ${verdictText(result)}${was}: ${result.sentence}${taint}`;
 }

@@ -1,8 +1,7 @@
 /** What the live view shows, joined from the operator's overview and from what `finwait up` itself knows. Pure. */
 
 import type { Condition, ErrorCode } from '#base/errors.ts';
-import { hostPortText } from '#base/host-port.ts';
-import type { Holder, Listener, ProbeResult, ProcessRef } from '#contract';
+import type { Listener, ProbeResult, ProcessRef } from '#contract';
 import type { NodeView, Overview } from '../operator/fleet/view.ts';
 import { age } from './view-text.ts';
 
@@ -23,12 +22,15 @@ export interface ViewModel {
   readonly probesListeners: boolean;
 }
 
-/** Handshake times of the last results of each target and address, oldest first; undefined where it failed. */
+/** What the last results of each target and address were, by `probeKey`. */
 export type Trends = ReadonlyMap<string, Trend>;
 
 export interface Trend {
   readonly lastId: string;
+  /** Of the last results that are not tainted, oldest first; undefined where the handshake failed. */
   readonly handshakeUs: readonly (number | undefined)[];
+  /** The last result that is not tainted, if there was one. */
+  readonly clean?: ProbeResult;
 }
 
 const TREND_LENGTH = 10;
@@ -40,12 +42,48 @@ export function extendTrends(trends: Trends, overview: Overview): Trends {
     const key = probeKey(result);
     const before = trends.get(key);
     if (before?.lastId === result.id) extended.set(key, before);
-    else {
+    else if (result.tainted !== undefined) {
+      extended.set(key, { ...before, lastId: result.id, handshakeUs: before?.handshakeUs ?? [] });
+    } else {
       const handshakeUs = [...(before?.handshakeUs ?? []), phaseUs(result, 'handshake')].slice(-TREND_LENGTH);
-      extended.set(key, { lastId: result.id, handshakeUs });
+      extended.set(key, { lastId: result.id, handshakeUs, clean: result });
     }
   }
   return extended;
+}
+
+/**
+ * The telling result of each target and address: problems first, then what was asked for, then the rest. A tainted
+ * result tells only where no other is known; what no longer listens has none.
+ */
+export function tellingProbes(model: ViewModel): readonly ProbeResult[] {
+  const node = nodeOf(model);
+  if (node === undefined) return [];
+  const probes = node.probes
+    .filter((each) => !isGone(each, node))
+    .map((each) => (each.tainted === undefined ? each : (model.trends.get(probeKey(each))?.clean ?? each)));
+  const rank = ({ verdict, target }: ProbeResult) =>
+    verdict !== 'open' ? 0 : target.origin === 'user' ? 1 : 2;
+  return probes.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** Whether the socket that was probed listens no longer. */
+function isGone({ target, remote }: ProbeResult, { sockets }: NodeView): boolean {
+  if (target.origin !== 'listener' || sockets === undefined || sockets.listenersFolded > 0) return false;
+  return !sockets.listeners.some(
+    ({ local }) =>
+      local.port === remote.port && (local.address === remote.address || isWildcard(local.address)),
+  );
+}
+
+function isWildcard(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
+
+/** A name that `finwait probe` takes: what listens on every address is at the loopback address, too. */
+export function probeName({ target }: ProbeResult): string {
+  if (target.origin !== 'listener') return target.name;
+  return target.name.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
 }
 
 /** Names the series a result belongs to: a target probed at one of its addresses. */
@@ -95,24 +133,6 @@ export function processText(process: ProcessRef | null): string {
   return process === null ? '-' : `${process.name}/${process.pid}`;
 }
 
-/** Where the sockets of a holder lead: `→ 10.0.0.7:443` outbound, `:8080 ← 10.0.0.7` inbound. */
-export function holderPath(holder: Holder): string {
-  return holder.direction === 'outbound'
-    ? `→ ${hostPortText(holder.peer, holder.port)}`
-    : `:${holder.port} ← ${holder.peer}`;
-}
-
-/** How the process of a holder is known, in words. */
-export function attributionText(holder: Holder): string {
-  const words = {
-    socket: 'owns the socket',
-    'last-owner': 'owned it last',
-    listener: 'listens on the port',
-    unknown: 'owner unknown',
-  } as const;
-  return words[holder.attribution];
-}
-
 /** When a probe ended, Unix milliseconds: its start and its last phase. */
 export function endedMs(result: ProbeResult): number {
   return (result.startUs + Math.max(0, ...result.phases.map((phase) => phase.toUs))) / 1000;
@@ -130,16 +150,26 @@ export function awaited(model: ViewModel): string[] {
 /** The operator is asked about once a second; a silence longer than this is told. */
 const SILENCE_MS = 5000;
 
+/** Who is silent, and since when nothing new is known. */
+export interface Outdated {
+  readonly who: 'operator' | 'agent';
+  /** Unix milliseconds. */
+  readonly sinceMs: number;
+  readonly text: string;
+}
+
 /** Why what is shown is old, if it is. */
-export function outdated(model: ViewModel): string[] {
-  const node = nodeOf(model);
-  if (model.overview === undefined || node === undefined) return [];
-  const silentMs = model.nowMs - model.overview.generatedAtMs;
-  if (silentMs >= SILENCE_MS)
-    return [`the operator has not answered for ${age(silentMs)}: what follows is old`];
-  return node.stale
-    ? [`the last report is ${age(model.nowMs - node.lastReportMs)} old, and so is what follows`]
-    : [];
+export function outdated({ nowMs, overview }: ViewModel): Outdated | undefined {
+  const [node] = overview?.nodes ?? [];
+  if (overview === undefined || node === undefined) return undefined;
+  const { generatedAtMs } = overview;
+  if (nowMs - generatedAtMs >= SILENCE_MS) {
+    const text = `the operator has not answered for ${age(nowMs - generatedAtMs)}`;
+    return { who: 'operator', sinceMs: generatedAtMs, text };
+  }
+  if (!node.stale) return undefined;
+  const text = `the last report of the agent is ${age(nowMs - node.lastReportMs)} old`;
+  return { who: 'agent', sinceMs: node.lastReportMs, text };
 }
 
 /** No listener shows up for the first time for so long: those there are have been probed. */

@@ -5,24 +5,11 @@ import type { ConntrackSummary, SocketSummary, TcpStateName, Verdict } from '#co
 import { TCP_STATES } from '#contract';
 import type { TelemetryView } from '../operator/fleet/view.ts';
 import type { ViewModel } from './view-model.ts';
-import {
-  attributionText,
-  awaited,
-  conditionsOf,
-  endedMs,
-  holderPath,
-  nodeOf,
-  outdated,
-  phaseUs,
-  probeKey,
-  processOfProbe,
-  processText,
-  targetsWithoutResult,
-} from './view-model.ts';
+import { awaited, conditionsOf, nodeOf, outdated } from './view-model.ts';
 import type { Column } from './view-table.ts';
 import { tableLines } from './view-table.ts';
 import type { Line, Span, Style } from './view-text.ts';
-import { age, count, fillBar, latency, percent, sparkline, width, wrap } from './view-text.ts';
+import { age, count, fillBar, percent, width, wrap } from './view-text.ts';
 
 /** Program, node, page and where traces go; then what is still awaited. */
 export function headerLines(model: ViewModel, columns: number): Line[] {
@@ -37,10 +24,19 @@ export function headerLines(model: ViewModel, columns: number): Line[] {
   ];
   return [
     ...flow(facts, columns, '  '),
-    ...[...outdated(model), ...awaited(model)].flatMap((note) =>
-      wrap(note, columns).map((text): Line => [{ text, style: 'warn' }]),
-    ),
+    ...noteLines(model).flatMap((note) => wrap(note, columns).map((text): Line => [{ text, style: 'warn' }])),
   ];
+}
+
+/** The header where there is no room: a line of facts, a line for each note. */
+export function briefHeaderLines(model: ViewModel, columns: number): Line[] {
+  const [facts = []] = headerLines(model, columns);
+  return [facts, ...noteLines(model).map((text): Line => [{ text, style: 'warn' }])];
+}
+
+function noteLines(model: ViewModel): string[] {
+  const old = outdated(model);
+  return [...(old === undefined ? [] : [`${old.text}: what follows is old`]), ...awaited(model)];
 }
 
 function telemetrySpan(telemetry: TelemetryView): Span {
@@ -94,6 +90,15 @@ export function stateLines(sockets: SocketSummary, columns: number): Line[] {
   return lines;
 }
 
+/** Both families together in one line, for where there is no room for a table. */
+export function briefStateLine(sockets: SocketSummary): Line {
+  const states = TCP_STATES.flatMap((state) => {
+    const sum = sockets.states.reduce((total, each) => total + (each.state === state ? each.count : 0), 0);
+    return sum === 0 ? [] : [{ text: '  ' }, { text: `${state} ` }, countSpan(sum, state)];
+  });
+  return [{ text: 'sockets' }, ...states];
+}
+
 /** The states in groups whose columns fit side by side. */
 function chunks(
   states: readonly TcpStateName[],
@@ -135,7 +140,7 @@ export function conntrackLines(conntrack: ConntrackSummary, columns: number): Li
       {
         text: `${count(conntrack.count)} of ${count(conntrack.max)} (${percent(conntrack.count, conntrack.max)})`,
       },
-      ...states.map((each): Span => ({ text: `${each.state} ${count(each.count)}`, style: 'dim' })),
+      ...states.map((each): Span => ({ text: conntrackStateText(each), style: 'dim' })),
       { text: `finwait's own ${count(conntrack.own)}`, style: 'dim' },
     ],
     columns,
@@ -143,106 +148,13 @@ export function conntrackLines(conntrack: ConntrackSummary, columns: number): Li
   );
 }
 
-const HOLDER_COLUMNS: readonly Column[] = [
-  { title: 'waiting in', drop: 0 },
-  { title: 'count', align: 'right', drop: 0 },
-  { title: 'oldest', align: 'right', drop: 1 },
-  { title: 'process', min: 10, drop: 0 },
-  { title: 'connection', min: 16, drop: 0 },
-  { title: 'attribution', drop: 2 },
-];
-
-/** Who holds sockets in TIME-WAIT and CLOSE-WAIT, largest first; at most `rows` lines. */
-export function holderLines(sockets: SocketSummary, columns: number, rows: number): Line[] {
-  if (sockets.holders.length === 0) {
-    return [[{ text: 'no socket is in TIME-WAIT or CLOSE-WAIT', style: 'dim' }]];
-  }
-  const spans = sockets.holders.map((holder): Span[] => [
-    { text: holder.state, ...(holder.state === 'CLOSE-WAIT' ? { style: 'warn' } : {}) },
-    { text: count(holder.count) },
-    { text: age(holder.oldestMs) },
-    { text: processText(holder.process) },
-    { text: holderPath(holder) },
-    { text: attributionText(holder), style: 'dim' },
-  ]);
-  const folded = sockets.folded.map(
-    (each) => `${count(each.sockets)} ${each.state} in ${count(each.groups)} smaller groups`,
-  );
-  const notes = folded.length === 0 ? [] : [`and ${folded.join(', ')}`];
-  return bounded(HOLDER_COLUMNS, spans, notes, columns, rows);
-}
-
-const PROBE_COLUMNS: readonly Column[] = [
-  { title: 'probe', min: 21, drop: 0 },
-  { title: 'process', min: 8, drop: 3 },
-  { title: 'verdict', drop: 0 },
-  { title: 'handshake', align: 'right', drop: 0 },
-  { title: 'close', align: 'right', drop: 2 },
-  { title: 'rtx', align: 'right', drop: 4 },
-  { title: 'seen', align: 'right', drop: 5 },
-  { title: 'trend', drop: 6 },
-  { title: 'what happened', min: 30, drop: 7 },
-];
-
-/** The last result of every target, worst first; at most `rows` lines. */
-export function probeLines(model: ViewModel, columns: number, rows: number): Line[] {
-  const node = nodeOf(model);
-  if (node === undefined) return [[{ text: 'no probe yet', style: 'dim' }]];
-  const listeners = node.sockets?.listeners ?? [];
-  const waiting = targetsWithoutResult(node, model).map(({ name, state, why }): Span[] => [
-    { text: name },
-    { text: '-' },
-    { text: state, style: state === 'waiting' ? 'dim' : 'warn' },
-    { text: '-' },
-    { text: '-' },
-    { text: '-' },
-    { text: '-' },
-    { text: '' },
-    { text: why, style: 'dim' },
-  ]);
-  const probed = node.probes.map((result): Span[] => {
-    const { syn, data, fin } = result.retransmits;
-    const shown = result.target.host === result.remote.address ? '' : ` (${result.remote.address})`;
-    return [
-      { text: `${result.target.name}${shown}` },
-      { text: processText(processOfProbe(result, listeners)) },
-      { text: result.verdict, style: verdictStyle(result.verdict) },
-      { text: timeText(phaseUs(result, 'handshake')) },
-      { text: timeText(phaseUs(result, 'close')) },
-      syn + data + fin === 0 ? { text: '0', style: 'dim' } : { text: count(syn + data + fin), style: 'warn' },
-      { text: age(model.nowMs - endedMs(result)) },
-      { text: sparkline(model.trends.get(probeKey(result))?.handshakeUs ?? []) },
-      { text: result.verdict === 'open' ? '' : result.sentence, style: 'dim' },
-    ];
-  });
-  const all = [...waiting, ...probed];
-  if (all.length === 0) return [[{ text: 'no probe yet', style: 'dim' }]];
-  return bounded(PROBE_COLUMNS, all, [], columns, rows);
-}
-
-export function verdictStyle(verdict: Verdict): Style {
-  if (verdict === 'open') return 'good';
-  return verdict === 'half-closed' || verdict === 'aborted' || verdict === 'unreachable' ? 'warn' : 'bad';
-}
-
-function timeText(us: number | undefined): string {
-  return us === undefined ? '-' : latency(us);
-}
-
-/** A table cut to `rows` lines, its last line then saying how much is left out. */
-function bounded(
-  list: readonly Column[],
-  spans: readonly (readonly Span[])[],
-  notes: readonly string[],
-  columns: number,
-  rows: number,
-): Line[] {
-  const table = tableLines(list, spans, columns);
-  const whole = [...table, ...notes.map((note): Line => [{ text: `  ${note}`, style: 'dim' }])];
-  if (whole.length <= rows) return whole;
-  if (rows < 3) return [];
-  const left = spans.length - (rows - 2);
-  return [...table.slice(0, rows - 1), [{ text: `  and ${count(left)} more on the web page`, style: 'dim' }]];
+/** `SYN_SENT 12 (oldest 41s)` */
+export function conntrackStateText({
+  state,
+  count: flows,
+  oldestMs,
+}: ConntrackSummary['states'][number]): string {
+  return `${state} ${count(flows)}${oldestMs === undefined ? '' : ` (oldest ${age(oldestMs)})`}`;
 }
 
 /** Everything wrong, each with what to do about it. */
@@ -253,8 +165,8 @@ export function conditionLines(model: ViewModel, columns: number): Line[] {
 /** A line a fault, without what to do about it, for where there is no room: at most `rows`. */
 export function briefConditionLines(model: ViewModel, rows: number): Line[] {
   const all = conditionsOf(model);
-  const kept = all.length <= rows ? all : all.slice(0, rows - 1);
-  const more: Line = [{ text: `${count(all.length - kept.length)} problems, on the web page`, style: 'bad' }];
+  const kept = all.length <= rows ? all : all.slice(0, Math.max(0, rows - 1));
+  const more: Line = [{ text: `+ ${count(all.length - kept.length)} more problems`, style: 'bad' }];
   return [
     ...kept.map(({ code, message }): Line => [{ text: `${code}: ${message}`, style: 'bad' }]),
     ...(kept.length < all.length ? [more] : []),
@@ -268,4 +180,9 @@ function conditionText(condition: Condition, columns: number): Line[] {
     ...said.map((text): Line => [{ text, style: 'bad' }]),
     ...hint.map((text): Line => [{ text: `  ${text}` }]),
   ];
+}
+
+export function verdictStyle(verdict: Verdict): Style {
+  if (verdict === 'open') return 'good';
+  return verdict === 'half-closed' || verdict === 'aborted' || verdict === 'unreachable' ? 'warn' : 'bad';
 }

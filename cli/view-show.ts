@@ -1,10 +1,11 @@
 /** The four ways to show a model: live on a terminal, as plain lines, as one report, as JSON. */
 
 import type { CliIo } from './io.ts';
+import { jsonText } from './json-text.ts';
 import { frameLines, reportLines } from './view-frame.ts';
 import { NOTHING_SAID, newLines } from './view-lines.ts';
 import type { ViewModel } from './view-model.ts';
-import { firstProbesEnded } from './view-model.ts';
+import { firstProbesEnded, outdated } from './view-model.ts';
 import type { ScreenStreams } from './view-terminal.ts';
 import { colours, openScreen, writesUtf8 } from './view-terminal.ts';
 import { paintLine } from './view-text.ts';
@@ -76,13 +77,17 @@ export function reportShow(io: CliIo, deadlineMs: number): Show {
 
 /** The overview, with what `finwait up` itself has to say, as a JSON object a line. */
 export function jsonShow(io: CliIo, once: boolean, deadlineMs: number): Show {
-  let lastMs = 0;
+  let last = '';
   return {
     update(model) {
-      if (model.overview === undefined || model.overview.generatedAtMs === lastMs) return false;
-      if (once && !firstProbesEnded(model) && model.nowMs < deadlineMs) return false;
-      lastMs = model.overview.generatedAtMs;
-      io.stdout.write(`${JSON.stringify({ ...model.overview, up: { conditions: model.conditions } })}\n`);
+      if (model.overview === undefined) return false;
+      const old = outdated(model);
+      // While the operator is silent there is nothing new to say but that, once.
+      const news = `${model.overview.generatedAtMs} ${old?.who}`;
+      if (news === last || (once && !firstProbesEnded(model) && model.nowMs < deadlineMs)) return false;
+      last = news;
+      const up = { conditions: model.conditions, ...(old === undefined ? {} : { outdated: old }) };
+      io.stdout.write(`${jsonText({ ...model.overview, up })}\n`);
       return once;
     },
     end() {},

@@ -1,13 +1,15 @@
 /** Tables that fit a width: columns shrink, and the least important ones go first. Pure. */
 
 import type { Line, Span } from './view-text.ts';
-import { cut, width } from './view-text.ts';
+import { count, cut, width } from './view-text.ts';
 
 export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right';
   /** The narrowest it may get before another column has to go. Absent: it is never cut. */
   readonly min?: number;
+  /** When cut, the text from the last occurrence of this on stays whole: `a-long-na…/4211`. */
+  readonly keepEnd?: string;
   /** Columns with a higher number go first when there is no room; 0 stays. */
   readonly drop: number;
 }
@@ -34,24 +36,27 @@ export function tableLines(
     { text: ' '.repeat(indent) },
     ...kept.flatMap((index, place) => {
       const last = place === kept.length - 1;
-      const cell = padded(row[index] ?? { text: '' }, widths[place] ?? 0, columnList[index]?.align, last);
+      const cell = padded(row[index] ?? { text: '' }, widths[place] ?? 0, columnList[index], last);
       return last ? [cell] : [cell, { text: ' '.repeat(GAP) }];
     }),
   ];
   return [cells(columnList.map(({ title }) => ({ text: title, style: 'dim' }))), ...rows.map(cells)];
 }
 
-/** Indices of the columns that stay: the most droppable go until the rest fits at its narrowest. */
+/** Indices of the columns that stay, in their order: the important ones first, each that still fits at its narrowest. */
 function keptColumns(list: readonly Column[], natural: readonly number[], room: number): number[] {
-  const kept = list.map((_, index) => index);
-  const needed = () =>
-    kept.reduce((sum, index) => sum + narrowest(list[index], natural[index]), GAP * (kept.length - 1));
-  while (needed() > room) {
-    const worst = kept.reduce((a, b) => ((list[b]?.drop ?? 0) >= (list[a]?.drop ?? 0) ? b : a));
-    if (list[worst]?.drop === 0) break;
-    kept.splice(kept.indexOf(worst), 1);
+  const kept: number[] = [];
+  let used = -GAP;
+  const byImportance = list
+    .map((_, index) => index)
+    .sort((a, b) => (list[a]?.drop ?? 0) - (list[b]?.drop ?? 0));
+  for (const index of byImportance) {
+    const needed = used + GAP + narrowest(list[index], natural[index]);
+    if (list[index]?.drop !== 0 && needed > room) continue;
+    kept.push(index);
+    used = needed;
   }
-  return kept;
+  return kept.sort((a, b) => a - b);
 }
 
 function narrowest(column: Column | undefined, natural = 0): number {
@@ -78,9 +83,37 @@ function fittedWidths(
   return widths;
 }
 
-function padded(cell: Span, columns: number, align: Column['align'] = 'left', last = false): Span {
-  const text = cut(cell.text, columns);
+function padded(cell: Span, columns: number, { align, keepEnd }: Partial<Column> = {}, last = false): Span {
+  const text = keepEnd === undefined ? cut(cell.text, columns) : cutBefore(cell.text, keepEnd, columns);
   const pad = ' '.repeat(Math.max(0, columns - width(text)));
   if (align === 'right') return { ...cell, text: pad + text };
   return { ...cell, text: last ? text : text + pad };
+}
+
+/** The text cut to `columns`, before its last `mark` if what follows that leaves room. */
+function cutBefore(text: string, mark: string, columns: number): string {
+  const end = text.includes(mark) ? text.slice(text.lastIndexOf(mark)) : '';
+  const room = columns - width(end);
+  return room < 2 ? cut(text, columns) : `${cut(text.slice(0, text.length - end.length), room)}${end}`;
+}
+
+/**
+ * A table in at most `rows` lines: all of it with its notes, or as many rows as fit and how many are left out, or
+ * where not even three lines are free its `summary`.
+ */
+export function boundedTable(
+  columnList: readonly Column[],
+  spans: readonly (readonly Span[])[],
+  { notes, summary }: { readonly notes: readonly string[]; readonly summary: string },
+  columns: number,
+  rows: number,
+): Line[] {
+  const table = tableLines(columnList, spans, columns);
+  const whole = [...table, ...notes.map((note): Line => [{ text: `  ${note}`, style: 'dim' }])];
+  if (whole.length <= rows) return whole;
+  if (rows < 1) return [];
+  if (rows < 3) return [[{ text: summary }]];
+  const hidden = spans.length - (rows - 2);
+  const more = hidden > 0 ? [`+ ${count(hidden)} more`, ...notes] : notes;
+  return [...table.slice(0, rows - 1), [{ text: `  ${more.join('; ')}`, style: 'dim' }]];
 }

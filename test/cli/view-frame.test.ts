@@ -6,11 +6,36 @@ import { extendTrends } from '../../cli/view-model.ts';
 import type { Line } from '../../cli/view-text.ts';
 import { paintLine, width } from '../../cli/view-text.ts';
 import { spec } from '../harness.ts';
-import { holder, model, nodeView, overview, probe, TUN_DENIED } from './view-fixture.ts';
+import { holder, listener, model, nodeView, overview, probe, TUN_DENIED } from './view-fixture.ts';
 
 const text = (lines: readonly Line[]) =>
   lines.map((line) => paintLine(line, { colour: false, unicode: true })).join('\n');
 const frame = (of: ViewModel, size: Size) => text(frameLines(of, size));
+
+const { sockets: SOCKETS = assert.unreachable() as never } = nodeView();
+
+/** More of everything than a small terminal holds. */
+function crowded(): ViewModel {
+  const holders = Array.from({ length: 40 }, (_, index) =>
+    holder({ peer: `10.0.1.${index}`, count: 40 - index }),
+  );
+  const probes = [
+    ...Array.from({ length: 30 }, (_, index) => {
+      const name = `127.0.0.1:${9000 + index}`;
+      return probe(name, 'open', {
+        target: { name, host: '127.0.0.1', port: 9000 + index, origin: 'listener' },
+      });
+    }),
+    probe('10.0.0.7:443'),
+    probe('10.0.0.5:5432', 'filtered'),
+  ];
+  const listeners = Array.from({ length: 30 }, (_, index) =>
+    listener('127.0.0.1', 9000 + index, 'srv', 700 + index),
+  );
+  const sockets = { ...SOCKETS, holders, listeners };
+  const conditions = Array.from({ length: 4 }, (_, index) => ({ ...TUN_DENIED, message: `fault ${index}` }));
+  return model({ overview: overview(nodeView({ sockets, probes, conditions })) });
+}
 
 spec('the live view', (test) => {
   test('a wide terminal shows everything', () => {
@@ -26,7 +51,7 @@ IPv6          4            0           1           0          0
 conntrack   █░░░░░░░░░░░░░░░░░░░  1,234 of 262,144 (0.47 %)  ESTABLISHED 1,100  TIME_WAIT 130  finwait's own 4
 
   probe                       process       verdict   handshake   close  rtx  seen  trend  what happened
-  db.example:5432 (10.0.0.5)  -             filtered          -       -    3    2s         no answer to 4 SYNs in 10 s
+  db.example:5432 (10.0.0.5)  -             filtered          -       -    3    2s         no answer to 4 SYNs in 132 us
   127.0.0.1:22                sshd/812      open         132 us  251 us    0    2s
   127.0.0.1:5432              postgres/900  open         132 us  251 us    0    2s
 
@@ -47,26 +72,123 @@ q quits`,
     assert.snapshot(
       frame(model(), { columns: 60, rows: 20 }),
       `finwait 0.1.0  node alpha (6.12.1)  up 1m07s
-http://127.0.0.1:7460/  traces: off
-
-sockets  LISTEN  ESTAB  FIN-WAIT-2  CLOSE-WAIT  TIME-WAIT
-IPv4         12  1,204           0          12         45
-IPv6          4      0           1           0          0
-
+sockets  LISTEN 16  ESTABLISHED 1,204  FIN-WAIT-2 1  CLOSE-WAIT 12  TIME-WAIT 45
 conntrack   █░░░░░░░░░  1,234 of 262,144 (0.47 %)
-ESTABLISHED 1,100  TIME_WAIT 130  finwait's own 4
-
-  probe                       verdict   handshake   close
-  db.example:5432 (10.0.0.5)  filtered          -       -
-  127.0.0.1:22                open         132 us  251 us
-  127.0.0.1:5432              open         132 us  251 us
+  probe                     verdict   handshake   close  rtx
+  db.example:5432 (10.0.0…  filtered          -       -    3
+  127.0.0.1:22              open         132 us  251 us    0
+  127.0.0.1:5432            open         132 us  251 us    0
 
   waiting in  count  oldest  process    connection
   CLOSE-WAIT     12   3m12s  java/4211  → 10.0.0.5:5432
-  and 2 more on the web page
+  TIME-WAIT      31     41s  nginx/80   :443 ← 2001:db8::7
+  TIME-WAIT      14      8s  -          → 10.0.0.5:5432
+  and 5 TIME-WAIT in 3 smaller groups
 
 q quits`,
     );
+  });
+
+  test('a hundred by sixteen with many probes, holders and faults keeps something of each, problems first', () => {
+    const shown = frame(crowded(), { columns: 100, rows: 16 });
+    assert.snapshot(
+      shown,
+      `finwait 0.1.0  node alpha (6.12.1)  up 1m07s  http://127.0.0.1:7460/  traces: off
+sockets  LISTEN 16  ESTABLISHED 1,204  FIN-WAIT-2 1  CLOSE-WAIT 12  TIME-WAIT 45
+conntrack   █░░░░░░░░░░░░░░░░░░░  1,234 of 262,144 (0.47 %)  ESTABLISHED 1,100  TIME_WAIT 130
+  probe           process  verdict   handshake   close  rtx  seen  what happened
+  10.0.0.5:5432   -        filtered          -       -    0    2s  no answer to 1 SYN in 132 us
+  10.0.0.7:443    -        open         132 us  251 us    0    2s
+  127.0.0.1:9000  srv/700  open         132 us  251 us    0    2s
+  + 29 more
+  waiting in  count  oldest  process    connection        attribution
+  CLOSE-WAIT     40   3m12s  java/4211  → 10.0.1.0:5432   owns the socket
+  + 39 more; and 5 TIME-WAIT in 3 smaller groups
+TUN_DENIED: fault 0
+TUN_DENIED: fault 1
+TUN_DENIED: fault 2
+TUN_DENIED: fault 3
+q quits`,
+    );
+  });
+
+  test('eighty by twenty-four has both tables, and says what is left out', () => {
+    const shown = frame(crowded(), { columns: 80, rows: 24 });
+    assert.snapshot(
+      shown,
+      `finwait 0.1.0  node alpha (6.12.1)  up 1m07s  http://127.0.0.1:7460/
+sockets  LISTEN 16  ESTABLISHED 1,204  FIN-WAIT-2 1  CLOSE-WAIT 12  TIME-WAIT 45
+conntrack   █░░░░░░░░░░░░░░░░░░░  1,234 of 262,144 (0.47 %)  ESTABLISHED 1,100
+  probe           verdict   handshake   close  rtx  what happened
+  10.0.0.5:5432   filtered          -       -    0  no answer to 1 SYN in 132 us
+  10.0.0.7:443    open         132 us  251 us    0
+  127.0.0.1:9000  open         132 us  251 us    0
+  127.0.0.1:9001  open         132 us  251 us    0
+  127.0.0.1:9002  open         132 us  251 us    0
+  127.0.0.1:9003  open         132 us  251 us    0
+  127.0.0.1:9004  open         132 us  251 us    0
+  127.0.0.1:9005  open         132 us  251 us    0
+  + 24 more
+  waiting in  count  oldest  process    connection        attribution
+  CLOSE-WAIT     40   3m12s  java/4211  → 10.0.1.0:5432   owns the socket
+  CLOSE-WAIT     39   3m12s  java/4211  → 10.0.1.1:5432   owns the socket
+  CLOSE-WAIT     38   3m12s  java/4211  → 10.0.1.2:5432   owns the socket
+  CLOSE-WAIT     37   3m12s  java/4211  → 10.0.1.3:5432   owns the socket
+  + 36 more; and 5 TIME-WAIT in 3 smaller groups
+TUN_DENIED: fault 0
+TUN_DENIED: fault 1
+TUN_DENIED: fault 2
+TUN_DENIED: fault 3
+q quits`,
+    );
+  });
+
+  test('where there are no lines for tables, a line sums them up', () => {
+    const shown = frame(crowded(), { columns: 100, rows: 8 });
+    assert.match(shown, /^probes {2}1 filtered, 31 open$/m);
+    assert.match(shown, /^holders {2}40 groups; CLOSE-WAIT 40, /m);
+  });
+
+  test('a tainted result is marked, and tells nothing where a clean one is known', () => {
+    const clean = probe('db:5432', 'open');
+    const late = probe('db:5432', 'filtered', { tainted: 'loop-lag' });
+    const before = extendTrends(new Map(), overview(nodeView({ probes: [clean] })));
+    const now = overview(nodeView({ probes: [late] }));
+    const size = { columns: 120, rows: 40 };
+    const alone = frame(model({ overview: now, trends: extendTrends(new Map(), now) }), size);
+    assert.match(alone, /^ {2}db:5432 .* filtered\? .* loop-lag: no answer to 1 SYN in/m);
+    assert.match(alone, /\?: not to be trusted, finwait itself was late or lost packets \(loop-lag\)/);
+    const trends = extendTrends(before, now);
+    const told = frame(model({ overview: now, trends }), size);
+    assert.match(told, /^ {2}db:5432 .* open /m);
+    assert.not.match(told, /not to be trusted/);
+    assert.equal([...trends.values()][0]?.handshakeUs, [132]);
+  });
+
+  test('what no longer listens is gone at once, also when it was probed well', () => {
+    const target = { name: '127.0.0.1:8099', host: '127.0.0.1', port: 8099, origin: 'listener' } as const;
+    const gone = nodeView({ probes: [probe('127.0.0.1:8099', 'open', { target })] });
+    assert.not.match(frame(model({ overview: overview(gone) }), { columns: 120, rows: 40 }), /8099/);
+    const asked = nodeView({ probes: [probe('127.0.0.1:8099')] });
+    assert.match(frame(model({ overview: overview(asked) }), { columns: 120, rows: 40 }), /8099/);
+  });
+
+  test('what listens on every address has a name that can be probed', () => {
+    const target = { name: '0.0.0.0:22', host: '198.18.77.1', port: 22, origin: 'listener' } as const;
+    const remote = { address: '198.18.77.1', port: 22 };
+    const node = nodeView({ probes: [probe('0.0.0.0:22', 'open', { target, remote })] });
+    const shown = frame(model({ overview: overview(node) }), { columns: 120, rows: 40 });
+    assert.match(shown, /^ {2}127\.0\.0\.1:22 +sshd\/812 +open /m);
+  });
+
+  test('of a process name that does not fit the number stays', () => {
+    const process = { pid: 4_194_303, name: 'a-very-long-nam' };
+    const sockets = {
+      ...SOCKETS,
+      holders: [holder({ process, peer: '2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff' })],
+    };
+    const shown = frame(model({ overview: overview(nodeView({ sockets })) }), { columns: 70, rows: 30 });
+    assert.match(shown, /a-v\S*…\/4194303/);
   });
 
   test('no frame is taller or wider than the terminal', () => {
@@ -119,7 +241,7 @@ q quits`,
     const stale = nodeView({ stale: true, lastReportMs: model().nowMs - 42_000 });
     assert.match(
       frame(model({ overview: overview(stale) }), { columns: 80, rows: 24 }),
-      /last report is 42s old/,
+      /last report of the agent is 42s old: what follows is old/,
     );
   });
 

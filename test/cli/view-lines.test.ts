@@ -17,7 +17,13 @@ function told(...models: readonly ViewModel[]): string[][] {
   });
 }
 
-const at = (ms: number, over: Partial<ViewModel> = {}) => model({ nowMs: NOW_MS + ms, ...over });
+/** A model of a later time, its overview as new as itself. */
+function at(ms: number, over: Partial<ViewModel> = {}): ViewModel {
+  const later = model({ nowMs: NOW_MS + ms, ...over });
+  return later.overview === undefined
+    ? later
+    : { ...later, overview: { ...later.overview, generatedAtMs: NOW_MS + ms } };
+}
 
 spec('plain lines', (test) => {
   test('the first block tells everything once', () => {
@@ -27,7 +33,7 @@ spec('plain lines', (test) => {
       '2026-11-21T04:00:00Z traces     off (OTEL_EXPORTER_OTLP_ENDPOINT is not set)',
       '2026-11-21T04:00:00Z agent      alpha, kernel 6.12.1, mode probe',
       '2026-11-21T04:00:00Z sockets    IPv4 LISTEN 12, ESTABLISHED 1,204, CLOSE-WAIT 12, TIME-WAIT 45; IPv6 LISTEN 4, FIN-WAIT-2 1',
-      "2026-11-21T04:00:00Z conntrack  1,234 of 262,144 (0.47 %), finwait's own 4",
+      "2026-11-21T04:00:00Z conntrack  1,234 of 262,144 (0.47 %), finwait's own 4, ESTABLISHED 1,100, TIME_WAIT 130",
       '2026-11-21T04:00:00Z holder     CLOSE-WAIT 12, java/4211, → 10.0.0.5:5432, oldest 3m12s',
       '2026-11-21T04:00:00Z holder     TIME-WAIT 31, nginx/80 (listens on the port), :443 ← 2001:db8::7, oldest 41s',
       '2026-11-21T04:00:00Z holder     TIME-WAIT 14, owner unknown, → 10.0.0.5:5432, oldest 8s',
@@ -42,8 +48,49 @@ spec('plain lines', (test) => {
     assert.equal(second, []);
     assert.equal(third, [
       'status     IPv4 LISTEN 12, ESTABLISHED 1,204, CLOSE-WAIT 12, TIME-WAIT 45; IPv6 LISTEN 4, FIN-WAIT-2 1; ' +
-        "conntrack 1,234 of 262,144 (0.47 %), finwait's own 4; probes 1 filtered, 2 open",
+        "conntrack 1,234 of 262,144 (0.47 %), finwait's own 4, ESTABLISHED 1,100, TIME_WAIT 130; probes 1 filtered, 2 open",
     ]);
+  });
+
+  test('a silent operator is told of at once, then instead of the status, and when it is back', () => {
+    const silent = (ms: number) => model({ nowMs: NOW_MS + ms });
+    const [, quiet, old, same, still, fresh] = told(
+      at(0),
+      silent(4000),
+      silent(6000),
+      silent(7000),
+      silent(STATUS_MS),
+      at(STATUS_MS + 1000),
+    );
+    assert.equal(quiet, []);
+    assert.equal(old, [
+      'old        the operator has not answered for 6s: nothing is known since 2026-11-21T04:00:00Z',
+    ]);
+    assert.equal(same, []);
+    assert.equal(still, [
+      'old        the operator has not answered for 10s: nothing is known since 2026-11-21T04:00:00Z',
+    ]);
+    assert.equal(fresh, ['fresh      the operator is back']);
+  });
+
+  test('a silent agent is told of with the time of its last report', () => {
+    const stale = overview(nodeView({ stale: true, lastReportMs: NOW_MS - 20_000 }));
+    const [first] = told(at(0, { overview: stale }));
+    assert.ok(
+      first?.includes(
+        'old        the last report of the agent is 20s old: nothing is known since 2026-11-21T03:59:40Z',
+      ),
+      String(first),
+    );
+  });
+
+  test('a tainted result is marked, with why', () => {
+    const probes = [probe('db:5432', 'filtered', { tainted: 'queue-drop' })];
+    const [lines] = told(at(0, { overview: overview(nodeView({ probes })) }));
+    assert.is(
+      lines?.at(-1),
+      'probe      db:5432: filtered?: said to be filtered (not to be trusted: queue-drop)',
+    );
   });
 
   test('a changed verdict says what it was', () => {
