@@ -1,9 +1,18 @@
 /**
  * Images without a registry: the pause image is a ten-line C program, the base image a minimal Debian with the
- * project's own Node. The product's Dockerfile is built on it as it is.
+ * project's own Node.
  */
 
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NodeLayout } from './layout.ts';
@@ -48,9 +57,12 @@ export async function pauseArchive(): Promise<string> {
 /** The name the product's Dockerfile builds on. */
 export const BASE_IMAGE = 'docker.io/library/node:26-bookworm-slim';
 
-/** The archive of the base image, built once: a minimal Debian and this project's Node. */
+/** The npm of the base image. */
+const NPM = '11';
+
+/** The archive of the base image, built once: a minimal Debian, this project's Node, and npm. */
 export async function baseArchive(say: (line: string) => void): Promise<string> {
-  const archive = join(CACHE, 'images', `base-${process.version}.tar`);
+  const archive = join(CACHE, 'images', `base-${process.version}-npm-${NPM}.tar`);
   if (!existsSync(archive)) await buildBaseImage(archive, say);
   return archive;
 }
@@ -73,6 +85,7 @@ async function buildBaseImage(archive: string, say: (line: string) => void): Pro
       rmSync(join(root, path), { recursive: true, force: true });
     }
     copyFileSync(process.execPath, join(root, 'usr/local/bin/node'));
+    await addNpm(dir, root);
     const container = (await run(['buildah', 'from', 'scratch'])).trim();
     await run(['buildah', 'copy', container, root, '/'], { timeoutMs: 300_000 });
     await run([
@@ -92,6 +105,13 @@ async function buildBaseImage(archive: string, say: (line: string) => void): Pro
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+async function addNpm(dir: string, root: string): Promise<void> {
+  await run(['npm', 'install', '--no-audit', '--no-fund', '--prefix', join(dir, 'npm'), `npm@${NPM}`]);
+  mkdirSync(join(root, 'usr/local/lib/node_modules'), { recursive: true });
+  renameSync(join(dir, 'npm/node_modules/npm'), join(root, 'usr/local/lib/node_modules/npm'));
+  symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm'));
 }
 
 /** Puts an image archive into a node. */
