@@ -15,6 +15,7 @@ function sent(segment: SegmentRecord, index: number, result: ProbeResult): strin
   const { flags, atUs, length } = segment;
   const { steps, options } = result;
   if (flags.includes('SYN')) {
+    if (flags.includes('ACK')) return ["SYN and the answer to the peer's SYN (simultaneous open)"];
     return segment.retransmission
       ? [`SYN again: ${unanswered(result, index)}`]
       : ['connect', optionsText(options.offered)];
@@ -36,13 +37,18 @@ function received(segment: SegmentRecord, index: number, result: ProbeResult): s
     return [steps.synAckReceivedUs === undefined ? 'refused' : 'reset by the peer'];
   }
   if (flags.includes('SYN')) {
-    if (!isFirst(result, index)) return ['SYN-ACK again: our ACK did not count'];
-    return ['accepted', ...(options.accepted === null ? [] : [optionsText(options.accepted)])];
+    const offer = options.accepted === null ? [] : [optionsText(options.accepted)];
+    if (!flags.includes('ACK')) return ['a SYN of its own: simultaneous open', ...offer];
+    if (atUs !== steps.synAckReceivedUs) return ['SYN-ACK again: our ACK did not count'];
+    return ['accepted', ...offer, ...(flags.includes('FIN') ? ['the peer closes its side at once'] : [])];
   }
   if (steps.synAckReceivedUs === undefined || atUs < steps.synAckReceivedUs) {
-    return ['an ACK without SYN: the peer holds an old connection'];
+    return result.verdict === 'stale-time-wait'
+      ? ['an ACK without SYN: the peer holds an old connection']
+      : ['an ACK without SYN: no answer to ours'];
   }
   const parts: string[] = [];
+  if (atUs === steps.synAckReceivedUs && isFirst(result, index)) parts.push('our SYN acknowledged');
   if (length > 0) parts.push(dataMeaning(segment, index, result));
   if (atUs === steps.requestAckedUs && isFirst(result, index)) parts.push('request acknowledged');
   if (atUs === steps.finAckedUs && isFirst(result, index)) parts.push('our FIN acknowledged');
@@ -74,10 +80,15 @@ function lastAckText({ segments }: ProbeResult): string {
 
 /** How long nothing had come for the SYN before this one. */
 function unanswered(result: ProbeResult, index: number): string {
-  const before = result.segments.slice(0, index).findLast(({ flags }) => flags.includes('SYN'));
+  const before = result.segments
+    .slice(0, index)
+    .findLast(({ direction, flags }) => direction === 'out' && flags.includes('SYN'));
   const segment = result.segments[index];
   if (before === undefined || segment === undefined) return 'no answer';
-  return `no answer for ${latency(segment.atUs - before.atUs)}`;
+  const heard = result.segments
+    .slice(result.segments.indexOf(before), index)
+    .some(({ direction, from }) => direction === 'in' && from === undefined);
+  return `${heard ? 'no answer that counts' : 'no answer'} for ${latency(segment.atUs - before.atUs)}`;
 }
 
 /** Whether no earlier segment of the same direction crossed in the same microsecond, or is of the same kind. */

@@ -11,7 +11,7 @@ import { ACK, SYN } from '../wire/tcp-header.ts';
 import { icmpText } from './icmp-text.ts';
 import { Recorder } from './recorder.ts';
 import type { Probe } from './result.ts';
-import { probeResult, resultWithoutProbe } from './result.ts';
+import { hopsOf, probeResult, resultWithoutProbe } from './result.ts';
 import type { Ending, IcmpFact, ProbeFacts } from './verdict.ts';
 import { deniesAtOnce, deniesConnection, verdictOf } from './verdict.ts';
 
@@ -21,6 +21,9 @@ export interface ProberOptions {
   /** Total of packets that were lost between the engine and its device; read at the start and end of each probe. */
   readonly losses: () => number;
 }
+
+/** How long the true answer may still take once strangers have answered two SYNs. */
+const TRUE_ANSWER_US = 1_000_000;
 
 /** A probe under way. */
 interface Run {
@@ -37,7 +40,7 @@ interface Run {
   unsent: Uint8Array;
   icmp: IcmpFact | undefined;
   icmpErrors: number;
-  wrongSource: ProbeFacts['wrongSource'];
+  wrongSource: (NonNullable<ProbeFacts['wrongSource']> & { readonly syn: number }) | undefined;
   retransmits: ProbeResult['retransmits'];
   rttUs: number | undefined;
   readonly lossesBefore: number;
@@ -226,7 +229,7 @@ export class Prober {
     }
   }
 
-  /** A SYN-ACK that acknowledges our SYN but comes from elsewhere. The true answer may still come, once. */
+  /** A SYN-ACK that acknowledges our SYN but comes from elsewhere. The true answer may still come. */
   #onStray({ atUs, local, remote, segment }: Extract<StackEvent, { kind: 'stray' }>): void {
     const run = this.#byLocal.get(formatEndpoint(local.address, local.port));
     if (run === undefined || run.phase !== 'handshake' || run.recorder.iss === undefined) return;
@@ -236,12 +239,9 @@ export class Prober {
     if (sameAddress(remote.address, address) && remote.port === target.port) return;
     const from = formatEndpoint(remote.address, remote.port);
     run.recorder.stray(atUs, segment, from);
-    run.wrongSource = {
-      from: run.wrongSource?.from ?? from,
-      count: (run.wrongSource?.count ?? 0) + 1,
-      atUs: run.wrongSource?.atUs ?? run.recorder.offset(atUs),
-    };
-    if (run.wrongSource.count > 1) this.#judge(run, 'wrong-source', atUs);
+    const syn = run.recorder.synsSent;
+    run.wrongSource ??= { from, atUs: run.recorder.offset(atUs), syn };
+    if (syn > run.wrongSource.syn) run.deadlineUs = Math.min(run.deadlineUs, atUs + TRUE_ANSWER_US);
   }
 
   /** Keeps what the stack forgets with the connection. */
@@ -279,7 +279,7 @@ export class Prober {
 
   #facts(run: Run, atUs: number): ProbeFacts {
     const { probe, recorder, icmp, icmpErrors, wrongSource } = run;
-    const { steps, synsSent, finsSent, requestsSent, synAckRepeats, bareAckUs, resetUs } = recorder;
+    const { steps, synsSent, finsSent, requestsSent, synAckRepeats, bareAck, resetUs, ttl } = recorder;
     return {
       remote: { address: probe.address.text, port: probe.target.port },
       limits: probe.target.limits,
@@ -290,7 +290,12 @@ export class Prober {
       finsSent,
       requestsSent,
       synAckRepeats,
-      bareAckUs,
+      bareAck,
+      peerSynUs: recorder.peerSynUs,
+      acceptedSyn: recorder.acceptedSyn,
+      unacceptable: recorder.unacceptable,
+      ttl,
+      hops: ttl === undefined ? undefined : hopsOf(ttl),
       resetUs,
       wrongSource,
       icmp,

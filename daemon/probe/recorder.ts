@@ -28,7 +28,14 @@ export class Recorder {
   finsSent = 0;
   requestsSent = 0;
   synAckRepeats = 0;
-  bareAckUs: number | undefined;
+  /** An ACK without SYN in answer to a SYN, and which SYN it was (1 is the first). */
+  bareAck: { readonly atUs: number; readonly syn: number } | undefined;
+  /** A SYN without ACK: the peer opened at the same time. RFC 9293 3.5, figure 7 */
+  peerSynUs: number | undefined;
+  /** The SYN after which the SYN-ACK came. */
+  acceptedSyn: number | undefined;
+  /** Segments that came before the SYN-ACK and cannot be for our SYN. */
+  readonly unacceptable = { segments: 0, resets: 0 };
   resetUs: number | undefined;
   progressed = false;
   peerClosedFirst = false;
@@ -61,6 +68,7 @@ export class Recorder {
     const ignored = direction === 'in' ? this.#ignored(view) : undefined;
     if (direction === 'out') this.#sent(atUs, view);
     else if (ignored === undefined) this.#received(atUs, view);
+    else this.#countIgnored(view);
     const made = Object.keys(this.steps).length > before;
     const record = this.#record(direction, atUs, view);
     this.#keep(ignored === undefined ? record : { ...record, note: ignored }, made);
@@ -94,7 +102,10 @@ export class Recorder {
   #ignored({ flags, seq, ack }: SegmentView): string | undefined {
     if (this.iss === undefined || this.#sentEnd === undefined) return undefined;
     const answersSyn = (flags & ACK) !== 0 && seqDiff(ack, this.iss) === 1;
-    if (flags & SYN) return flags & ACK && !answersSyn ? 'does not acknowledge our SYN' : undefined;
+    if (flags & SYN) {
+      if (flags & ACK && !answersSyn) return 'does not acknowledge our SYN';
+      return this.#irs !== undefined && seq !== this.#irs ? 'is not the SYN of this connection' : undefined;
+    }
     if (this.#irs === undefined)
       return flags & RST && !answersSyn ? 'does not acknowledge our SYN' : undefined;
     if (flags & ACK && !(flags & RST) && seqDiff(ack, this.#sentEnd) > 0)
@@ -102,6 +113,12 @@ export class Recorder {
     const early = seqDiff(seq, this.#irs) < 0;
     const late = this.#windowEdge !== undefined && seqDiff(seq, this.#windowEdge) > 0;
     return early || late ? 'lies outside the receive window' : undefined;
+  }
+
+  #countIgnored({ flags }: SegmentView): void {
+    if (this.steps.synAckReceivedUs !== undefined) return;
+    this.unacceptable.segments++;
+    if (flags & RST) this.unacceptable.resets++;
   }
 
   #sent(atUs: number, view: SegmentView): void {
@@ -112,6 +129,8 @@ export class Recorder {
       this.originUs ??= atUs;
       this.iss ??= view.seq;
       this.offered ??= synOptions(view.options);
+      // The SYN-ACK of a simultaneous open is the same SYN, with its answer to the peer's.
+      if (flags & ACK) return;
       this.synsSent++;
       this.#syns.push({ atUs, timestamp: view.options.timestamps?.value });
       steps.synSentUs ??= 0;
@@ -119,7 +138,7 @@ export class Recorder {
     }
     if (flags & RST) return;
     const at = this.offset(atUs);
-    if (this.#irs !== undefined) steps.ackSentUs ??= at;
+    if (steps.synAckReceivedUs !== undefined) steps.ackSentUs ??= at;
     if (payloadLength > 0) {
       steps.requestSentUs ??= at;
       if (this.iss !== undefined && seqDiff(view.seq, this.iss) === 1) this.requestsSent++;
@@ -135,7 +154,7 @@ export class Recorder {
 
   /** How far we have sent and opened our window. */
   #extend(view: SegmentView): void {
-    const end = seqAdd(endOf(view), view.flags & SYN ? 1 : 0);
+    const end = endOf(view);
     if (this.#sentEnd === undefined || seqDiff(end, this.#sentEnd) > 0) this.#sentEnd = end;
     if (!(view.flags & ACK) || view.flags & RST) return;
     const edge = seqAdd(view.ack, view.flags & SYN ? view.window : view.window * 2 ** this.#shift('out'));
@@ -152,21 +171,20 @@ export class Recorder {
       return;
     }
     if (flags & SYN) {
-      if (!(flags & ACK)) return;
       this.ttl ??= view.ttl;
-      if (steps.synAckReceivedUs === undefined) {
-        this.#irs = view.seq;
-        this.accepted = synOptions(view.options);
-        steps.synAckReceivedUs = at;
-        this.handshakeNetUs = this.#netHandshake(atUs, view.options.timestamps?.echo);
-      } else if (steps.ackSentUs !== undefined) {
-        this.synAckRepeats++;
-      }
-      return;
+      this.#irs ??= view.seq;
+      this.accepted ??= synOptions(view.options);
+      if (!(flags & ACK)) this.peerSynUs ??= at;
+      else if (steps.ackSentUs !== undefined) this.synAckRepeats++;
     }
     if (this.#irs === undefined) {
-      if (flags & ACK) this.bareAckUs ??= at;
+      if (flags & ACK) this.bareAck ??= { atUs: at, syn: this.synsSent };
       return;
+    }
+    if (flags & ACK && steps.synAckReceivedUs === undefined) {
+      steps.synAckReceivedUs = at;
+      this.acceptedSyn = this.synsSent;
+      this.handshakeNetUs = this.#netHandshake(atUs, view.options.timestamps?.echo);
     }
     if (payloadLength > 0) {
       this.progressed = true;
@@ -233,7 +251,7 @@ export class Recorder {
 
 /** The sequence number after a segment's last octet, SYN and FIN counted. */
 function endOf({ seq, payloadLength, flags }: SegmentView): Seq {
-  return (((seq as number) + payloadLength + (flags & FIN ? 1 : 0)) >>> 0) as Seq;
+  return seqAdd(seq, payloadLength + (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0));
 }
 
 function synOptions({ mss, windowScale, sackPermitted, timestamps }: TcpOptions): SynOptions {

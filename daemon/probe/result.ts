@@ -36,7 +36,7 @@ export function probeResult(
   recorder: Recorder,
   end: ConnectionEnd,
 ): ProbeResult {
-  const hops = recorder.ttl === undefined ? undefined : hopsOf(recorder.ttl);
+  const { hops } = facts;
   return {
     ...identity(probe),
     local: end.local,
@@ -48,7 +48,8 @@ export function probeResult(
     segments: recorder.segments,
     segmentsFolded: recorder.folded,
     options: { offered: recorder.offered ?? NO_OPTIONS, accepted: recorder.accepted ?? null },
-    retransmits: end.retransmits,
+    // The engine counts the SYN-ACK of a simultaneous open as the SYN again.
+    retransmits: { ...end.retransmits, syn: Math.max(0, facts.synsSent - 1) },
     ...(end.rttUs === undefined ? {} : { rttUs: end.rttUs }),
     ...(recorder.handshakeNetUs === undefined ? {} : { handshakeNetUs: recorder.handshakeNetUs }),
     ...(hops === undefined ? {} : { hops }),
@@ -120,6 +121,6 @@ function phasesOf(probe: Probe, facts: ProbeFacts, startUs: number): Phase[] {
 }
 
 /** Systems start with a TTL of 64, 128 or 255; what is missing to the next of them are hops. */
-function hopsOf(ttl: number): number {
+export function hopsOf(ttl: number): number {
   return (ttl <= 64 ? 64 : ttl <= 128 ? 128 : 255) - ttl;
 }

@@ -10,17 +10,14 @@ export function sentenceOf(verdict: ProbedVerdict, facts: ProbeFacts): string {
 
 const SENTENCES: Readonly<Record<ProbedVerdict, (facts: ProbeFacts) => string>> = {
   open: (f) => `${accepted(f)}${banner(f)}${answered(f)} and ${closed(f)}${repeats(f)}`,
-  refused: (f) =>
-    `answered the SYN with RST after ${latency(f.resetUs ?? f.endUs)}: nothing listens on that port`,
-  filtered: (f) =>
-    `did not answer ${times(f.synsSent, 'SYN')} in ${latency(f.endUs)}: ` +
-    "packets are dropped on the way, the host is down, or the listener's accept queue is full",
+  refused: refusedText,
+  filtered: filteredText,
   rejected: rejectedText,
   'accept-queue-full': (f) =>
     `repeated its SYN-ACK ${count(f.synAckRepeats)} after our ACK and acknowledged nothing else in ` +
     `${latency(f.endUs)}: the listener's accept queue is full, or our packets are dropped after the SYN`,
   'stale-time-wait': (f) =>
-    `answered the SYN with a bare ACK after ${latency(f.bareAckUs ?? f.endUs)}: it still held an old connection of ` +
+    `answered the SYN with a bare ACK after ${latency(f.bareAck?.atUs ?? f.endUs)}: it still held an old connection of ` +
     `this address and port${f.steps.synAckReceivedUs === undefined ? '' : `; a new one opened ${latency(f.steps.synAckReceivedUs)} after the first SYN`}`,
   'wrong-source': (f) =>
     `answered from another place: the SYN-ACK came from ${f.wrongSource?.from} after ` +
@@ -59,7 +56,35 @@ function accepted(facts: ProbeFacts): string {
     facts.synsSent > 1 && net !== undefined
       ? ` (SYN sent ${count(facts.synsSent)}; ${latency(net)} without the wait to send it again)`
       : '';
-  return `accepted the connection in ${since(0, synAckReceivedUs)}${waited}`;
+  const how = facts.peerSynUs === undefined ? '' : ' by a SYN of its own (simultaneous open)';
+  return `accepted the connection${how} in ${since(0, synAckReceivedUs)}${waited}`;
+}
+
+function refusedText({ resetUs, endUs, peerSynUs, ttl, hops }: ProbeFacts): string {
+  const own = peerSynUs === undefined ? '' : `sent a SYN of its own after ${latency(peerSynUs)} and then `;
+  const far = hops === 0 ? 'no router between' : hops === 1 ? '1 hop away' : `${hops} hops away`;
+  const seen = ttl === undefined ? '' : ` (TTL ${ttl}: ${far})`;
+  return `${own}answered the SYN with RST after ${latency(resetUs ?? endUs)}${seen}: nothing listens on that port, or a firewall resets in its name`;
+}
+
+function filteredText(facts: ProbeFacts): string {
+  const { synsSent, endUs, peerSynUs, unacceptable, bareAck } = facts;
+  const syns = `${times(synsSent, 'SYN')} in ${latency(endUs)}`;
+  if (peerSynUs !== undefined) {
+    return `sent a SYN of its own after ${latency(peerSynUs)} (simultaneous open) and did not acknowledge ours, ${syns}`;
+  }
+  if (unacceptable.segments > 0) {
+    const { segments, resets } = unacceptable;
+    const what = resets === segments ? times(segments, 'RST') : times(segments, 'answer');
+    return `gave ${syns} no answer that can be for them: ${what} came that did not acknowledge our SYN, from a middlebox, a forger or a broken TCP`;
+  }
+  if (bareAck !== undefined) {
+    return `answered ${syns} with a bare ACK only, after ${latency(bareAck.atUs)}, and the wait ended before the SYN was repeated`;
+  }
+  return (
+    `did not answer ${syns}: ` +
+    "packets are dropped on the way, the host is down, or the listener's accept queue is full"
+  );
 }
 
 function banner({ withRequest, steps: { ackSentUs, firstByteUs } }: ProbeFacts): string {
@@ -87,6 +112,9 @@ function repeats(facts: ProbeFacts): string {
     ...(facts.requestsSent > 1 && facts.withRequest
       ? [`the request was sent ${count(facts.requestsSent)}`]
       : []),
+    ...(facts.bareAck !== undefined
+      ? [`a bare ACK after ${latency(facts.bareAck.atUs)} was not its answer to the SYN`]
+      : []),
     ...(facts.finsSent > 1 ? [`our FIN was sent ${count(facts.finsSent)}`] : []),
   ];
   return parts.map((part) => `; ${part}`).join('');
@@ -113,7 +141,10 @@ function resetOnCloseText(facts: ProbeFacts): string {
   if (finReceivedUs !== undefined) {
     return `${accepted(facts)}${answered(facts)}, sent its FIN and then reset the connection ${since(finReceivedUs, reset)} later`;
   }
-  if (finSentUs === undefined) return `${accepted(facts)} and reset it ${since(ackSentUs, reset)} later`;
+  if (finSentUs === undefined) {
+    const from = facts.withRequest ? facts.steps.firstByteUs : ackSentUs;
+    return `${accepted(facts)}${banner(facts)}${answered(facts)} and reset it ${since(from, reset)} later`;
+  }
   const tail = finAckedUs === undefined ? '' : ', which it had acknowledged';
   return `${accepted(facts)}${answered(facts)} and reset it ${since(finSentUs, reset)} after our FIN${tail}, instead of closing`;
 }

@@ -16,8 +16,6 @@ export type Ending =
   | 'icmp'
   /** A limit of waiting. */
   | 'limit'
-  /** A SYN-ACK from somewhere else, twice. */
-  | 'wrong-source'
   /** finwait stopped. */
   | 'aborted';
 
@@ -45,11 +43,20 @@ export interface ProbeFacts {
   readonly requestsSent: number;
   /** SYN-ACKs that came after our ACK. */
   readonly synAckRepeats: number;
-  /** An ACK without SYN in answer to our SYN. */
-  readonly bareAckUs: number | undefined;
+  /** An ACK without SYN in answer to our SYN, and which SYN it was (1 is the first). */
+  readonly bareAck: { readonly atUs: number; readonly syn: number } | undefined;
+  /** A SYN without ACK: the peer opened at the same time. */
+  readonly peerSynUs: number | undefined;
+  /** The SYN after which the SYN-ACK came. */
+  readonly acceptedSyn: number | undefined;
+  /** Segments that came before the SYN-ACK and cannot be for our SYN. */
+  readonly unacceptable: { readonly segments: number; readonly resets: number };
+  /** TTL or hop limit of the peer's first answer, and the hops it is taken to have crossed. */
+  readonly ttl: number | undefined;
+  readonly hops: number | undefined;
   readonly resetUs: number | undefined;
   /** SYN-ACKs for our SYN from another address or port. */
-  readonly wrongSource: { readonly from: string; readonly count: number; readonly atUs: number } | undefined;
+  readonly wrongSource: { readonly from: string; readonly atUs: number } | undefined;
   /** The first ICMP error, and how many there were. */
   readonly icmp: IcmpFact | undefined;
   readonly icmpErrors: number;
@@ -68,12 +75,21 @@ export function verdictOf(ending: Ending, facts: ProbeFacts): ProbedVerdict {
   if (exchangeFailed(facts)) return exchangeVerdict(ending, facts);
   if (ending === 'reset') return 'reset-on-close';
   if (ending !== 'closed') return facts.steps.finAckedUs === undefined ? 'close-unanswered' : 'half-closed';
-  return facts.bareAckUs === undefined ? 'open' : 'stale-time-wait';
+  return heldBefore(facts) ? 'stale-time-wait' : 'open';
+}
+
+/**
+ * Whether the bare ACK was the only answer to its SYN. One whose SYN is answered by a SYN-ACK, too, is no challenge
+ * of the peer's (RFC 5961 4): whoever holds an old connection answers with one or the other.
+ */
+export function heldBefore({ bareAck, acceptedSyn }: ProbeFacts): boolean {
+  return bareAck !== undefined && (acceptedSyn === undefined || acceptedSyn > bareAck.syn);
 }
 
 function handshakeVerdict(ending: Ending, facts: ProbeFacts): ProbedVerdict {
   if (ending === 'reset') return 'refused';
-  if (facts.bareAckUs !== undefined) return 'stale-time-wait';
+  // A bare ACK that nothing followed says so only when the SYN after it had its chance.
+  if (facts.bareAck !== undefined && facts.synsSent > facts.bareAck.syn) return 'stale-time-wait';
   if (facts.wrongSource !== undefined) return 'wrong-source';
   return facts.icmp !== undefined && deniesConnection(facts.icmp.kind) ? 'rejected' : 'filtered';
 }
