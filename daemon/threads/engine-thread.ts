@@ -14,6 +14,7 @@ import type {
   ToEngineWorker,
 } from './messages.ts';
 import { ENGINE_CELLS, ENGINE_SHARED_BYTES, heartbeatClockMs } from './messages.ts';
+import { WORKER_LIMITS } from './worker-limits.ts';
 
 /** The worker sends its last packets and gives back the device; more than that is taken from it. */
 const STOP_PATIENCE_MS = 2_000;
@@ -47,7 +48,8 @@ export class EngineThread {
     const shared = new SharedArrayBuffer(ENGINE_SHARED_BYTES);
     this.#cells = new BigInt64Array(shared);
     Atomics.store(this.#cells, ENGINE_CELLS.heartbeat, heartbeatClockMs());
-    this.#worker = new Worker(entry, { workerData: { host, shared } satisfies EngineWorkerData });
+    const workerData: EngineWorkerData = { host, shared };
+    this.#worker = new Worker(entry, { workerData, resourceLimits: WORKER_LIMITS });
     this.#worker.on('message', (message: FromEngineWorker) => this.#onMessage(message));
     this.#worker.on('error', (cause) => this.#end(workerDied('an exception was not caught', cause)));
     process.once('exit', this.#letGo);

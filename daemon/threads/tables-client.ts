@@ -10,6 +10,7 @@ import type {
   ToTablesWorker,
 } from './tables-messages.ts';
 import { sharedClockMs } from './tables-messages.ts';
+import { WORKER_LIMITS } from './worker-limits.ts';
 
 export type { TablesConfig, TablesSweep } from './tables-messages.ts';
 
@@ -35,7 +36,10 @@ export function startTables(config: TablesConfig): TablesHandle {
   const lastSign = new BigInt64Array(heartbeat);
   Atomics.store(lastSign, 0, sharedClockMs());
   const workerData: TablesWorkerData = { config: { maxTracked: MAX_TRACKED, ...config }, heartbeat };
-  const worker = new Worker(new URL('./tables-worker.ts', import.meta.url), { workerData });
+  const worker = new Worker(new URL('./tables-worker.ts', import.meta.url), {
+    workerData,
+    resourceLimits: WORKER_LIMITS,
+  });
   const exited = Promise.withResolvers<void>();
   const death = Promise.withResolvers<FinwaitError>();
   const listeners: ((sweep: TablesSweep) => void)[] = [];
