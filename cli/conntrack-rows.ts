@@ -26,11 +26,14 @@ export interface FlowGroup {
 
 export function selectFlows(rows: readonly FlowRow[], settings: ConntrackSettings): FlowRow[] {
   const { state, address, port, mark, nat, unreplied, own, notOwn, ipv4, ipv6 } = settings;
+  // Probes of what is filtered are unreplied by nature: they would hide whose handshakes are not answered.
+  const hidesOwn = notOwn || (unreplied && !own);
   return rows.filter(
     (row) =>
       passes(state, (each) => each === row.state) &&
       (ipv4 === ipv6 || row.family === (ipv4 ? 4 : 6)) &&
-      (own === notOwn || row.own === own) &&
+      (!hidesOwn || own || !row.own) &&
+      (!own || notOwn || row.own) &&
       (!nat || row.natSource !== null || row.natDestination !== null) &&
       (!unreplied || !row.replied) &&
       passes(mark, (each) => each === row.mark) &&

@@ -26,7 +26,11 @@ export const CONNTRACK_SETTINGS = {
   port: listOf('port', 'PORT', 'only with this port at any end, before or after NAT', integer(0, 65_535)),
   mark: listOf('mark', 'MARK', 'only with this mark, decimal or 0x...', mark),
   nat: switchOf('nat', undefined, 'only flows that NAT changes'),
-  unreplied: switchOf('unreplied', undefined, 'only flows that nobody answered'),
+  unreplied: switchOf(
+    'unreplied',
+    undefined,
+    "only flows that nobody answered, without finwait's own unless --own is given",
+  ),
   own: switchOf('own', undefined, "only those of finwait's own probes, known by their mark"),
   notOwn: switchOf('not-own', undefined, "all but finwait's own"),
   by: {

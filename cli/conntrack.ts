@@ -22,6 +22,7 @@ import type { ConntrackSettings } from './conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from './conntrack-settings.ts';
 import type { FlowTotals } from './conntrack-view.ts';
 import { fillText, flowColumns, flowGroupColumns, flowsFooter } from './conntrack-view.ts';
+import { fromConntrack } from './habits.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
@@ -53,7 +54,7 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
     io.stdout.write(helpText(HELP));
     return EXIT.ok;
   }
-  const { settings, positionals } = readSettings(CONNTRACK_SETTINGS, args, io.env);
+  const { settings, positionals } = readSettings(CONNTRACK_SETTINGS, fromConntrack(args), io.env);
   refusePositionals(positionals);
   checkTogether(settings);
   const fill = readConntrackFill();

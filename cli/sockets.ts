@@ -7,6 +7,7 @@ import { deviceNames, dumpSockets } from '../daemon/track/dumps.ts';
 import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
 import { ProcessTable } from '../daemon/track/processes.ts';
 import { SocketTable } from '../daemon/track/socket-table.ts';
+import { fromSs } from './habits.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
@@ -42,7 +43,7 @@ const HELP: CommandHelp = {
   ],
   notes: [
     'A filter given several values (or several times) passes what matches one of them. The JSON is an array of\n' +
-      'objects; docs/tables.md lists their fields.',
+      'objects; docs/tables.md lists their fields. Options of ss are read as ss means them: -tlnp, -ant, -tnoi.',
   ],
 };
 
@@ -51,7 +52,7 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
     io.stdout.write(helpText(HELP));
     return EXIT.ok;
   }
-  const { settings, positionals } = readSettings(SOCKETS_SETTINGS, args, io.env);
+  const { settings, positionals } = readSettings(SOCKETS_SETTINGS, fromSs(args), io.env);
   refusePositionals(positionals);
   checkTogether(settings);
   const processes = new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY });

@@ -23,7 +23,7 @@ export interface TargetPlan {
   readonly folded: number;
 }
 
-/** Assigned targets come first; of what listens, the lowest ports. */
+/** Assigned targets come first; of what listens, the lowest ports. Programs of finwait are left out. */
 export function planTargets(
   assignment: Assignment | undefined,
   listeners: readonly Listener[],
@@ -33,6 +33,8 @@ export function planTargets(
   const byName = new Map<string, ProbeTarget>();
   for (const target of assignment?.targets ?? []) byName.set(target.name, target);
   for (const listener of listeners.toSorted(byPort)) {
+    // Another finwait of this machine: probing it would only watch the watcher.
+    if (listener.process?.name.startsWith('finwait')) continue;
     const target = listenerTarget(listener, host, plan);
     if (target !== undefined && !byName.has(target.name)) byName.set(target.name, target);
   }

@@ -69,6 +69,11 @@ spec('finwait conntrack', (test) => {
     assert.is(select('--mark', '0x2a,0x66696e77'), '23');
     assert.is(select('--nat'), '03');
     assert.is(select('--unreplied'), '1');
+    // Of finwait's own only when they are asked for.
+    const own = flow({ replied: false, own: true });
+    const unreplied = (...args: string[]) =>
+      selectFlows([own], readSettings(CONNTRACK_SETTINGS, ['--unreplied', ...args], {}).settings).length;
+    assert.equal([unreplied(), unreplied('--own'), unreplied('--not-own')], [0, 1, 0]);
     assert.is(select('--own'), '2');
     assert.is(select('--not-own'), '013');
     assert.is(select('-6'), '3');
@@ -170,7 +175,7 @@ spec('finwait conntrack', (test) => {
       [['--mark', '4294967296'], /--mark: "4294967296" is not a mark/],
       [['--sort', 'count'], /--sort count needs --by/],
       [['--by', 'source', '--sort', 'idle'], /--sort idle does not go with --by/],
-      [['-L'], /unknown option -L/],
+      [['-E'], /unknown option -E/],
     ] as const) {
       const { code, stdout, stderr } = await cliRun(['conntrack', ...args]);
       assert.is(code, 2, args.join(' '));

@@ -42,6 +42,12 @@ spec('target planning', (test) => {
     ]);
   });
 
+  test('leaves out what another finwait listens on, unless it is assigned', () => {
+    const other = { ...listener('127.0.0.1', 7460), process: { pid: 7, name: 'finwait operato' } };
+    assert.equal(plan([other]).targets, []);
+    assert.is(plan([other], assigned('127.0.0.1:7460')).targets.length, 1);
+  });
+
   test('probes loopback and other addresses where they are', () => {
     const listeners = [listener('127.0.0.53', 53), listener('::1', 631), listener('10.1.2.3', 9000)];
     assert.equal(
