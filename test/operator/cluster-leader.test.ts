@@ -1,0 +1,122 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import type { ReportCounts } from '../../operator/fleet/view.ts';
+import { startApiServer } from '../cluster/api-server.ts';
+import { spec } from '../harness.ts';
+import { prepareNamespace, requestToken } from '../support/agent-tokens.ts';
+import { startAnyOf } from '../support/any-of.ts';
+import { startProgram } from '../support/child.ts';
+import {
+  type ClusterOperator,
+  leaderOf,
+  mountCa,
+  operatorKubeconfig,
+  startClusterOperator,
+} from '../support/cluster-operator.ts';
+import { type Collector, startCollector } from '../support/collector.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { until } from '../support/until.ts';
+
+const AGENT = join(import.meta.dirname, '../daemon/agent-child.ts');
+const EVERY_MS = 250;
+
+async function twoOperators(end: (leader: ClusterOperator) => Promise<void>) {
+  await using server = await startApiServer();
+  await using collector = await startCollector();
+  await using dir = await makeTempDir('leader');
+  await prepareNamespace(server, 'ferry');
+  const kubeconfig = await operatorKubeconfig(server);
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.httpEndpoint, OTEL_BSP_SCHEDULE_DELAY: '200' };
+  const start = (name: string) => startClusterOperator(name, kubeconfig, ['--report-interval', '1s'], env);
+  await using first = await start('one');
+  await using second = await start('two');
+  const leader = await leaderOf([first, second]);
+  const other = leader === first ? second : first;
+  await using service = await startAnyOf([first.ingestPort, second.ingestPort]);
+  await writeFile(join(dir.path, 'token'), await requestToken(server));
+  await using agent = startProgram(
+    process.execPath,
+    [
+      ...[
+        AGENT,
+        '--operator-url',
+        `https://localhost:${service.port}`,
+        '--token-file',
+        join(dir.path, 'token'),
+      ],
+      ...['--ca-file', await mountCa(server, dir.path), '--state-dir', join(dir.path, 'state')],
+      ...['--http-listen', '127.0.0.1:0', '--report-interval', '1s'],
+    ],
+    { env: { FAKE_EVERY_MS: String(EVERY_MS) } },
+  );
+  await until(
+    'reports at the leader',
+    async () => ((await reportsAt(leader))?.applied ?? 0) >= 4 || undefined,
+  );
+  assert.is(await reportsAt(other), undefined, 'the other takes none');
+
+  const endedMs = performance.now();
+  await end(leader);
+  const found = await until('reports at the next leader', () => reportsAt(other), 30_000);
+  const awayMs = performance.now() - endedMs;
+  assert.ok(found.applied > 0);
+  await until(
+    'some more',
+    async () => ((await reportsAt(other))?.applied ?? 0) >= found.applied + 3 || undefined,
+  );
+  await agent.stop('SIGTERM');
+  assert.is((await reportsAt(other))?.duplicates, 0);
+  return { awayMs, ...(await delivered(agent.stdout, collector)) };
+}
+
+async function reportsAt(operator: ClusterOperator): Promise<ReportCounts | undefined> {
+  return (await operator.overview()).nodes[0]?.reports;
+}
+
+/** What of the probe results that the agent had reached the Collector, and how often. */
+async function delivered(stdout: string, collector: Collector) {
+  const made = [...stdout.matchAll(/^result (\w{32})$/gm)].map(([, id = '']) => id);
+  const roots = await collector.spans(({ parentSpanId }) => parentSpanId === '', { count: made.length - 1 });
+  const times = Map.groupBy(roots, ({ traceId }) => traceId);
+  return {
+    made: made.length,
+    lost: made.filter((id) => !times.has(id)).length,
+    twice: made.filter((id) => (times.get(id)?.length ?? 0) > 1).length,
+  };
+}
+
+spec('operator: change of the leader', (test) => {
+  test(
+    'when it is killed, agents are with the next one within 15 seconds, and no result is lost',
+    async () => {
+      const { awayMs, made, lost, twice } = await twoOperators(async (leader) => {
+        leader.child.kill('SIGKILL');
+        await leader.child.ended;
+      });
+      console.log(
+        `killed: next leader after ${Math.round(awayMs)} ms; ${made} results, ${lost} lost, ${twice} twice`,
+      );
+      assert.ok(awayMs < 15_000, `${awayMs} ms`);
+      assert.is(lost, 0);
+      // Only what the dead leader exported and had no time to acknowledge: the results of one report.
+      assert.ok(twice <= 2 * (1000 / EVERY_MS), `${twice} results came twice`);
+    },
+    { needs: ['cluster', 'collector'], timeoutMs: 120_000 },
+  );
+
+  test(
+    'when it ends in order, the next one leads at once, and every result comes exactly once',
+    async () => {
+      const { awayMs, made, lost, twice } = await twoOperators(async (leader) => {
+        assert.equal(await leader.child.stop('SIGTERM'), { code: 0, signal: null });
+      });
+      console.log(
+        `ended: next leader after ${Math.round(awayMs)} ms; ${made} results, ${lost} lost, ${twice} twice`,
+      );
+      assert.ok(awayMs < 8_000, `${awayMs} ms`);
+      assert.equal({ lost, twice }, { lost: 0, twice: 0 });
+    },
+    { needs: ['cluster', 'collector'], timeoutMs: 120_000 },
+  );
+});
