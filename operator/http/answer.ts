@@ -10,7 +10,7 @@ export interface Refusal {
   readonly hint: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Where the operator is that would take the request. */
-  readonly leader?: string | undefined;
+  readonly leader?: string;
 }
 
 export const JSON_TYPE = 'application/json; charset=utf-8';

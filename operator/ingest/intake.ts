@@ -34,7 +34,7 @@ export function createIntake({
     if (request.url !== '/v1/reports') return refusals.notFound;
     if (request.method !== 'POST') return refusals.methodNotAllowed;
     const first = leadership();
-    if (!first.leads) return refusals.notLeader(first.leader?.address);
+    if (!first.leads) return refusals.notLeader(first.leader?.address ?? '');
     const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     if (token === undefined) return refusals.noToken;
     const identity = await authenticate(token);
@@ -52,7 +52,7 @@ export function createIntake({
     if (said !== undefined && said !== identity.node) return refusals.nodeMismatch(said, identity.node);
     // It may have been lost while the token was reviewed and the body came.
     const still = leadership();
-    if (!still.leads) return refusals.notLeader(still.leader?.address);
+    if (!still.leads) return refusals.notLeader(still.leader?.address ?? '');
     return { acknowledged: await receive(identity.node, report.value) };
   };
 }

@@ -97,17 +97,19 @@ export function reviewFailed(why: string): Refusal {
   };
 }
 
-/** @param leader `https://ADDRESS:PORT`, if one is known */
-export function notLeader(leader: string | undefined): Refusal {
-  return {
-    status: leader === undefined ? 503 : 421,
-    code: 'NOT_LEADER',
-    message: leader === undefined ? 'no operator leads now' : 'another operator leads',
-    hint: 'agents go to the leader by themselves',
-    leader,
-    // Another's connection is of no more use here.
-    headers: { connection: 'close', ...(leader === undefined ? { 'retry-after': '1' } : {}) },
-  };
+const NOT_LEADER = {
+  code: 'NOT_LEADER',
+  hint: 'agents go to the leader by themselves; see the operators when none is found',
+} as const;
+
+/** @param leader `https://ADDRESS:PORT`; empty when none is known */
+export function notLeader(leader: string): Refusal {
+  // The connection is of no more use here.
+  const headers = { connection: 'close' };
+  if (leader !== '')
+    return { ...NOT_LEADER, status: 421, message: 'another operator leads', leader, headers };
+  const message = 'no operator leads now';
+  return { ...NOT_LEADER, status: 503, message, headers: { ...headers, 'retry-after': '1' } };
 }
 
 export function invalid(reason: string): Refusal {

@@ -33,7 +33,7 @@ export function tlsFromSecret(
   log: Logger,
 ): TlsSource {
   return {
-    everyMs: 300_000,
+    everyMs: 60_000,
     async read(nowMs) {
       const { served, made } = await ensureTlsSecret(client, objects, names, nowMs);
       told(made, log);

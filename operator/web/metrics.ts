@@ -15,6 +15,11 @@ function operatorFamilies({ operator, nodes }: Overview): MetricFamily[] {
     gauge('finwait_operator_build_info', 'Always 1; the version is a label.', [
       { labels: { version: operator.version }, value: 1 },
     ]),
+    gauge(
+      'finwait_operator_leader',
+      'Of several replicas 1 for the one that takes reports, 0 for the others.',
+      operator.leadership === undefined ? [] : [{ value: operator.leadership.leads ? 1 : 0 }],
+    ),
     gauge('finwait_operator_nodes', 'Nodes that have reported, by whether they still do.', [
       { labels: { state: 'reporting' }, value: nodes.length - staleCount },
       { labels: { state: 'stale' }, value: staleCount },

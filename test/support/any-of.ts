@@ -8,7 +8,8 @@ export interface AnyOf extends AsyncDisposable {
   readonly port: number;
 }
 
-export async function startAnyOf(ports: readonly number[]): Promise<AnyOf> {
+/** @param at the port to listen on; 0 for any */
+export async function startAnyOf(ports: readonly number[], at = 0): Promise<AnyOf> {
   const sockets = new Set<Socket>();
   const track = (socket: Socket): Socket => {
     sockets.add(socket);
@@ -27,7 +28,7 @@ export async function startAnyOf(ports: readonly number[]): Promise<AnyOf> {
     }
     client.destroy();
   });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
+  await once(server.listen(at, '127.0.0.1'), 'listening');
   return {
     port: (server.address() as AddressInfo).port,
     async [Symbol.asyncDispose]() {

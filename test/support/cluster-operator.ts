@@ -30,6 +30,7 @@ export interface Posted {
     readonly error?: { readonly code: string; readonly message: string; readonly hint: string };
     readonly leader?: string;
     readonly seq?: number;
+    readonly instance?: string;
   };
 }
 
