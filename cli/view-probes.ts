@@ -91,10 +91,13 @@ export function verdictCounts(probes: readonly ProbeResult[]): string {
 /** What a verdict means in a few words, the telling ones first; the whole sentence is `finwait probe`'s to say. */
 function outcome(result: ProbeResult): string {
   const tainted = result.tainted === undefined ? '' : `${result.tainted}: `;
-  return `${tainted}${OUTCOMES[result.verdict](result)}`;
+  const { verdict, sentence } = result;
+  const told = OUTCOMES[verdict]?.(result) ?? sentence.replace(`${verdict}: `, '');
+  return `${tainted}${told}`;
 }
 
-const OUTCOMES: Readonly<Record<Verdict, (result: ProbeResult) => string>> = {
+/** Of the other verdicts the sentence tells what is special. */
+const OUTCOMES: Readonly<Partial<Record<Verdict, (result: ProbeResult) => string>>> = {
   open: () => '',
   refused: () => 'RST to the SYN',
   filtered: ({ retransmits, phases }) =>
@@ -112,7 +115,7 @@ const OUTCOMES: Readonly<Record<Verdict, (result: ProbeResult) => string>> = {
   'reset-in-exchange': () => 'RST in the exchange',
   'closed-in-exchange': () => 'FIN without an answer',
   'exchange-timeout': ({ phases }) => `no answer to the request${waited(phases)}`,
-  unreachable: ({ sentence }) => sentence.replace(/^unreachable: /, ''),
+  forbidden: ({ sentence }) => sentence.replace(/^forbidden: /, ''),
   aborted: () => 'finwait stopped first',
 };
 
