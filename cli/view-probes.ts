@@ -115,7 +115,6 @@ const OUTCOMES: Readonly<Partial<Record<Verdict, (result: ProbeResult) => string
   'reset-in-exchange': () => 'RST in the exchange',
   'closed-in-exchange': () => 'FIN without an answer',
   'exchange-timeout': ({ phases }) => `no answer to the request${waited(phases)}`,
-  forbidden: ({ sentence }) => sentence.replace(/^forbidden: /, ''),
   aborted: () => 'finwait stopped first',
 };
 
