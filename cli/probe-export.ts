@@ -41,7 +41,7 @@ export async function openProbeExport(io: CliIo): Promise<ProbeExport> {
       const error = new FinwaitError(
         'COLLECTOR_UNREACHABLE',
         condition?.message ?? `the collector did not accept ${lost} of ${deliveries.length} traces`,
-        condition?.hint ?? 'check OTEL_EXPORTER_OTLP_ENDPOINT, and that the collector listens there',
+        'start the collector, or correct the OTEL_EXPORTER_OTLP_ variables, and probe again: these traces are lost',
       );
       io.stderr.write(`${errorLines(error).join('\n')}\n`);
     },

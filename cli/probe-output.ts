@@ -1,6 +1,7 @@
 /** What `finwait probe` prints: ladders, verdict lines or JSON on standard output; notes on standard error. */
 
-import type { Condition } from '#base/errors.ts';
+import type { Condition, FinwaitError } from '#base/errors.ts';
+import { conditionOf, errorLines } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
 import { latency } from '#base/latency.ts';
 import type { ProbeResult } from '#contract';
@@ -17,8 +18,8 @@ export interface ProbePrinter {
   result(result: ProbeResult, hint?: string): void;
   /** Something to know that is no result. */
   note(text: string): void;
-  /** Lines of an error that is one target's alone. */
-  fault(lines: readonly string[]): void;
+  /** An error that is one target's alone; with --json it is an object on standard output, too. */
+  fault(target: string, error: FinwaitError): void;
   /** What the results have in common; and, when not all is well, what this machine does not allow. */
   end(conditions: readonly Condition[]): void;
 }
@@ -26,8 +27,7 @@ export interface ProbePrinter {
 export function probePrinter(settings: ProbeSettings, io: CliIo): ProbePrinter {
   const paint = {
     colour: io.isTTY && !settings.noColor && colours(io.env),
-    // What is piped away is read by programs and editors, which take UTF-8.
-    unicode: !io.isTTY || writesUtf8(io.env),
+    unicode: writesUtf8(io.env),
     ...(io.columns === undefined ? {} : { columns: io.columns }),
   };
   const print = (lines: readonly Line[]) => {
@@ -60,7 +60,10 @@ export function probePrinter(settings: ProbeSettings, io: CliIo): ProbePrinter {
       }
     },
     note: (text) => complain(`note: ${text}`),
-    fault: (lines) => void io.stderr.write(`${lines.join('\n')}\n`),
+    fault(target, error) {
+      if (settings.json) io.stdout.write(`${JSON.stringify({ target, error: conditionOf(error) })}\n`);
+      io.stderr.write(`${errorLines(error).join('\n')}\n`);
+    },
     end(conditions) {
       if (!settings.json && results.length > 1) print(summaryLines(results));
       if (results.every(({ verdict }) => verdict === 'open')) return;

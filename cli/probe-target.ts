@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { FinwaitError } from '#base/errors.ts';
 import { hostPortText, parseHostPort } from '#base/host-port.ts';
+import { parseIpAddress } from '../daemon/wire/address.ts';
 
 export interface NamedTarget {
   /** `HOST:PORT`, the port as a number. */
@@ -52,9 +53,20 @@ function named(given: string, text: string): NamedTarget {
   const parsed = parseHostPort(text);
   if (parsed.ok) {
     const { host, port } = parsed.value;
-    return { name: hostPortText(host, port), host, port };
+    const loopback = loopbackFor(host);
+    if (loopback === undefined) return { name: hostPortText(host, port), host, port };
+    const name = hostPortText(loopback, port);
+    const hint = `${text} is where programs listen, no address to connect to; ${name} is probed`;
+    return { name, host: loopback, port, hint };
   }
   throw invalid(given, parsed.reason, suggestion(text));
+}
+
+/** The loopback address for the unspecified one, which listeners show and nobody can connect to. RFC 1122 3.2.1.3 */
+function loopbackFor(host: string): string | undefined {
+  const address = parseIpAddress(host);
+  if (!address.ok || address.value.bytes.some((byte) => byte !== 0)) return undefined;
+  return address.value.family === 4 ? '127.0.0.1' : '::1';
 }
 
 /** What the text may have meant. */

@@ -1,7 +1,7 @@
 /** `finwait probe`: one-shot probes of targets, their ladders and verdicts. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorLines, FinwaitError } from '#base/errors.ts';
+import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
 import type { Family, ProbeResult, ProbeTarget } from '#contract';
 import type { EngineHandle } from '../daemon/threads/engine-client.ts';
@@ -11,6 +11,7 @@ import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { openProbeExport } from './probe-export.ts';
+import { withListener } from './probe-listener.ts';
 import type { ProbePrinter } from './probe-output.ts';
 import { probePrinter } from './probe-output.ts';
 import type { ProbeSettings } from './probe-settings.ts';
@@ -86,7 +87,8 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
   let allOpen: boolean;
   try {
     await engine.ready;
-    const onResult = (result: ProbeResult) => {
+    const onResult = (probed: ProbeResult) => {
+      const result = withListener(probed);
       const { conditions } = engine.snapshot();
       const reason = conditions.find(({ message }) => message === result.sentence);
       waiting.clear();
@@ -182,7 +184,7 @@ async function probeTarget(
     return settings.all ? results.every(good) : results.slice(-1).some(good);
   } catch (error) {
     if (!(error instanceof FinwaitError) || error.code !== 'NAME_UNRESOLVED') throw error;
-    printer.fault(errorLines(error));
+    printer.fault(target.name, error);
     return false;
   }
 }

@@ -73,4 +73,16 @@ spec('a probe target', (test) => {
     assert.is(servicePort('toString', '/nonexistent'), undefined);
     assert.is(servicePort('nonsense', '/nonexistent'), undefined);
   });
+
+  for (const [text, name] of [
+    ['0.0.0.0:80', '127.0.0.1:80'],
+    ['[::]:80', '[::1]:80'],
+    ['[0:0::0]:80', '[::1]:80'],
+  ] as const) {
+    test(`${text}, as listeners show it, is probed on loopback and says so`, () => {
+      const target = parseTarget(text);
+      assert.is(target.name, name);
+      assert.match(target.hint ?? '', /no address to connect to/);
+    });
+  }
 });

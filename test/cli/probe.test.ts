@@ -71,6 +71,53 @@ spec('finwait probe on a machine', (test) => {
   );
 
   test(
+    'names the listener whose accept queue is full, and its process, from the kernel',
+    async () => {
+      await using ns = await makeNetns('cli');
+      await using peer = ns.start(process.execPath, ['test/kernel/peers.ts', 'never-accepts']);
+      await peer.output(/ready/);
+      const target = `127.0.0.1:${PEER_PORTS.neverAccepts}`;
+      const ran = await probe(
+        ns,
+        '-q',
+        '-c',
+        '5',
+        '-i',
+        '10ms',
+        '--connect-timeout',
+        '300ms',
+        '--close-timeout',
+        '300ms',
+        target,
+      );
+      assert.is(ran.code, 1, ran.stderr);
+      assert.match(
+        ran.stdout,
+        /half-closed: .* of \S+\/\d+ with \d waiting and a backlog of 8: connections wait/,
+      );
+      assert.match(
+        ran.stdout,
+        /accept-queue-full: .* with 9 waiting and a backlog of 8: its accept queue is full/,
+      );
+    },
+    NEEDS,
+  );
+
+  test(
+    'writes ASCII where the locale is not of UTF-8',
+    async () => {
+      await using ns = await makeNetns('cli');
+      await using _peers = await withPeers(ns);
+      const args = ['probe', `127.0.0.1:${PEER_PORTS.closes}`];
+      await using plain = ns.finwait(args, { env: { LC_ALL: 'C' } });
+      await plain.ended;
+      assert.match(plain.stdout, /0\.000 +> +SYN/);
+      assert.not.match(plain.stdout, /[^\n -~]/);
+    },
+    NEEDS,
+  );
+
+  test(
     'goes on with the other targets when a name does not resolve, exit code 1',
     async () => {
       await using ns = await makeNetns('cli');
@@ -84,6 +131,10 @@ spec('finwait probe on a machine', (test) => {
       assert.is(code, 1);
       assert.match(stdout, / open: /);
       assert.match(stderr, /NAME_UNRESOLVED: nowhere.invalid does not resolve/);
+      const json = await probe(ns, '--json', 'nowhere.invalid:80');
+      assert.is(json.code, 1);
+      const { target, error } = JSON.parse(json.stdout);
+      assert.equal([target, error.code], ['nowhere.invalid:80', 'NAME_UNRESOLVED']);
     },
     NEEDS,
   );
@@ -157,7 +208,7 @@ spec('finwait probe on a machine', (test) => {
         const exit = await child.stop(signal, 3_000);
         assert.is(exit.code, code);
         assert.match(child.stdout, /aborted: finwait stopped after .* in the close/);
-        assert.match(child.stdout, /→ +RST ACK/);
+        assert.match(child.stdout, /(→|>) +RST ACK/);
         assert.not.match(await ns.run('cat', '/proc/net/tcp'), halfClosed);
         await watch.assertNothingLeft();
       },
@@ -178,6 +229,7 @@ spec('finwait probe on a machine', (test) => {
       assert.is(code, 0);
       assert.is(child.stdout.trim().split('\n').length, 1);
       assert.is(child.stderr.match(/COLLECTOR_UNREACHABLE/g)?.length, 1, child.stderr);
+      assert.match(child.stderr, /these traces are lost/);
       assert.ok(performance.now() - startedMs < 8_000);
     },
     NEEDS,
