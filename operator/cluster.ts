@@ -61,7 +61,7 @@ export async function inCluster(
   let term: Term | undefined;
   /** Terms begin and end one after the other. */
   let turn = Promise.resolve();
-  let leaderKnownMs = Date.now();
+  let leaderlessSinceMs: number | undefined;
   let stopping = false;
 
   const takeTurn = (): void => {
@@ -83,7 +83,6 @@ export async function inCluster(
   };
   const leadership = (): LeadershipView => {
     const holder = election?.leader();
-    if (holder !== undefined) leaderKnownMs = Date.now();
     const leader = holder === undefined ? {} : { leader: { name: holder.identity, address: holder.address } };
     if (term !== undefined && election?.isLeader() === true) return { leads: true, ...leader };
     // Elected and not begun, or stopping: this replica takes nothing, and nobody else does yet.
@@ -99,8 +98,9 @@ export async function inCluster(
     assignmentOf: (node) => term?.assignmentOf(node) ?? targets,
     onReport: (node, report) => term?.onReport(node, report),
     conditions() {
-      leadership();
-      const leaderless = Date.now() - leaderKnownMs > LEADERLESS_MS;
+      const nowMs = Date.now();
+      leaderlessSinceMs = election?.leader() === undefined ? (leaderlessSinceMs ?? nowMs) : undefined;
+      const leaderless = nowMs - (leaderlessSinceMs ?? nowMs) > LEADERLESS_MS;
       return [
         ...(leaderless ? [NO_LEADER] : []),
         ...(election?.conditions() ?? []),

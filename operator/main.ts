@@ -1,5 +1,6 @@
 /** The operator's composition root: settings, parts, signals, shutdown. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FinwaitError } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { Logger } from '#base/log.ts';
@@ -30,6 +31,7 @@ import { createWebServer } from './web/server.ts';
 
 const CLOSE_GRACE_MS = 1000;
 const TELEMETRY_GRACE_MS = 2000;
+const LAST_WRITES_MS = 5000;
 const LAST_WORDS_MS = 250;
 
 /**
@@ -60,10 +62,11 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     onReport: around.onReport,
     nowMs: Date.now,
   });
+  const leadership = around.leadership === undefined ? {} : { leadership: around.leadership };
   const intake = createIntake({
     authenticate: around.authenticate,
     receive,
-    ...(around.leadership === undefined ? {} : { leadership: around.leadership }),
+    ...leadership,
   });
   const budget = connectionBudget(descriptorLimit());
   const ingest = createIngestServer({ tls: pair, intake, log, connections: budget.ingest });
@@ -92,6 +95,7 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     overview,
     node: (name) => fleet.nodeView(name, Date.now()),
     ready: () => ready,
+    ...leadership,
     loopbackOnly: isLoopback(settings.webListen.host),
     log,
   });
@@ -120,7 +124,8 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
   } finally {
     ready = false;
     await Promise.all(open.map((server) => server.close(CLOSE_GRACE_MS)));
-    await around.stop();
+    // An API server that is away must not hold the end; then the Lease ends by itself.
+    await Promise.race([around.stop(), sleep(LAST_WRITES_MS, undefined, { ref: false })]);
     await telemetry.shutdown(TELEMETRY_GRACE_MS);
     // An export that is still in flight would hold the process for the whole of its timeout.
     setTimeout(() => process.exit(), LAST_WORDS_MS).unref();

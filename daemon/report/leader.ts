@@ -16,11 +16,21 @@ export function leaderOf({ status, text }: Pick<Answer, 'status' | 'text'>): str
   return isAddress && Number(port) >= 1 && Number(port) <= 65_535 ? leader : undefined;
 }
 
+/** Whether the one that answered takes no reports for now, or no more; the operator's `NOT_LEADER`. */
+export function leadsNot({ status, text }: Pick<Answer, 'status' | 'text'>): boolean {
+  return status === 421 || (status === 503 && parsed(text)?.error?.code === 'NOT_LEADER');
+}
+
 function leaderField(text: string): string {
+  const leader = parsed(text)?.leader;
+  return typeof leader === 'string' ? leader : '';
+}
+
+/** Nothing in it is trusted to be there. */
+function parsed(text: string): { leader?: unknown; error?: { code?: unknown } } | undefined {
   try {
-    const leader: unknown = JSON.parse(text)?.leader;
-    return typeof leader === 'string' ? leader : '';
+    return JSON.parse(text) ?? undefined;
   } catch {
-    return '';
+    return undefined;
   }
 }

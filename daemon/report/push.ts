@@ -12,7 +12,7 @@ import { checkServerIdentity } from 'node:tls';
 import type { Condition } from '#base/errors.ts';
 import type { Acknowledgement } from '#contract';
 import { parseAcknowledgement } from '../contract-parse.ts';
-import { leaderOf } from './leader.ts';
+import { leaderOf, leadsNot } from './leader.ts';
 import { networkCondition, statusCondition } from './push-conditions.ts';
 import { readCredentials } from './push-credentials.ts';
 import type { Answer, Destination } from './push-request.ts';
@@ -93,9 +93,10 @@ export function createPusher(config: PushConfig): Pusher {
   };
 }
 
-/** The one asked takes no reports, for now or any more; another may. */
-function isTurnedAway({ status }: Answer): boolean {
-  return status === 421 || status >= 500 || status === 404;
+/** The one asked takes no reports, for now or any more; another may. A 503 of a leader asks for patience only. */
+function isTurnedAway(answer: Answer): boolean {
+  const { status } = answer;
+  return leadsNot(answer) || status === 404 || (status >= 500 && status !== 503);
 }
 
 function outcomeOf(answer: Answer, operatorUrl: string): PushOutcome {

@@ -31,7 +31,8 @@ export function planTargets(
   plan: ListenerPlan,
 ): TargetPlan {
   const byName = new Map<string, ProbeTarget>();
-  for (const target of assignment?.targets ?? []) byName.set(target.name, target);
+  // Whatever the operator calls it, what it asks for is bound by the agent's policy.
+  for (const target of assignment?.targets ?? []) byName.set(target.name, { ...target, origin: 'user' });
   for (const listener of listeners.toSorted(byPort)) {
     // Another finwait of this machine: probing it would only watch the watcher.
     if (listener.process?.name.startsWith('finwait')) continue;

@@ -4,6 +4,7 @@
  * the others, because a write fails when the object changed since it was read.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FinwaitError } from '#base/errors.ts';
 import type { KubeClient, KubeObject } from '../kube/client.ts';
 import { isConflict, KubeError } from '../kube/kube-error.ts';
@@ -21,7 +22,9 @@ export interface TlsObjects {
 type Store = Pick<KubeClient, 'get' | 'update'>;
 
 /** Each round that is lost was won by another replica, so that the next one has nothing to write. */
-const ROUNDS = 5;
+const ROUNDS = 20;
+/** The API server may come up after the operator. */
+const PAUSE_MS = 1000;
 
 /**
  * Reads what is kept, takes it a step further if one is due, and sees that agents are told what to trust.
@@ -38,6 +41,11 @@ export async function ensureTlsSecret(
       return await attempt(store, objects, names, nowMs);
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
+      const transient = error.status === 0 || error.status === 429 || error.status >= 500;
+      if (transient && round < ROUNDS) {
+        await sleep(PAUSE_MS);
+        continue;
+      }
       if (isConflict(error) && round < ROUNDS) continue;
       throw new FinwaitError(
         'TLS_SECRET_UNUSABLE',

@@ -5,7 +5,7 @@ import type { Express, NextFunction, Request, Response } from 'express';
 import express from 'express';
 import type { Logger } from '#base/log.ts';
 import { PROM_CONTENT_TYPE, promText } from '#base/prom-text.ts';
-import type { NodeView, Overview } from '../fleet/view.ts';
+import type { LeadershipView, NodeView, Overview } from '../fleet/view.ts';
 import type { Refusal } from '../http/answer.ts';
 import { answerJson, errorBody } from '../http/answer.ts';
 import { metricFamilies } from './metrics.ts';
@@ -13,8 +13,10 @@ import { metricFamilies } from './metrics.ts';
 export interface WebDeps {
   readonly overview: () => Overview;
   readonly node: (name: string) => NodeView | undefined;
-  /** Whether the operator takes reports. */
+  /** Whether the operator listens to agents. */
   readonly ready: () => boolean;
+  /** Absent where there is but one operator. A replica that does not lead is ready, too: it names the leader. */
+  readonly leadership?: () => LeadershipView;
   /**
    * True when bound to loopback: then a request must name a loopback host, or any page in a browser of this
    * machine could read the answers through a name of its own that resolves here (DNS rebinding).
@@ -71,11 +73,11 @@ export function createApp(deps: WebDeps): Express {
     });
   });
   app.get('/healthz', (_request, response) => answerJson(response, 200, '{"status":"ok"}\n'));
-  app.get('/readyz', (_request, response) =>
-    deps.ready()
-      ? answerJson(response, 200, '{"status":"ready"}\n')
-      : answerJson(response, 503, '{"status":"not ready"}\n'),
-  );
+  app.get('/readyz', (_request, response) => {
+    const ready = deps.ready();
+    const body = { status: ready ? 'ready' : 'not ready', leadership: deps.leadership?.() };
+    answerJson(response, ready ? 200 : 503, `${JSON.stringify(body)}\n`);
+  });
   app.get('/metrics', (_request, response) => {
     response.set('content-type', PROM_CONTENT_TYPE).end(promText(metricFamilies(deps.overview())));
   });

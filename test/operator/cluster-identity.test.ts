@@ -128,7 +128,9 @@ spec('operator: in a cluster', (test) => {
         assert.is(body.leader, `https://127.0.0.1:${leader.ingestPort}`);
         const view = (await replica.overview()).operator.leadership;
         assert.equal(view, { leads: false, leader: { name: leader.name, address: body.leader } });
-        assert.is((await fetch(`http://127.0.0.1:${replica.webPort}/readyz`)).status, 200);
+        const readiness = await fetch(`http://127.0.0.1:${replica.webPort}/readyz`);
+        assert.is(readiness.status, 200);
+        assert.equal(await readiness.json(), { status: 'ready', leadership: view });
       }
     },
     { needs: ['cluster'], timeoutMs: 120_000 },
