@@ -46,6 +46,9 @@ spec('operator: without its API server', (test) => {
         before.body.instance,
         'a term of its own: agents send again what is open',
       );
+
+      await again[Symbol.asyncDispose]();
+      assert.equal(await operator.child.stop('SIGTERM'), { code: 0, signal: null }, 'and it can end');
     },
     { needs: ['cluster'], timeoutMs: 120_000 },
   );
