@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, release } from 'node:os';
 import { join } from 'node:path';
+import { addressPolicy } from '#base/address-policy.ts';
 import type { Condition, FinwaitError } from '#base/errors.ts';
 import { conditionOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
@@ -167,6 +168,7 @@ export class Agent {
 
   #engineSlot({ startEngine }: AgentDeps): EngineSlot {
     const { device, mtu, prefixV4, prefixV6, allowForwarding, footprint, stateDir } = this.#settings;
+    const { probeAllow, probeDeny } = this.#settings;
     return new EngineSlot(
       {
         device: device || 'finwait0',
@@ -177,6 +179,9 @@ export class Agent {
         allowForwarding,
         footprint,
         stateDir,
+        ...(probeAllow.length + probeDeny.length === 0
+          ? {}
+          : { policy: addressPolicy(probeAllow, probeDeny) }),
       },
       {
         startEngine,

@@ -52,6 +52,7 @@ const DAY_US = DAY_MS * 1000;
 
 const words = text(LIMITS.text);
 const name = text(253, /./, 'is empty');
+const targetName = text(LIMITS.text, /./, 'is empty');
 const count = integerIn(0, Number.MAX_SAFE_INTEGER);
 const port = integerIn(0, 65_535);
 const targetPort = integerIn(1, 65_535);
@@ -196,7 +197,14 @@ const origin = among('user', 'listener');
 
 const probe = object<ProbeResult>({
   id: traceId,
-  target: object({ name, host: name, port: targetPort, origin }),
+  target: object<ProbeResult['target']>({
+    name: targetName,
+    host: name,
+    port: targetPort,
+    origin,
+    ref: optional(words),
+    once: optional(words),
+  }),
   family,
   local: endpoint,
   remote: endpoint,
@@ -235,12 +243,14 @@ const report = object<Report>({
 const limitMs = numberIn(1, DAY_MS);
 
 const target = object<ProbeTarget>({
-  name,
+  name: targetName,
   host: name,
   port: targetPort,
   origin,
   intervalMs: numberIn(100, DAY_MS),
   limits: object<ProbeLimits>({ connectMs: limitMs, exchangeMs: limitMs, closeMs: limitMs }),
+  ref: optional(words),
+  once: optional(words),
   send: optional(words),
 });
 

@@ -190,6 +190,7 @@ export const VERDICTS = [
   'closed-in-exchange',
   'exchange-timeout',
   'unreachable',
+  'forbidden',
   'aborted',
 ] as const;
 
@@ -207,6 +208,7 @@ export const VERDICTS = [
  * - `closed-in-exchange`: the peer closed without a byte of answer to the request
  * - `exchange-timeout`: the request was not answered within the limit
  * - `unreachable`: this machine has no way to the target (route, forwarding, address family)
+ * - `forbidden`: the agent may not probe that address (`--probe-allow`, `--probe-deny`)
  * - `aborted`: finwait stopped before the probe ended
  */
 export type Verdict = (typeof VERDICTS)[number];
@@ -222,6 +224,10 @@ export interface ProbeTarget {
   readonly origin: 'user' | 'listener';
   readonly intervalMs: number;
   readonly limits: ProbeLimits;
+  /** The operator's own reference, handed back in the results; means nothing to the agent. */
+  readonly ref?: string;
+  /** Identifies one run: the target is probed at once, and once only for each value. `intervalMs` does not count then. */
+  readonly once?: string;
   /** Bytes to send after the handshake, as UTF-8 text; the exchange ends with the first byte of the answer. */
   readonly send?: string;
 }
@@ -244,6 +250,8 @@ export interface ProbeResult {
     readonly host: string;
     readonly port: number;
     readonly origin: 'user' | 'listener';
+    readonly ref?: string;
+    readonly once?: string;
   };
   readonly family: Family;
   readonly local: Endpoint;

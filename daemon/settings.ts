@@ -1,5 +1,7 @@
 /** The agent's settings. */
 
+import type { AddressRange } from '#base/address-policy.ts';
+import { addressRange } from '#base/address-policy.ts';
 import type { HostPort } from '#base/host-port.ts';
 import { listenAddress } from '#base/host-port.ts';
 import type { LogLevel } from '#base/log.ts';
@@ -140,6 +142,24 @@ export const AGENT_SETTINGS = {
     doc: "local port not to probe although something listens on it, beside the agent's own; may be given several times",
     default: [],
     parse: each(portNumber),
+  }),
+  probeAllow: setting<readonly AddressRange[]>({
+    name: 'probe-allow',
+    env: 'FINWAIT_PROBE_ALLOW',
+    placeholder: 'CIDR',
+    kind: 'list',
+    doc: 'range of addresses that the operator may have probed; with none given all, less those of --probe-deny; may be given several times',
+    default: [],
+    parse: each(addressRange),
+  }),
+  probeDeny: setting<readonly AddressRange[]>({
+    name: 'probe-deny',
+    env: 'FINWAIT_PROBE_DENY',
+    placeholder: 'CIDR',
+    kind: 'list',
+    doc: 'range of addresses that the operator may not have probed; may be given several times',
+    default: [],
+    parse: each(addressRange),
   }),
   stateDir: setting<string>({
     name: 'state-dir',

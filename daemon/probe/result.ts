@@ -58,12 +58,12 @@ export function probeResult(
 }
 
 /**
- * The result of a probe that sent nothing: `unreachable`, because this machine has no way to the target, or
- * `aborted`, because the engine could not begin.
+ * The result of a probe that sent nothing: `unreachable`, because this machine has no way to the target,
+ * `forbidden`, because the agent may not probe it, or `aborted`, because the engine could not begin.
  */
 export function resultWithoutProbe(
   probe: Probe,
-  verdict: 'unreachable' | 'aborted',
+  verdict: 'unreachable' | 'forbidden' | 'aborted',
   sentence: string,
   startUs: number,
 ): ProbeResult {
@@ -84,10 +84,17 @@ export function resultWithoutProbe(
 }
 
 function identity({ id, target, address }: Probe) {
-  const { name, host, port, origin } = target;
+  const { name, host, port, origin, ref, once } = target;
   return {
     id,
-    target: { name, host, port, origin },
+    target: {
+      name,
+      host,
+      port,
+      origin,
+      ...(ref === undefined ? {} : { ref }),
+      ...(once === undefined ? {} : { once }),
+    },
     family: address.family,
     remote: { address: address.text, port },
   };

@@ -1,5 +1,5 @@
 /**
- * When which target is probed: each at its interval with jitter, a new one at once, never more than so many at the
+ * When which target is probed: each at its interval with jitter, or once for each run, a new one at once, never more than so many at the
  * same time, and never two starts closer together than the spacing. Time and randomness come in as arguments.
  */
 
@@ -16,6 +16,9 @@ export interface ScheduleOptions {
   readonly jitter: number;
 }
 
+/** Runs that are over and remembered; an assignment that comes again after so many others would be run again. */
+const RUNS_REMEMBERED = 4096;
+
 interface Entry {
   target: ProbeTarget;
   dueMs: number;
@@ -30,6 +33,8 @@ export class Schedule {
   #entries = new Map<string, Entry>();
   /** Names under way, also of targets that have been removed since. */
   readonly #running = new Set<string>();
+  /** Runs begun of targets that are probed once, the oldest first. */
+  readonly #begun = new Set<string>();
   #freeFromMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ScheduleOptions) {
@@ -47,7 +52,11 @@ export class Schedule {
       if (this.#entries.has(target.name)) continue;
       const old = before.get(target.name);
       const same = old !== undefined && samePlace(old.target, target);
-      const dueMs = same ? Math.min(old.dueMs, nowMs + target.intervalMs) : nowMs;
+      const dueMs = this.#isOver(target)
+        ? Number.POSITIVE_INFINITY
+        : same
+          ? Math.min(old.dueMs, nowMs + target.intervalMs)
+          : nowMs;
       this.#entries.set(target.name, { target, dueMs, running: this.#running.has(target.name) });
     }
   }
@@ -60,6 +69,11 @@ export class Schedule {
     this.#freeFromMs = nowMs + this.#options.spacingMs;
     this.#running.add(entry.target.name);
     entry.running = true;
+    if (entry.target.once !== undefined) {
+      this.#remember(runOf(entry.target));
+      entry.dueMs = Number.POSITIVE_INFINITY;
+      return entry.target;
+    }
     const late = Math.floor((nowMs - entry.dueMs) / entry.target.intervalMs);
     this.skipped += late;
     entry.dueMs += late * entry.target.intervalMs + this.#interval(entry.target);
@@ -88,11 +102,25 @@ export class Schedule {
     return first;
   }
 
+  #isOver(target: ProbeTarget): boolean {
+    return target.once !== undefined && this.#begun.has(runOf(target));
+  }
+
+  #remember(run: string): void {
+    this.#begun.add(run);
+    const [oldest] = this.#begun;
+    if (this.#begun.size > RUNS_REMEMBERED && oldest !== undefined) this.#begun.delete(oldest);
+  }
+
   #interval(target: ProbeTarget): number {
     return target.intervalMs * (1 + this.#options.jitter * (2 * this.#options.random() - 1));
   }
 }
 
+function runOf({ name, once }: ProbeTarget): string {
+  return `${name} ${once}`;
+}
+
 function samePlace(a: ProbeTarget, b: ProbeTarget): boolean {
-  return a.host === b.host && a.port === b.port && a.send === b.send;
+  return a.host === b.host && a.port === b.port && a.send === b.send && a.once === b.once;
 }

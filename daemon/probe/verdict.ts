@@ -3,8 +3,8 @@
 import type { Family, ProbeLimits, Steps, Verdict } from '#contract';
 import type { IcmpErrorKind } from '../wire/icmp-kinds.ts';
 
-/** Verdicts the prober finds; `unreachable` is found before there is a probe. */
-export type ProbedVerdict = Exclude<Verdict, 'unreachable'>;
+/** Verdicts the prober finds; the others are found before there is a probe. */
+export type ProbedVerdict = Exclude<Verdict, 'unreachable' | 'forbidden'>;
 
 /** What ended a probe. */
 export type Ending =
@@ -82,7 +82,7 @@ export function verdictOf(ending: Ending, facts: ProbeFacts): ProbedVerdict {
  * Whether the bare ACK was the only answer to its SYN. One whose SYN is answered by a SYN-ACK, too, is no challenge
  * of the peer's (RFC 5961 4): whoever holds an old connection answers with one or the other.
  */
-export function heldBefore({ bareAck, acceptedSyn }: ProbeFacts): boolean {
+function heldBefore({ bareAck, acceptedSyn }: ProbeFacts): boolean {
   return bareAck !== undefined && (acceptedSyn === undefined || acceptedSyn > bareAck.syn);
 }
 
@@ -126,6 +126,7 @@ const WITHOUT_CONNECTION: ReadonlySet<Verdict> = new Set([
   'stale-time-wait',
   'wrong-source',
   'unreachable',
+  'forbidden',
 ]);
 
 /** Whether a client would have had a connection, and so not tried the next address. */

@@ -5,15 +5,18 @@
 
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import type { AddressPolicy } from '#base/address-policy.ts';
 import type { Condition } from '#base/errors.ts';
 import { conditionOf, type FinwaitError } from '#base/errors.ts';
 import type { Family, ProbeResult, ProbeTarget } from '#contract';
 import type { HostTunConfig } from '../kernel/host-tun.ts';
+import { resultWithoutProbe } from '../probe/result.ts';
 import { Schedule } from '../probe/schedule.ts';
 import { connects } from '../probe/verdict.ts';
+import { parseIpAddress } from '../wire/address.ts';
 import { resolveHost } from './engine-resolve.ts';
 import { EngineThread } from './engine-thread.ts';
-import type { EngineReady } from './messages.ts';
+import type { EngineReady, ProbeRequest } from './messages.ts';
 
 export type { EngineReady } from './messages.ts';
 
@@ -23,7 +26,10 @@ const SPACING_MS = 20;
 const JITTER = 0.1;
 const RESOLVE_DEADLINE_MS = 5_000;
 
-export interface EngineConfig extends HostTunConfig {}
+export interface EngineConfig extends HostTunConfig {
+  /** What the operator may not have probed. */
+  readonly policy?: AddressPolicy;
+}
 
 export interface ProbeOptions {
   /** Only addresses of that family. */
@@ -76,7 +82,8 @@ export function startEngine(config: EngineConfig): EngineHandle {
   /** The last fault of each target that is probed at an interval; a result without one clears it. */
   const faults = new Map<string, Condition>();
   const stopped = new AbortController();
-  const thread = new EngineThread(config);
+  const { policy, ...host } = config;
+  const thread = new EngineThread(host);
   let unresolved = 0;
   let timer: NodeJS.Timeout | undefined;
 
@@ -100,7 +107,11 @@ export function startEngine(config: EngineConfig): EngineHandle {
       if (signal.aborted) break;
       const id = randomBytes(16).toString('hex');
       const request = { id, target, address, ...(resolved === undefined ? {} : { resolved }) };
-      const { result, condition } = await thread.probe(request, signal);
+      const forbidden = target.origin === 'user' ? policy?.(address) : undefined;
+      const { result, condition } =
+        forbidden === undefined
+          ? await thread.probe(request, signal)
+          : { result: notProbed(request, 'forbidden', forbidden), condition: undefined };
       if (condition !== undefined) faults.set(target.name, condition);
       results.push(result);
       options.onResult?.(result);
@@ -110,6 +121,14 @@ export function startEngine(config: EngineConfig): EngineHandle {
     return results;
   }
 
+  /** Who asked for the target by a reference waits for a result also where there is no address to probe. */
+  function notResolved(target: ProbeTarget, condition: Condition): void {
+    faults.set(target.name, condition);
+    if (target.ref === undefined || stopped.signal.aborted) return;
+    const request = { id: randomBytes(16).toString('hex'), target, address: '0.0.0.0' };
+    for (const listener of listeners) listener(notProbed(request, 'unreachable', condition.message));
+  }
+
   function runDue(): void {
     clearTimeout(timer);
     if (stopped.signal.aborted) return;
@@ -117,7 +136,7 @@ export function startEngine(config: EngineConfig): EngineHandle {
       const target = schedule.take(performance.now());
       if (target === undefined) break;
       probe(target)
-        .catch((error) => faults.set(target.name, conditionOf(error)))
+        .catch((error) => notResolved(target, conditionOf(error)))
         .finally(() => {
           schedule.finished(target.name);
           runDue();
@@ -154,6 +173,19 @@ export function startEngine(config: EngineConfig): EngineHandle {
       await thread.stop();
     },
   };
+}
+
+/** The result of a probe that never came to the engine. */
+function notProbed(
+  { id, target, address, resolved }: ProbeRequest,
+  verdict: 'unreachable' | 'forbidden',
+  why: string,
+): ProbeResult {
+  const parsed = parseIpAddress(address);
+  if (!parsed.ok) throw new Error(`${address} was resolved and is no address`);
+  const probe = { id, target, address: parsed.value, ...(resolved === undefined ? {} : { resolved }) };
+  const nowUs = Math.round((performance.timeOrigin + performance.now()) * 1000);
+  return resultWithoutProbe(probe, verdict, `${verdict}: ${why}`, nowUs);
 }
 
 function distinct(conditions: readonly Condition[]): Condition[] {

@@ -17,8 +17,9 @@ const WORST_FIRST: Readonly<Record<Verdict, number>> = {
   'reset-on-close': 10,
   unreachable: 11,
   refused: 12,
-  aborted: 13,
-  open: 14,
+  forbidden: 13,
+  aborted: 14,
+  open: 15,
 };
 
 /** Orders by verdict, then the slower handshake first, then by name, so that equals keep their place. */

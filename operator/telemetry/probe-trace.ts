@@ -3,6 +3,7 @@
 import type { Attributes, HrTime, Span, Tracer } from '@opentelemetry/api';
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
 import type { Phase, ProbeResult, SegmentRecord, SynOptions, TcpFlagName } from '#contract';
+import { probeRefOf } from '../probe-ref.ts';
 import {
   ATTR,
   ERROR_TYPE_OF_VERDICT,
@@ -81,8 +82,16 @@ function phaseOf(segment: SegmentRecord, phases: readonly Phase[]): Phase | unde
 
 function probeAttributes(result: ProbeResult, nodeName: string): Attributes {
   const { target, local, remote, retransmits, options, segments, segmentsFolded } = result;
+  const probe = probeRefOf(target);
   return {
     [ATTR.node]: nodeName,
+    ...(probe === undefined
+      ? {}
+      : {
+          [ATTR.namespaceName]: probe.namespace,
+          [ATTR.probeName]: probe.name,
+          [ATTR.nodeName]: nodeName,
+        }),
     [ATTR.target]: target.name,
     [ATTR.targetOrigin]: target.origin,
     [ATTR.verdict]: result.verdict,

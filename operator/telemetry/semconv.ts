@@ -38,6 +38,9 @@ export const ATTR = {
   // A probe
   node: 'finwait.node',
   target: 'finwait.target',
+  probeName: 'finwait.probe.name',
+  namespaceName: 'k8s.namespace.name',
+  nodeName: 'k8s.node.name',
   targetOrigin: 'finwait.target.origin',
   verdict: 'finwait.verdict',
   sentence: 'finwait.sentence',
@@ -112,5 +115,6 @@ export const ERROR_TYPE_OF_VERDICT: Readonly<Record<Verdict, string | undefined>
   'closed-in-exchange': 'connection_closed',
   'exchange-timeout': 'timed_out',
   unreachable: 'network_unreachable',
+  forbidden: 'access_denied',
   aborted: 'aborted',
 };

@@ -165,3 +165,36 @@ spec('the schedule', (test) => {
     assert.is(schedule().take(0), undefined);
   });
 });
+
+spec('schedule: targets that are probed once', (test) => {
+  const once = (run: string): ProbeTarget => ({ ...target('a'), once: run });
+
+  test('are due at once, and never again for the same run', () => {
+    const subject = schedule();
+    subject.replace([once('r1')], 0);
+    assert.is(subject.take(0)?.once, 'r1');
+    subject.finished('a');
+    assert.is(subject.nextDeadlineMs(), Number.POSITIVE_INFINITY);
+    subject.replace([once('r1')], 10_000);
+    assert.is(subject.take(10_000), undefined);
+  });
+
+  test('are not run again when they were taken away meanwhile and came back', () => {
+    const subject = schedule();
+    subject.replace([once('r1')], 0);
+    subject.take(0);
+    subject.finished('a');
+    subject.replace([], 1000);
+    subject.replace([once('r1')], 2000);
+    assert.is(subject.take(2000), undefined);
+  });
+
+  test('are run again for a new run', () => {
+    const subject = schedule();
+    subject.replace([once('r1')], 0);
+    subject.take(0);
+    subject.finished('a');
+    subject.replace([once('r2')], 1000);
+    assert.is(subject.take(1000)?.once, 'r2');
+  });
+});
