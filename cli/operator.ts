@@ -9,7 +9,7 @@ import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 
 const OPERATOR_HELP: CommandHelp = {
-  usage: 'finwait operator --agent-token-file FILE [options]',
+  usage: 'finwait operator --agent-token-file FILE [options]\n       finwait operator --kubernetes [options]',
   about:
     'Takes the reports of agents over TLS, joins them, exports traces and metrics, and serves page, API and health.',
   settings: OPERATOR_SETTINGS,
@@ -17,6 +17,10 @@ const OPERATOR_HELP: CommandHelp = {
     [
       'finwait operator --agent-token-file token --target db:5432',
       'has the agent with that token probe db:5432',
+    ],
+    [
+      'finwait operator --kubernetes --tls-mode secret --advertise-address 10.244.1.7',
+      'runs as a replica in a cluster; the chart says the rest',
     ],
   ],
   notes: ['The OTEL_ variables say where traces and metrics go: see docs/configuration.md.'],

@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FinwaitError } from '#base/errors.ts';
 import type { KubeClient, KubeObject } from '../kube/client.ts';
 import { isConflict, KubeError } from '../kube/kube-error.ts';
-import type { Resource } from '../kube/resource.ts';
 import { CONFIG_MAPS, SECRETS } from '../kube/resource.ts';
 import type { Keyring, Rotated } from './rotation.ts';
 import { rotate } from './rotation.ts';
@@ -65,22 +64,12 @@ async function attempt(
 ): Promise<Rotated> {
   const kept = await store.get(SECRETS, namespace, secret);
   const rotated = await rotate(keyringOf(kept), names, nowMs);
-  if (rotated.made.length > 0) await write(store, SECRETS, kept, encoded(rotated.keyring));
+  if (rotated.made.length > 0) await store.update(SECRETS, { ...kept, data: encoded(rotated.keyring) });
   const told = await store.get(CONFIG_MAPS, namespace, configMap);
   if (textOf(told.data, 'ca.crt') !== rotated.bundle) {
-    await write(store, CONFIG_MAPS, told, { 'ca.crt': rotated.bundle });
+    await store.update(CONFIG_MAPS, { ...told, data: { 'ca.crt': rotated.bundle } });
   }
   return rotated;
-}
-
-/** Keeps what others wrote about the object, and replaces its data. */
-async function write(
-  store: Store,
-  resource: Resource,
-  before: KubeObject,
-  data: Readonly<Record<string, string>>,
-): Promise<void> {
-  await store.update(resource, { ...before, data });
 }
 
 function encoded(keyring: Keyring): Record<string, string> {

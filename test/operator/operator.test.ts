@@ -82,6 +82,11 @@ spec('operator: as a process', (test) => {
       [change('web-listen', '192.0.2.1:0'), 3, 'LISTEN_FAILED'],
       [change('web-listen', 'nonsense'), 2, 'USAGE'],
       [[...args, '--target', 'db'], 2, 'USAGE'],
+      [[...args, '--tls-mode', 'secret'], 2, 'CONFIG_INVALID'],
+      [[...args, '--tls-mode', 'files'], 3, 'TLS_FILES_UNUSABLE'],
+      [[...change('ingest-listen', '0.0.0.0:0'), '--kubernetes'], 2, 'CONFIG_INVALID'],
+      [[...args, '--kubernetes', '--kubeconfig', join(dir.path, 'none')], 3, 'KUBE_CONFIG_UNUSABLE'],
+      [[...args, '--agent-service-account', 'finwait-agent'], 2, 'USAGE'],
     ];
     for (const [caseArgs, exit, code] of cases) {
       const { code: actual, stderr } = await runFinwait(caseArgs, {
