@@ -1,5 +1,5 @@
 /**
- * A real OpenTelemetry Collector (scripts/collector.ts builds it) on loopback, OTLP in over gRPC and HTTP; what
+ * A real OpenTelemetry Collector (scripts/collector.ts builds it), OTLP in over gRPC and HTTP; what
  * it accepted can be read back. It can be stopped and started again on the same ports.
  */
 
@@ -38,6 +38,8 @@ export interface CollectorOptions {
   readonly within?: readonly string[];
   /** False to begin with none listening. */
   readonly started?: boolean;
+  /** Where it listens; loopback by default. */
+  readonly host?: string;
 }
 
 const READY_MS = 30_000;
@@ -47,6 +49,7 @@ const READ_MS = 15_000;
 export async function startCollector({
   within = [],
   started = true,
+  host = '127.0.0.1',
 }: CollectorOptions = {}): Promise<Collector> {
   await using cleanup = new AsyncDisposableStack();
   const dir = cleanup.use(await makeTempDir('collector'));
@@ -56,7 +59,7 @@ export async function startCollector({
   const [, sinkPort] = await sink.output(/\{"port":(\d+)\}\n/);
   const [grpcPort = 0, httpPort = 0] = await freePorts(2);
   const configFile = join(dir.path, 'collector.yaml');
-  writeFileSync(configFile, configText(grpcPort, httpPort, Number(sinkPort)));
+  writeFileSync(configFile, configText(host, grpcPort, httpPort, Number(sinkPort)));
 
   let running: Child | undefined;
   const start = async () => {
@@ -73,8 +76,8 @@ export async function startCollector({
 
   const kept = cleanup.move();
   return {
-    httpEndpoint: `http://127.0.0.1:${httpPort}`,
-    grpcEndpoint: `http://127.0.0.1:${grpcPort}`,
+    httpEndpoint: `http://${host}:${httpPort}`,
+    grpcEndpoint: `http://${host}:${grpcPort}`,
     spans: (match, options) => read(sink, 'spans', (lines) => spansIn(lines).filter(match), options),
     metrics: (match, options) => read(sink, 'points', (lines) => pointsIn(lines).filter(match), options),
     stop,
@@ -125,12 +128,12 @@ function summary(lines: readonly SinkLine[]): string {
   return names.length === 0 ? 'nothing' : [...new Set(names)].join(', ');
 }
 
-function configText(grpcPort: number, httpPort: number, sinkPort: number): string {
+function configText(host: string, grpcPort: number, httpPort: number, sinkPort: number): string {
   return `receivers:
   otlp:
     protocols:
-      grpc: { endpoint: '127.0.0.1:${grpcPort}' }
-      http: { endpoint: '127.0.0.1:${httpPort}' }
+      grpc: { endpoint: '${host}:${grpcPort}' }
+      http: { endpoint: '${host}:${httpPort}' }
 exporters:
   otlp_http:
     endpoint: http://127.0.0.1:${sinkPort}
