@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   SOCK_DIAG_MISSING: 'the kernel has no sock_diag for TCP',
   SOCK_DIAG_DENIED: 'the socket table may not be read',
   PROCESS_NAMES_PARTIAL: 'the processes of other users cannot be seen',
+  NAMESPACES_PARTIAL: 'the sockets of some network namespaces cannot be read',
   NETLINK_FAILED: 'a netlink request failed',
   PORT_IN_USE: 'a TCP port finwait wants to listen on is taken',
   LISTEN_FAILED: 'finwait could not listen on an address',

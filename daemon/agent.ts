@@ -75,7 +75,8 @@ export class Agent {
     this.#spool = spool;
     this.#log = log;
     this.#conditionLog = new ConditionLog(log);
-    this.#tables = deps.startTables({ sweepIntervalMs: settings.sweepIntervalMs });
+    const { sweepIntervalMs, mode } = settings;
+    this.#tables = deps.startTables({ sweepIntervalMs, allNamespaces: mode === 'inspect' });
     this.#engine = settings.mode === 'observe' ? undefined : this.#engineSlot(deps);
     const identity = {
       version: VERSION,

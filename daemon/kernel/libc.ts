@@ -39,6 +39,7 @@ export const AF_NETLINK = 16;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
+export const O_RDONLY = 0;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
@@ -130,6 +131,7 @@ export function setns(fd: number, type: number): SyscallResult {
 // The error numbers finwait tells apart. asm-generic/errno-base.h, errno.h
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
@@ -139,6 +141,7 @@ export const EEXIST = 17;
 export const EXDEV = 18;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const EMFILE = 24;
 export const EBADFD = 77;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;

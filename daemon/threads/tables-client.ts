@@ -35,7 +35,10 @@ export function startTables(config: TablesConfig): TablesHandle {
   const heartbeat = new SharedArrayBuffer(8);
   const lastSign = new BigInt64Array(heartbeat);
   Atomics.store(lastSign, 0, sharedClockMs());
-  const workerData: TablesWorkerData = { config: { maxTracked: MAX_TRACKED, ...config }, heartbeat };
+  const workerData: TablesWorkerData = {
+    config: { maxTracked: MAX_TRACKED, allNamespaces: false, ...config },
+    heartbeat,
+  };
   const worker = new Worker(new URL('./tables-worker.ts', import.meta.url), {
     workerData,
     resourceLimits: WORKER_LIMITS,

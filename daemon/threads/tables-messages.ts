@@ -8,6 +8,8 @@ export interface TablesConfig {
   readonly sweepIntervalMs: number;
   /** How many sockets, and how many flows, are remembered from sweep to sweep. */
   readonly maxTracked?: number;
+  /** Whether the sockets of all network namespaces of the machine are read, and pods told apart. */
+  readonly allNamespaces?: boolean;
 }
 
 /** What one sweep of the kernel's tables found. */

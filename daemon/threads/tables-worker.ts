@@ -11,7 +11,7 @@ if (parentPort === null) throw new Error('the tables worker is started as a thre
 const port = parentPort;
 const { config, heartbeat } = workerData as TablesWorkerData;
 const lastSign = new BigInt64Array(heartbeat);
-const sweeper = new Sweeper(config.maxTracked);
+const sweeper = new Sweeper(config);
 
 function giveSignOfLife(): void {
   Atomics.store(lastSign, 0, sharedClockMs());
@@ -25,7 +25,8 @@ function sweep(): void {
   const durationMs = performance.now() - startMs;
   port.postMessage({ type: 'sweep', sweep: { atMs, durationMs, ...swept } } satisfies FromTablesWorker);
   giveSignOfLife();
-  nextSweep = setTimeout(sweep, Math.max(0, config.sweepIntervalMs - durationMs));
+  // A machine so full of sockets that a sweep takes long is not to be swept without a pause.
+  nextSweep = setTimeout(sweep, Math.max(durationMs, config.sweepIntervalMs - durationMs));
 }
 
 const heartbeats = setInterval(giveSignOfLife, HEARTBEAT_MS);

@@ -16,17 +16,21 @@ export type OnPayload = (payload: Uint8Array) => void;
  * @throws FinwaitError SOCK_DIAG_DENIED, SOCK_DIAG_MISSING, NETLINK_FAILED
  */
 export function dumpSockets(onSocket: OnPayload, faults: NetlinkCounters): void {
-  readingSockets(() =>
-    withSocket(NETLINK_SOCK_DIAG, faults, (socket) => {
-      for (const family of [4, 6] as const) {
-        socket.request(
-          (seq) => encodeDiagDump(seq, family, ALL_STATES),
-          `dump the IPv${family} TCP sockets`,
-          (message) => onSocket(message.payload),
-        );
-      }
-    }),
-  );
+  readingSockets(() => withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket)));
+}
+
+/**
+ * The same for the network namespace that the netlink socket was made in.
+ * @throws NetlinkError
+ */
+export function dumpSocketsOf(socket: NetlinkSocket, onSocket: OnPayload): void {
+  for (const family of [4, 6] as const) {
+    socket.request(
+      (seq) => encodeDiagDump(seq, family, ALL_STATES),
+      `dump the IPv${family} TCP sockets`,
+      (message) => onSocket(message.payload),
+    );
+  }
 }
 
 /**

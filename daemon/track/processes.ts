@@ -9,13 +9,17 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Condition } from '#base/errors.ts';
-import type { ProcessRef } from '#contract';
+import type { PodRef, ProcessRef } from '#contract';
+import { podOfCgroup } from './pod-cgroup.ts';
+import { seesWholeMachine, unlessGone } from './proc.ts';
 
 export interface ProcessTableOptions {
   /** Where proc is mounted. */
   readonly procRoot?: string;
   /** How many descriptors one sweep may look at. */
   readonly maxDescriptors?: number;
+  /** Whether the pods of processes are looked up, too. */
+  readonly pods?: boolean;
 }
 
 export interface ProcessCounters {
@@ -27,6 +31,7 @@ export interface ProcessCounters {
 interface Holder {
   readonly startTime: string;
   process: ProcessRef;
+  pod: PodRef | undefined;
   readonly inodes: Set<number>;
 }
 
@@ -38,8 +43,6 @@ interface Missed {
 
 const MAX_DESCRIPTORS = 20_000;
 const MAX_WAIT_SWEEPS = 64;
-/** PROC_PID_INIT_INO, linux/proc_ns.h */
-const INITIAL_PID_NAMESPACE = `pid:[${0xeffffffc}]`;
 const HINT_FOR_USER = 'run finwait as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH';
 const HINT_FOR_ROOT =
   'nothing, if that process is meant to hide from root (its sockets are counted all the same); ' +
@@ -49,6 +52,7 @@ export class ProcessTable {
   readonly counters: ProcessCounters = { searchesCut: 0, descriptorsRead: 0 };
   readonly #procRoot: string;
   readonly #maxDescriptors: number;
+  readonly #pods: boolean;
   readonly #holders = new Map<number, Holder>();
   readonly #pidOfInode = new Map<number, number>();
   readonly #missed = new Map<number, Missed>();
@@ -61,6 +65,7 @@ export class ProcessTable {
   constructor(options: ProcessTableOptions = {}) {
     this.#procRoot = options.procRoot ?? '/proc';
     this.#maxDescriptors = options.maxDescriptors ?? MAX_DESCRIPTORS;
+    this.#pods = options.pods ?? false;
   }
 
   /**
@@ -68,7 +73,8 @@ export class ProcessTable {
    * It names no number: one condition that stands is one message, however many processes come and go.
    */
   condition(): Condition | undefined {
-    if (this.#missed.size === 0 || (this.#hidden === undefined && this.#seesAllProcesses())) return undefined;
+    if (this.#missed.size === 0 || (this.#hidden === undefined && seesWholeMachine(this.#procRoot)))
+      return undefined;
     const sockets = 'the processes that hold some sockets are not known';
     return this.#hidden !== undefined
       ? {
@@ -83,15 +89,15 @@ export class ProcessTable {
         };
   }
 
-  #seesAllProcesses(): boolean {
-    const namespace = unlessGone(() => readlinkSync(join(this.#procRoot, 'self/ns/pid')));
-    return namespace === undefined || namespace === INITIAL_PID_NAMESPACE;
-  }
-
   /** The process that holds a socket; of several that share it the one with the lowest process id. */
   ownerOf(inode: number): ProcessRef | undefined {
     const pid = this.#pidOfInode.get(inode);
     return pid === undefined ? undefined : this.#holders.get(pid)?.process;
+  }
+
+  /** The pod of a process that holds a socket. */
+  podOf(pid: number): PodRef | undefined {
+    return this.#holders.get(pid)?.pod;
   }
 
   /** Brings what is known in line with the sockets that exist, and looks for the owners of the new ones. */
@@ -126,6 +132,7 @@ export class ProcessTable {
         this.#holders.delete(pid);
       } else if (now.name !== holder.process.name) {
         holder.process = { pid, name: now.name };
+        holder.pod = this.#readPod(pid);
       }
     }
   }
@@ -194,7 +201,8 @@ export class ProcessTable {
     if (holder === undefined) {
       const identity = this.#identify(pid);
       if (identity === undefined) return false;
-      holder = { startTime: identity.startTime, process: { pid, name: identity.name }, inodes: new Set() };
+      const process = { pid, name: identity.name };
+      holder = { startTime: identity.startTime, process, pod: this.#readPod(pid), inodes: new Set() };
       this.#holders.set(pid, holder);
     }
     if (before !== undefined) this.#holders.get(before)?.inodes.delete(inode);
@@ -202,6 +210,13 @@ export class ProcessTable {
     this.#pidOfInode.set(inode, pid);
     this.#missed.delete(inode);
     return true;
+  }
+
+  #readPod(pid: number): PodRef | undefined {
+    if (!this.#pods) return undefined;
+    return podOfCgroup(
+      unlessGone(() => readFileSync(join(this.#procRoot, String(pid), 'cgroup'), 'utf8')) ?? '',
+    );
   }
 
   /** Name and start time; the name stands in brackets and may hold brackets and spaces itself. */
@@ -214,17 +229,5 @@ export class ProcessTable {
     // Node names its main thread, and so the process, `node-MainThread`.
     const name = stat.slice(open + 1, close).replace(/-MainThread$/, '');
     return { name, startTime: fieldsAfterName[19] ?? '' };
-  }
-}
-
-/** What `read` gives, or undefined when the process or descriptor has gone or may not be seen. */
-function unlessGone<T>(read: () => T, onDenied: () => void = () => {}): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EACCES' || code === 'EPERM') onDenied();
-    else if (code !== 'ENOENT' && code !== 'ESRCH') throw error;
-    return undefined;
   }
 }

@@ -1,32 +1,54 @@
 /** The socket table as a report carries it: exact counts, the largest groups, and what did not fit as sums. */
 
-import type { Holder, Listener, SocketSummary, TcpStateName } from '#contract';
+import type { Family, Holder, Listener, PodRef, SocketSummary, TcpStateName } from '#contract';
 import { CONTRACT_LIMITS, TCP_STATES } from '#contract';
+import type { NamespaceOfSockets } from './namespace-sockets.ts';
+import { summarizePods } from './pod-summary.ts';
 import type { SocketTable, TrackedSocket } from './socket-table.ts';
 
 type Group = { -readonly [Field in keyof Holder]: Holder[Field] };
 
-/** @param nowMs the clock of the sweeps */
-export function summarizeSockets(table: SocketTable, nowMs: number): SocketSummary {
+/**
+ * @param own the sockets of finwait's own network namespace: the only one whose listeners it can probe
+ * @param others those of other namespaces; undefined where these are not looked into, and pods not told apart
+ * @param nowMs the clock of the sweeps
+ */
+export function summarizeSockets(
+  own: SocketTable,
+  others: readonly NamespaceOfSockets[] | undefined,
+  nowMs: number,
+): SocketSummary {
   const groups = new Map<string, Group>();
   const listeners: Listener[] = [];
-  for (const socket of table.sockets()) {
+  for (const socket of own.sockets()) {
     if (socket.state === 'LISTEN') listeners.push(listenerOf(socket));
-    else if (isHeld(socket)) addTo(groups, socket, nowMs - socket.sinceMs);
+    else if (isHeld(socket)) addTo(groups, socket, socket.pod, nowMs - socket.sinceMs);
+  }
+  for (const { table, pod } of others ?? []) {
+    for (const socket of table.sockets()) {
+      if (isHeld(socket)) addTo(groups, socket, socket.pod ?? pod, nowMs - socket.sinceMs);
+    }
   }
   const { kept, left } = largest([...groups.values()]);
   listeners.sort((a, b) => a.local.port - b.local.port || (a.local.address < b.local.address ? -1 : 1));
   return {
-    states: stateCounts(table),
+    states: stateCounts([own, ...(others ?? []).map(({ table }) => table)]),
     holders: kept,
     folded: fold(left),
     listeners: listeners.slice(0, CONTRACT_LIMITS.listeners),
     listenersFolded: Math.max(0, listeners.length - CONTRACT_LIMITS.listeners),
+    ...(others === undefined ? {} : summarizePods(own, others)),
   };
 }
 
-function stateCounts(table: SocketTable): SocketSummary['states'] {
-  const counts = table.counts();
+function stateCounts(tables: readonly SocketTable[]): SocketSummary['states'] {
+  const counts = new Map<TcpStateName, Record<Family, number>>();
+  for (const table of tables) {
+    for (const [state, { 4: v4, 6: v6 }] of table.counts()) {
+      const sum = counts.get(state) ?? { 4: 0, 6: 0 };
+      counts.set(state, { 4: sum[4] + v4, 6: sum[6] + v6 });
+    }
+  }
   return TCP_STATES.flatMap((state) =>
     ([4, 6] as const)
       .map((family) => ({ family, state, count: counts.get(state)?.[family] ?? 0 }))
@@ -41,11 +63,12 @@ function isHeld(socket: TrackedSocket): socket is TrackedSocket & { readonly sta
 function addTo(
   groups: Map<string, Group>,
   socket: TrackedSocket & { readonly state: Holder['state'] },
+  pod: PodRef | undefined,
   ageMs: number,
 ): void {
   const { state, direction, process, attribution, peer } = socket;
   const port = direction === 'inbound' ? socket.local.port : peer.port;
-  const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port}`;
+  const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port} ${pod?.uid} ${pod?.containerId}`;
   const group = groups.get(key);
   if (group === undefined) {
     groups.set(key, {
@@ -53,6 +76,7 @@ function addTo(
       direction,
       process,
       attribution,
+      ...(pod === undefined ? {} : { pod }),
       peer: peer.address,
       port,
       count: 1,

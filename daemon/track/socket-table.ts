@@ -1,11 +1,11 @@
 /**
- * The TCP sockets of this network namespace, followed from sweep to sweep: since when each is in its state, and
+ * The TCP sockets of a network namespace, followed from sweep to sweep: since when each is in its state, and
  * whose it is. A socket is known by its family, ports, addresses and interface; that outlives the change to
  * TIME-WAIT, which takes the inode (and so the process) away.
  */
 
 import type { Decoded } from '#base/result.ts';
-import type { Endpoint, Family, Holder, ProcessRef, TcpStateName } from '#contract';
+import type { Endpoint, Family, Holder, PodRef, ProcessRef, TcpStateName } from '#contract';
 import type { DiagSocket, TcpInfo } from '../netlink/inet-diag.ts';
 import {
   DIAG_FIELDS,
@@ -33,6 +33,8 @@ export interface TrackedSocket {
   readonly direction: Holder['direction'];
   readonly process: ProcessRef | null;
   readonly attribution: Holder['attribution'];
+  /** The pod of the process, where it is one of a pod. */
+  readonly pod: PodRef | undefined;
   readonly diag: DiagSocket;
   /** Only of listeners on IPv6: it takes IPv4 connections as well. */
   readonly dualStack: boolean;
@@ -47,7 +49,7 @@ export interface SocketTableOptions {
   readonly dump: (onSocket: (payload: Uint8Array) => void) => void;
   readonly processes: ProcessTable;
   /** Sockets remembered; those over it are counted and otherwise left out. */
-  readonly maxTracked: number;
+  readonly maxTracked: number | (() => number);
   /** Whether every socket's tcp_info is kept. It makes a sweep dearer. */
   readonly details?: boolean;
   /** Lowest of the ports the kernel gives to connecting sockets (net.ipv4.ip_local_port_range). */
@@ -79,14 +81,43 @@ export class SocketTable {
     this.#options = options;
   }
 
-  /** Reads the kernel's table once. @param nowMs any clock that never steps back */
+  /** Reads the kernel's table once, and finds out whose its sockets are. @param nowMs any clock that never steps back */
   sweep(nowMs: number): void {
+    this.read(nowMs);
+    this.#options.processes.update(new Set(this.inodes()));
+    this.attribute();
+  }
+
+  /** The first part of a sweep; the others are for who has several tables and one `ProcessTable`. */
+  read(nowMs: number): void {
     this.#sweep++;
     this.#nowMs = nowMs;
     this.#counts.clear();
     this.#options.dump((payload) => this.#see(payload));
     this.#forget();
-    this.#attribute();
+  }
+
+  /** The inodes of the sockets that have one. */
+  *inodes(): Generator<number> {
+    for (const { diag } of this.#seen()) if (diag.inode !== 0) yield diag.inode;
+  }
+
+  /** The last part of a sweep: by what the process table has found out. */
+  attribute(): void {
+    this.#listeners = new Map();
+    for (const entry of this.#seen()) {
+      if (entry.state !== 'LISTEN') continue;
+      const others = this.#listeners.get(entry.local.port);
+      if (others === undefined) this.#listeners.set(entry.local.port, [entry]);
+      else others.push(entry);
+    }
+    for (const entry of this.#seen()) this.#attributeBySocket(entry);
+    for (const entry of this.#seen()) this.#attributeByListener(entry);
+  }
+
+  /** How many sockets are remembered. */
+  get tracked(): number {
+    return this.#entries[4].size + this.#entries[6].size;
   }
 
   /** The sockets that the last sweep saw. */
@@ -116,7 +147,7 @@ export class SocketTable {
     const entry = known ?? this.#newEntry(payload, diag, state);
     this.#count(state, entry.family);
     if (known === undefined) {
-      if (this.#entries[4].size + this.#entries[6].size >= this.#options.maxTracked) {
+      if (this.tracked >= this.#maxTracked()) {
         this.counters.untracked++;
         return;
       }
@@ -139,6 +170,7 @@ export class SocketTable {
       direction: this.#directionByPorts(diag),
       process: null,
       attribution: 'unknown',
+      pod: undefined,
       diag,
       dualStack: false,
       sweep: 0,
@@ -152,6 +184,7 @@ export class SocketTable {
     if (reused) {
       entry.process = null;
       entry.attribution = 'unknown';
+      entry.pod = undefined;
     }
     if (reused || state !== entry.state) this.#enterState(entry, payload, diag, state);
     else if (this.#options.details === true) this.#readDetails(entry, payload);
@@ -199,19 +232,9 @@ export class SocketTable {
     }
   }
 
-  #attribute(): void {
-    const inodes = new Set<number>();
-    this.#listeners = new Map();
-    for (const entry of this.#seen()) {
-      if (entry.diag.inode !== 0) inodes.add(entry.diag.inode);
-      if (entry.state !== 'LISTEN') continue;
-      const others = this.#listeners.get(entry.local.port);
-      if (others === undefined) this.#listeners.set(entry.local.port, [entry]);
-      else others.push(entry);
-    }
-    this.#options.processes.update(inodes);
-    for (const entry of this.#seen()) this.#attributeBySocket(entry);
-    for (const entry of this.#seen()) this.#attributeByListener(entry);
+  #maxTracked(): number {
+    const { maxTracked } = this.#options;
+    return typeof maxTracked === 'number' ? maxTracked : maxTracked();
   }
 
   *#seen(): Generator<Entry> {
@@ -225,6 +248,7 @@ export class SocketTable {
     if (owner !== undefined) {
       entry.process = owner;
       entry.attribution = 'socket';
+      entry.pod = this.#options.processes.podOf(owner.pid);
     } else if (entry.attribution === 'socket') {
       entry.attribution = 'last-owner';
     }
@@ -238,6 +262,7 @@ export class SocketTable {
       return;
     entry.process = listener.process;
     entry.attribution = 'listener';
+    entry.pod = listener.pod;
   }
 
   /** The socket that accepts what comes to an entry's local end: bound to its address, or to any. */

@@ -8,6 +8,7 @@ import { noNetlinkFaults } from '../kernel/netlink-socket.ts';
 import { ConntrackTable } from './conntrack-table.ts';
 import { dumpFlows, dumpSockets } from './dumps.ts';
 import { readConntrackFill, readEphemeralFrom } from './kernel-numbers.ts';
+import { NamespaceSockets } from './namespace-sockets.ts';
 import { ProcessTable } from './processes.ts';
 import { summarizeSockets } from './socket-summary.ts';
 import { SocketTable } from './socket-table.ts';
@@ -19,21 +20,28 @@ export interface Swept {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+export interface SweeperOptions {
+  /** How many sockets, and how many flows, are remembered. */
+  readonly maxTracked: number;
+  /** Whether the sockets of all network namespaces of the machine are read, and pods told apart. */
+  readonly allNamespaces: boolean;
+}
+
 export class Sweeper {
-  readonly #processes = new ProcessTable();
+  readonly #processes: ProcessTable;
   readonly #netlinkFaults = noNetlinkFaults();
   readonly #sockets: SocketTable;
+  /** Undefined where other network namespaces are not looked into. */
+  readonly #namespaces: NamespaceSockets | undefined;
   readonly #conntrack: ConntrackTable;
   #conntrackWasUsed = false;
 
-  /** @param maxTracked how many sockets, and how many flows, are remembered */
-  constructor(maxTracked: number) {
-    this.#sockets = new SocketTable({
-      dump: (onSocket) => dumpSockets(onSocket, this.#netlinkFaults),
-      processes: this.#processes,
-      maxTracked,
-      ephemeralFrom: readEphemeralFrom(),
-    });
+  constructor({ maxTracked, allNamespaces }: SweeperOptions) {
+    this.#processes = new ProcessTable({ pods: allNamespaces });
+    const common = { processes: this.#processes, maxTracked, ephemeralFrom: readEphemeralFrom() };
+    const faults = this.#netlinkFaults;
+    this.#sockets = new SocketTable({ ...common, dump: (onSocket) => dumpSockets(onSocket, faults) });
+    this.#namespaces = allNamespaces ? new NamespaceSockets({ ...common, faults }) : undefined;
     this.#conntrack = new ConntrackTable({
       dump: (onFlow) => dumpFlows(onFlow, this.#netlinkFaults),
       maxTracked,
@@ -44,12 +52,11 @@ export class Sweeper {
   /** @param nowMs any clock that never steps back */
   sweep(nowMs: number): Swept {
     const conditions: Condition[] = [];
-    const sockets = unlessRefused(conditions, () => {
-      this.#sockets.sweep(nowMs);
-      return summarizeSockets(this.#sockets, nowMs);
-    });
-    const names = sockets === undefined ? undefined : this.#processes.condition();
-    if (names !== undefined) conditions.push(names);
+    const sockets = unlessRefused(conditions, () => this.#sweepSockets(nowMs));
+    if (sockets !== undefined) {
+      const partial = [this.#processes.condition(), this.#namespaces?.condition()];
+      conditions.push(...partial.filter((condition) => condition !== undefined));
+    }
     const conntrack = this.#sweepConntrack(nowMs, conditions);
     return {
       ...(sockets === undefined ? {} : { sockets }),
@@ -57,6 +64,18 @@ export class Sweeper {
       conditions,
       counters: this.#counters(),
     };
+  }
+
+  /** All tables are read before their processes are looked for, in one search. */
+  #sweepSockets(nowMs: number): SocketSummary {
+    const own = this.#sockets;
+    own.read(nowMs);
+    this.#namespaces?.read(nowMs, own.tracked);
+    const others = this.#namespaces === undefined ? undefined : [...this.#namespaces.tables()];
+    const tables = [own, ...(others ?? []).map(({ table }) => table)];
+    this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));
+    for (const table of tables) table.attribute();
+    return summarizeSockets(own, others, nowMs);
   }
 
   /** The fill is known even where the flows may not be read. */
@@ -83,12 +102,14 @@ export class Sweeper {
 
   #counters(): Record<string, number> {
     const sockets = this.#sockets.counters;
+    const { undecodable, duplicates, untracked, ...namespaces } = this.#namespaces?.counters() ?? {};
     const conntrack = this.#conntrack.counters;
     const processes = this.#processes.counters;
     return {
-      sockets_undecodable: sockets.undecodable,
-      sockets_duplicate: sockets.duplicates,
-      sockets_untracked: sockets.untracked,
+      sockets_undecodable: sockets.undecodable + (undecodable ?? 0),
+      sockets_duplicate: sockets.duplicates + (duplicates ?? 0),
+      sockets_untracked: sockets.untracked + (untracked ?? 0),
+      ...namespaces,
       conntrack_undecodable: conntrack.undecodable,
       conntrack_untracked: conntrack.untracked,
       netlink_foreign_sender: this.#netlinkFaults.foreignSender,

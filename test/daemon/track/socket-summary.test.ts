@@ -19,7 +19,7 @@ async function summaryOf(...rows: readonly DiagFields[]): Promise<SocketSummary>
     ephemeralFrom: 32_768,
   });
   table.sweep(1_000_000);
-  return summarizeSockets(table, 1_000_000);
+  return summarizeSockets(table, undefined, 1_000_000);
 }
 
 const timeWait = (local: string, peer: string, expiresMs = 60_000): DiagFields => ({

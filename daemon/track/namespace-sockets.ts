@@ -1,0 +1,211 @@
+/**
+ * The TCP sockets of the machine's other network namespaces, the pods'. Any question to the kernel about sockets walks
+ * the table of the whole machine, so a namespace is asked only when its own counts say that there is something to see.
+ */
+
+import type { Condition } from '#base/errors.ts';
+import type { PodRef } from '#contract';
+import { EACCES, EMFILE, ENOENT, EPERM, ESRCH } from '../kernel/libc.ts';
+import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts';
+import { NetlinkError } from '../kernel/netlink-socket.ts';
+import { openNetlinkInside } from '../kernel/network-namespace.ts';
+import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
+import type { OnPayload } from './dumps.ts';
+import { dumpSocketsOf } from './dumps.ts';
+import type { FoundNamespace } from './namespace-finder.ts';
+import { NamespaceFinder } from './namespace-finder.ts';
+import { seesWholeMachine } from './proc.ts';
+import type { ProcessTable } from './processes.ts';
+import { SocketTable } from './socket-table.ts';
+import type { Sockstat } from './sockstat.ts';
+import { readSockstat } from './sockstat.ts';
+
+/** A namespace whose counts stand still and which has nothing but listeners is read this seldom all the same. */
+const QUIET_SWEEPS = 15;
+
+/** The sockets of one namespace as a summary takes them. */
+export interface NamespaceOfSockets {
+  readonly table: SocketTable;
+  /** The pod whose namespace it is. */
+  readonly pod?: PodRef;
+}
+
+interface Namespace {
+  found: FoundNamespace;
+  readonly table: SocketTable;
+  socket: NetlinkSocket | undefined;
+  /** Of the last reading. */
+  counts: Sockstat;
+  quietSweeps: number;
+}
+
+export interface NamespaceSocketsOptions {
+  readonly processes: ProcessTable;
+  /** Sockets remembered, of all namespaces together with finwait's own. */
+  readonly maxTracked: number;
+  readonly ephemeralFrom: number;
+  readonly faults: NetlinkCounters;
+  readonly finder?: NamespaceFinder;
+}
+
+export class NamespaceSockets {
+  readonly #counters = {
+    namespace_reads: 0,
+    namespace_reads_spared: 0,
+    namespaces_vanished: 0,
+    namespace_failures: 0,
+  };
+  readonly #options: NamespaceSocketsOptions;
+  readonly #finder: NamespaceFinder;
+  readonly #namespaces = new Map<number, Namespace>();
+  /** Why the last sweep could not enter one. */
+  #refusal: NetlinkError | undefined;
+  /** How many sockets the table that is being read may remember. */
+  #room = 0;
+
+  constructor(options: NamespaceSocketsOptions) {
+    this.#options = options;
+    this.#finder = options.finder ?? new NamespaceFinder();
+  }
+
+  /**
+   * Brings the tables in line with the kernel's. A namespace that goes away meanwhile is let go, and the rest goes on.
+   * @param others how many sockets are remembered elsewhere
+   */
+  read(nowMs: number, others: number): void {
+    this.#refusal = undefined;
+    const found = this.#finder.find(nowMs);
+    for (const inode of this.#namespaces.keys()) if (!found.has(inode)) this.#letGo(inode);
+    let left = this.#options.maxTracked - others - this.tracked;
+    for (const each of found.values()) {
+      const namespace = this.#namespaceOf(each);
+      namespace.found = each;
+      this.#room = left + namespace.table.tracked;
+      this.#readOne(namespace, nowMs);
+      left = this.#room - namespace.table.tracked;
+    }
+  }
+
+  *tables(): Generator<NamespaceOfSockets> {
+    for (const { table, found } of this.#namespaces.values()) {
+      yield found.pod === undefined ? { table } : { table, pod: found.pod };
+    }
+  }
+
+  get tracked(): number {
+    let sum = 0;
+    for (const { table } of this.#namespaces.values()) sum += table.tracked;
+    return sum;
+  }
+
+  condition(): Condition | undefined {
+    const message = 'the sockets of some network namespaces, such as those of pods, cannot be read';
+    const code = 'NAMESPACES_PARTIAL';
+    const denied = this.#refusal?.errno === EPERM || this.#refusal?.errno === EACCES;
+    if (this.#refusal !== undefined && !denied)
+      return { code, message: `${message}: ${this.#refusal.message}`, hint: hintFor(this.#refusal.errno) };
+    if (denied)
+      return {
+        code,
+        message: `${message}: they may not be entered`,
+        hint: 'give finwait CAP_SYS_ADMIN (chart: agent.capabilities.sysAdmin), or choose another mode than inspect',
+      };
+    if (this.#finder.denied)
+      return {
+        code,
+        message: `${message}: the namespaces of some processes may not be seen`,
+        hint: 'give finwait CAP_SYS_PTRACE (chart: agent.capabilities.sysPtrace)',
+      };
+    if (this.#namespaces.size === 0 && !seesWholeMachine(this.#finder.procRoot))
+      return {
+        code,
+        message: `${message}: finwait sees only the processes of its own container`,
+        hint: 'run finwait in the PID namespace of the machine (chart: agent.hostPID; in a pod: hostPID: true)',
+      };
+    return undefined;
+  }
+
+  /** Totals of all namespaces that are there now, and of what was done with any. */
+  counters() {
+    const sums = { undecodable: 0, duplicates: 0, untracked: 0 };
+    for (const { table } of this.#namespaces.values()) {
+      sums.undecodable += table.counters.undecodable;
+      sums.duplicates += table.counters.duplicates;
+      sums.untracked += table.counters.untracked;
+    }
+    return { ...sums, namespaces: this.#namespaces.size, ...this.#counters, ...this.#finder.counters };
+  }
+
+  #namespaceOf(found: FoundNamespace): Namespace {
+    const known = this.#namespaces.get(found.inode);
+    if (known !== undefined) return known;
+    const { processes, ephemeralFrom } = this.#options;
+    const dump = (onSocket: OnPayload) => this.#dump(namespace, onSocket);
+    const maxTracked = () => this.#room;
+    const namespace: Namespace = {
+      found,
+      table: new SocketTable({ dump, processes, maxTracked, ephemeralFrom }),
+      socket: undefined,
+      counts: { inUse: 0, timeWait: 0 },
+      quietSweeps: 0,
+    };
+    this.#namespaces.set(found.inode, namespace);
+    return namespace;
+  }
+
+  #readOne(namespace: Namespace, nowMs: number): void {
+    const counts = readSockstat(this.#finder.procRoot, namespace.found.pid);
+    if (counts === undefined) return; // The next search tells whether another process is in it.
+    if (isQuiet(namespace, counts)) {
+      namespace.quietSweeps++;
+      this.#counters.namespace_reads_spared++;
+      return;
+    }
+    namespace.counts = counts;
+    namespace.quietSweeps = 0;
+    try {
+      namespace.table.read(nowMs);
+    } catch (error) {
+      this.#onFailure(namespace, error);
+    }
+  }
+
+  #dump(namespace: Namespace, onSocket: OnPayload): void {
+    const { inUse, timeWait } = namespace.counts;
+    if (inUse + timeWait === 0) return;
+    const { pid, inode } = namespace.found;
+    const path = `${this.#finder.procRoot}/${pid}/ns/net`;
+    namespace.socket ??= openNetlinkInside(path, inode, NETLINK_SOCK_DIAG, this.#options.faults);
+    this.#counters.namespace_reads++;
+    dumpSocketsOf(namespace.socket, onSocket);
+  }
+
+  /** A namespace that cannot be read now is tried again with the next sweep, with a new socket. */
+  #onFailure(namespace: Namespace, error: unknown): void {
+    if (!(error instanceof NetlinkError)) throw error;
+    namespace.socket?.[Symbol.dispose]();
+    namespace.socket = undefined;
+    if (error.errno === ENOENT || error.errno === ESRCH) return; // It went away just now.
+    this.#counters.namespace_failures++;
+    this.#refusal = error;
+  }
+
+  #letGo(inode: number): void {
+    this.#namespaces.get(inode)?.socket?.[Symbol.dispose]();
+    this.#namespaces.delete(inode);
+    this.#counters.namespaces_vanished++;
+  }
+}
+
+/** A connection changes the counts, and what listens alone does not change by itself. */
+function isQuiet({ table, counts, quietSweeps }: Namespace, now: Sockstat): boolean {
+  if (quietSweeps >= QUIET_SWEEPS) return false;
+  if (now.inUse !== counts.inUse || now.timeWait !== counts.timeWait) return false;
+  return [...table.counts().keys()].every((state) => state === 'LISTEN');
+}
+
+function hintFor(errno: number): string {
+  return errno === EMFILE
+    ? 'raise the limit of open files: one is needed for each pod that has sockets'
+    : 'they are read again with the next sweep; report it if it persists';
+}

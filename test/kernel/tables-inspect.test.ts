@@ -1,0 +1,198 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readdirSync, readlinkSync } from 'node:fs';
+import * as assert from 'uvu/assert';
+import type { PodSockets, SocketSummary } from '#contract';
+import type { TablesHandle, TablesSweep } from '../../daemon/threads/tables-client.ts';
+import { startTables } from '../../daemon/threads/tables-client.ts';
+import { spec } from '../harness.ts';
+import { makeCgroup } from '../support/cgroup.ts';
+import type { Child } from '../support/child.ts';
+import { startProgram } from '../support/child.ts';
+import { makeNetns } from '../support/netns.ts';
+import { until } from '../support/until.ts';
+
+const needs = ['root', 'netns'] as const;
+const SCENE = 'test/kernel/pod-scene.ts';
+
+interface Pod extends AsyncDisposable {
+  readonly uid: string;
+  readonly containerId: string;
+  readonly child: Child;
+}
+
+/** A process in the cgroup of a pod, and in a network namespace if one is given. */
+async function startPod(within: readonly string[], ...sockets: readonly number[]): Promise<Pod> {
+  const uid = randomUUID();
+  const containerId = randomBytes(32).toString('hex');
+  const cgroup = makeCgroup(`fw-${process.pid}/kubepods/burstable/pod${uid}/${containerId}`);
+  const args = [SCENE, ...sockets.map(String)];
+  const child = startProgram(process.execPath, args, { within: [...cgroup.enter, ...within] });
+  await child.output(/ready/);
+  return {
+    uid,
+    containerId,
+    child,
+    async [Symbol.asyncDispose]() {
+      await child.stop();
+      await cgroup[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function withTables(use: (tables: TablesHandle) => Promise<void>): Promise<void> {
+  const tables = startTables({ sweepIntervalMs: 200, allNamespaces: true });
+  try {
+    await use(tables);
+  } finally {
+    await tables.stop();
+  }
+}
+
+/** A sweep that begins after this call and tells what is looked for. */
+function sweepWith<T>(
+  tables: TablesHandle,
+  what: string,
+  look: (sweep: TablesSweep) => T | undefined,
+): Promise<T> {
+  const sinceMs = Date.now();
+  return until(what, () => {
+    const sweep = tables.latest();
+    return sweep === undefined || sweep.atMs < sinceMs ? undefined : look(sweep);
+  });
+}
+
+function statesOf(sockets: SocketSummary | undefined, uid: string): Record<string, number> | undefined {
+  const pod = sockets?.pods?.find((each: PodSockets) => each.uid === uid);
+  return pod === undefined
+    ? undefined
+    : Object.fromEntries(pod.states.map(({ state, count }) => [state, count]));
+}
+
+spec('the sockets of pods', (test) => {
+  test(
+    'are counted exactly, in namespaces of their own and in that of the host, and their holders have pod and container',
+    async () => {
+      await using ns = await makeNetns('pod');
+      await using pod = await startPod(ns.enter, 3, 4);
+      await using hostPod = await startPod([], 2, 0);
+      await withTables(async (tables) => {
+        const sockets = await sweepWith(tables, 'both pods', (sweep) =>
+          statesOf(sweep.sockets, pod.uid) && statesOf(sweep.sockets, hostPod.uid)
+            ? sweep.sockets
+            : undefined,
+        );
+        assert.equal(statesOf(sockets, pod.uid), {
+          LISTEN: 1,
+          'FIN-WAIT-2': 3,
+          'CLOSE-WAIT': 3,
+          'TIME-WAIT': 4,
+        });
+        assert.equal(statesOf(sockets, hostPod.uid), { LISTEN: 1, 'FIN-WAIT-2': 2, 'CLOSE-WAIT': 2 });
+        const { uid, containerId } = pod;
+        const holders = sockets.holders.filter((holder) => holder.pod?.uid === uid);
+        assert.equal(
+          holders
+            .map(({ state, count, pod: of, process }) => [state, count, of?.containerId, process?.name])
+            .sort(),
+          [
+            ['CLOSE-WAIT', 3, containerId, 'node'],
+            // The side that closed first has no process any more: all that is known is whose namespace it is.
+            ['TIME-WAIT', 4, undefined, undefined],
+          ],
+        );
+        const ofHost = sockets.holders.filter((holder) => holder.pod?.uid === hostPod.uid);
+        assert.equal(
+          ofHost.map(({ state, count, pod: of }) => [state, count, of?.containerId]),
+          [['CLOSE-WAIT', 2, hostPod.containerId]],
+        );
+        const port = Number(/ready (\d+)/.exec(pod.child.stdout)?.[1]);
+        const hostPort = Number(/ready (\d+)/.exec(hostPod.child.stdout)?.[1]);
+        const ports = sockets.listeners.map(({ local }) => local.port);
+        assert.ok(ports.includes(hostPort), 'a listener that can be probed');
+        assert.not.ok(ports.includes(port) && port !== hostPort, 'one in another namespace cannot');
+      });
+    },
+    { needs, timeoutMs: 30_000 },
+  );
+
+  test(
+    'of a namespace that goes away are forgotten, and nothing holds it back',
+    async () => {
+      await withTables(async (tables) => {
+        const uid = await (async () => {
+          await using ns = await makeNetns('gone');
+          await using pod = await startPod(ns.enter, 1, 0);
+          await sweepWith(tables, 'the pod', ({ sockets }) => statesOf(sockets, pod.uid));
+          return pod.uid;
+        })();
+        const sweep = await sweepWith(tables, 'its end', (each) =>
+          statesOf(each.sockets, uid) === undefined ? each : undefined,
+        );
+        assert.ok((sweep.counters.namespaces_vanished ?? 0) > 0);
+        assert.equal(
+          sweep.conditions.filter(({ code }) => code === 'NAMESPACES_PARTIAL'),
+          [],
+        );
+      });
+    },
+    { needs, timeoutMs: 30_000 },
+  );
+
+  test(
+    'of idle pods cost no question to the kernel',
+    async () => {
+      await using ns = await makeNetns('idle');
+      await using _sleeper = ns.start('sleep', ['60']);
+      await using listener = await makeNetns('listen');
+      await using pod = await startPod(listener.enter, 0, 0);
+      await withTables(async (tables) => {
+        await sweepWith(tables, 'the pod', ({ sockets }) => statesOf(sockets, pod.uid));
+        const spared = (sweep: TablesSweep) => sweep.counters.namespace_reads_spared ?? 0;
+        const before = await sweepWith(tables, 'a first sweep', (sweep) => sweep);
+        const after = await sweepWith(tables, 'spared questions', (sweep) =>
+          spared(sweep) >= spared(before) + 6 ? sweep : undefined,
+        );
+        assert.equal(statesOf(after.sockets, pod.uid), { LISTEN: 1 });
+      });
+    },
+    { needs, timeoutMs: 30_000 },
+  );
+
+  test(
+    'are read without any thread of the process staying in their namespaces',
+    async () => {
+      await using ns = await makeNetns('threads');
+      await using pod = await startPod(ns.enter, 1, 1);
+      const own = readlinkSync('/proc/self/ns/net');
+      await withTables(async (tables) => {
+        await sweepWith(tables, 'the pod', ({ sockets }) => statesOf(sockets, pod.uid));
+        const threads = readdirSync('/proc/self/task').map((id) =>
+          readlinkSync(`/proc/self/task/${id}/ns/net`),
+        );
+        assert.equal([...new Set(threads)], [own]);
+      });
+    },
+    { needs, timeoutMs: 30_000 },
+  );
+
+  test(
+    'are not looked for where nobody asked for it',
+    async () => {
+      await using ns = await makeNetns('unasked');
+      await using pod = await startPod(ns.enter, 1, 0);
+      const tables = startTables({ sweepIntervalMs: 200 });
+      try {
+        const { sockets, counters } = await sweepWith(tables, 'a sweep', (sweep) => sweep);
+        assert.is(sockets?.pods, undefined);
+        assert.is(
+          sockets?.holders.some((holder) => holder.pod?.uid === pod.uid),
+          false,
+        );
+        assert.is(counters.namespaces, undefined);
+      } finally {
+        await tables.stop();
+      }
+    },
+    { needs },
+  );
+});
