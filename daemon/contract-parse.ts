@@ -259,10 +259,12 @@ const acknowledgement = object<Acknowledgement>({
   boot: uuid,
   instance: uuid,
   seq: integerIn(0, Number.MAX_SAFE_INTEGER),
-  assignment: object<Assignment>({
-    targets: list(target, LIMITS.targets),
-    reportIntervalMs: numberIn(100, DAY_MS),
-  }),
+  assignment: optional(
+    object<Assignment>({
+      targets: list(target, LIMITS.targets),
+      reportIntervalMs: numberIn(100, DAY_MS),
+    }),
+  ),
 });
 
 /** A report as an agent sent it. The reason for refusing names the paths of the first faults. */

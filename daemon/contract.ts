@@ -349,7 +349,8 @@ export interface Acknowledgement {
   readonly instance: string;
   /** Every report up to and including this number of this boot need not be sent again; 0 when that is none. */
   readonly seq: number;
-  readonly assignment: Assignment;
+  /** Absent while the operator does not know it, such as one that has just begun: what was assigned before stays. */
+  readonly assignment?: Assignment;
 }
 
 /** What this node is to probe, whole; it replaces the one before. */

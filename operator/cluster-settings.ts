@@ -1,9 +1,11 @@
 /** The operator's settings in Kubernetes. */
 
 import { hostname } from 'node:os';
+import type { AddressRange } from '#base/address-policy.ts';
+import { addressRange } from '#base/address-policy.ts';
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
-import { flag, oneOf, setting, text } from '#base/settings.ts';
+import { each, flag, oneOf, setting, text } from '#base/settings.ts';
 
 export const CLUSTER_SETTINGS = {
   kubernetes: setting<boolean>({
@@ -98,6 +100,24 @@ export const CLUSTER_SETTINGS = {
     doc: 'for --tls-mode secret: the ConfigMap, there already, that gets ca.crt, which agents mount',
     default: 'finwait-ca',
     parse: objectName,
+  }),
+  probeAllow: setting<readonly AddressRange[]>({
+    name: 'probe-allow',
+    env: 'FINWAIT_PROBE_ALLOW',
+    placeholder: 'CIDR',
+    kind: 'list',
+    doc: 'what the agents have as --probe-allow, so that a HandshakeProbe of another address is told at once; in Kubernetes',
+    default: [],
+    parse: each(addressRange),
+  }),
+  probeDeny: setting<readonly AddressRange[]>({
+    name: 'probe-deny',
+    env: 'FINWAIT_PROBE_DENY',
+    placeholder: 'CIDR',
+    kind: 'list',
+    doc: 'what the agents have as --probe-deny, so that a HandshakeProbe of such an address is told at once; in Kubernetes',
+    default: [],
+    parse: each(addressRange),
   }),
 };
 

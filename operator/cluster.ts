@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
+import { addressPolicy } from '#base/address-policy.ts';
 import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
@@ -41,7 +42,8 @@ export async function inCluster(
   { fleet, targets, log }: ClusterParts,
 ): Promise<Surroundings> {
   const address = advertisedAddress(settings);
-  const { kubeconfig } = settings;
+  const { kubeconfig, probeAllow, probeDeny } = settings;
+  const policy = addressPolicy(probeAllow, probeDeny);
   const client = await createKubeClient(kubeconfig === '' ? {} : { kubeconfig });
   const namespace = settings.namespace || client.namespace;
   const audience = settings.tokenAudience || `finwait.${namespace}`;
@@ -68,7 +70,7 @@ export async function inCluster(
     turn = turn.then(async () => {
       const leads = election?.isLeader() === true;
       if (leads && term === undefined && !stopping) {
-        term = startTerm({ client, fleet, targets, identity: settings.podName, log });
+        term = startTerm({ client, fleet, targets, policy, identity: settings.podName, log });
       } else if (!leads && term !== undefined) {
         await endTerm();
       }
@@ -95,7 +97,7 @@ export async function inCluster(
     authenticate,
     leadership,
     instance: () => term?.id ?? idle,
-    assignmentOf: (node) => term?.assignmentOf(node) ?? targets,
+    assignmentOf: (node) => (term === undefined ? targets : term.assignmentOf(node)),
     onReport: (node, report) => term?.onReport(node, report),
     conditions() {
       const nowMs = Date.now();

@@ -16,7 +16,8 @@ export interface Surroundings {
   readonly leadership?: () => LeadershipView;
   /** UUID of the run, or the term as leader, that acknowledges reports (`Acknowledgement.instance`). */
   instance(): string;
-  assignmentOf(node: string): readonly ProbeTarget[];
+  /** Undefined while it is not known. */
+  assignmentOf(node: string): readonly ProbeTarget[] | undefined;
   /** Called with each report that is new. */
   onReport(node: string, report: Report): void;
   conditions(): readonly Condition[];

@@ -1,9 +1,11 @@
 /** What runs while this replica leads, and only then: the controllers, and what they read of the cluster. */
 
 import { randomUUID } from 'node:crypto';
+import type { AddressPolicy } from '#base/address-policy.ts';
 import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { ProbeTarget, Report } from '#contract';
+import { createHandshakeProbeController } from './controllers/handshake-probe/controller.ts';
 import { createReportsController } from './controllers/reports/controller.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { KubeClient } from './kube/client.ts';
@@ -14,6 +16,8 @@ export interface TermOptions {
   readonly client: KubeClient;
   readonly fleet: Fleet;
   readonly targets: readonly ProbeTarget[];
+  /** What the agents may not probe. */
+  readonly policy: AddressPolicy;
   /** Name of this replica. */
   readonly identity: string;
   readonly log: Logger;
@@ -22,30 +26,39 @@ export interface TermOptions {
 export interface Term {
   /** `Acknowledgement.instance` of the reports taken in it. */
   readonly id: string;
-  assignmentOf(node: string): readonly ProbeTarget[];
+  /** Undefined until all probes are known. */
+  assignmentOf(node: string): readonly ProbeTarget[] | undefined;
   onReport(node: string, report: Report): void;
   conditions(): readonly Condition[];
   counters(): Readonly<Record<string, number>>;
   stop(): Promise<void>;
 }
 
-export function startTerm({ client, fleet, targets, identity, log }: TermOptions): Term {
+export function startTerm({ client, fleet, targets, policy, identity, log }: TermOptions): Term {
   const inventory = createInventory({ client, log });
   const recorder = createEventRecorder({ client, instance: identity, log });
   const reports = createReportsController({ client, inventory, fleet, recorder, log });
+  const probes = createHandshakeProbeController({ client, inventory, fleet, recorder, policy, log });
   inventory.start();
   reports.start();
+  probes.start();
   return {
     id: randomUUID(),
-    assignmentOf: () => targets,
-    onReport: () => {},
-    conditions: () => [...inventory.conditions(), ...reports.conditions()],
+    assignmentOf(node) {
+      const assigned = probes.assignmentOf(node);
+      return assigned === undefined ? undefined : [...targets, ...assigned];
+    },
+    onReport(node, report) {
+      for (const result of report.probes) probes.onResult(node, result);
+    },
+    conditions: () => [...inventory.conditions(), ...reports.conditions(), ...probes.conditions()],
     counters: () => ({
       ...named('reports', reports.counters),
+      ...named('handshakeProbes', probes.counters),
       ...named('events', recorder.counters),
     }),
     async stop() {
-      await reports.stop();
+      await Promise.all([reports.stop(), probes.stop()]);
       await Promise.all([recorder.stop(), inventory.stop()]);
     },
   };

@@ -196,8 +196,10 @@ export class Reporter {
       // An acknowledgement that speaks of another boot acknowledges nothing of this one.
       await spool.answered(entry, instance, boot === entry.boot ? seq : 0, clock.nowMs());
       this.#acknowledgedMs = clock.unixMs();
-      this.#adopt(assignment.reportIntervalMs);
-      onAssignment(assignment);
+      if (assignment !== undefined) {
+        this.#adopt(assignment.reportIntervalMs);
+        onAssignment(assignment);
+      }
     } else if (outcome.kind === 'invalid') {
       await spool.discard(entry);
     }

@@ -12,7 +12,7 @@ export interface FleetOptions {
   /** Time between reports; a node silent for three of them is stale. */
   readonly reportIntervalMs: number;
   /** What a node is to probe. */
-  readonly assignmentOf: (node: string) => readonly ProbeTarget[];
+  readonly assignmentOf: (node: string) => readonly ProbeTarget[] | undefined;
   readonly maxNodes?: number;
 }
 
@@ -75,7 +75,7 @@ export function createFleet({ reportIntervalMs, assignmentOf, maxNodes = 10_000 
   const viewOf = (node: Node, nowMs: number): NodeView | undefined => {
     if (node.latest === undefined) return undefined;
     const { report, arrivedMs } = node.latest;
-    const assigned = assignmentOf(node.name);
+    const assigned = assignmentOf(node.name) ?? [];
     const wanted = new Set(assigned.map((target) => target.name));
     const ledgers = [...node.ledgers.values()];
     const total = (name: 'applied' | 'duplicates' | 'missing'): number =>

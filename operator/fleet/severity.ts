@@ -22,6 +22,11 @@ const WORST_FIRST: Readonly<Record<Verdict, number>> = {
   open: 15,
 };
 
+/** Smaller is worse; a word that is no verdict is as bad as the worst. */
+export function severityOf(verdict: string): number {
+  return WORST_FIRST[verdict as Verdict] ?? 0;
+}
+
 /** Orders by verdict, then the slower handshake first, then by name, so that equals keep their place. */
 export function worstFirst(a: ProbeResult, b: ProbeResult): number {
   return (

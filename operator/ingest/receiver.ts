@@ -14,7 +14,8 @@ export interface ReceiverOptions {
   /** `Acknowledgement.instance` */
   readonly instance: () => string;
   readonly reportIntervalMs: number;
-  readonly assignmentOf: (node: string) => readonly ProbeTarget[];
+  /** Undefined while it is not known. */
+  readonly assignmentOf: (node: string) => readonly ProbeTarget[] | undefined;
   /** Called with each report that is applied. */
   readonly onReport?: (node: string, report: Report) => void;
   readonly nowMs: () => number;
@@ -40,12 +41,13 @@ export function createReceiver(options: ReceiverOptions): Receive {
     }
     // While the collector is away no waiting helps: the agent keeps the report and goes on with the next.
     if (telemetry.conditions().length === 0) await ledger.settled(report.seq, SETTLE_WAIT_MS);
+    const targets = assignmentOf(node);
     return {
       version: CONTRACT_VERSION,
       boot: report.boot,
       instance: receivedBy,
       seq: ledger.acknowledged,
-      assignment: { targets: assignmentOf(node), reportIntervalMs },
+      ...(targets === undefined ? {} : { assignment: { targets, reportIntervalMs } }),
     };
   };
 }

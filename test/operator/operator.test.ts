@@ -17,7 +17,7 @@ spec('operator: as a process', (test) => {
     const { status, ack } = await operator.send(sampleReport());
     assert.is(status, 200);
     assert.is(ack.seq, 1);
-    const [target] = ack.assignment.targets;
+    const [target] = ack.assignment?.targets ?? [];
     assert.is(target?.name, 'db:5432');
     assert.is(target?.intervalMs, 2000);
     const overview = await operator.overview();

@@ -8,6 +8,7 @@ import type { EventRecorder } from '../../kube/event-recorder.ts';
 import { NODE_TCP_REPORTS } from '../../kube/resource.ts';
 import type { NodeRecord } from '../../workloads/inventory.ts';
 import type { OwnerRef } from '../../workloads/workload.ts';
+import { turnsOf } from '../turns.ts';
 import { worthWriting } from './change.ts';
 import { Growth } from './growth.ts';
 import { nodeReportStatus, silentNodeStatus } from './node-report.ts';
@@ -15,7 +16,6 @@ import type { Policy } from './policy.ts';
 import type { Write } from './round.ts';
 import type { StoredReport } from './store.ts';
 import { FIELD_MANAGER, ownerReference } from './store.ts';
-import { turnsOf } from './turns.ts';
 
 /** After a change of leader the agents are given so long to find the new one before they are called silent. */
 const GRACE_MS = 60_000;

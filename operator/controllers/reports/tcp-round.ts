@@ -6,6 +6,7 @@ import type { KubeClient } from '../../kube/client.ts';
 import type { EventRecorder } from '../../kube/event-recorder.ts';
 import { TCP_REPORTS } from '../../kube/resource.ts';
 import type { Workload } from '../../workloads/workload.ts';
+import { turnsOf } from '../turns.ts';
 import { worthWriting } from './change.ts';
 import type { Holding } from './collect.ts';
 import { Growth } from './growth.ts';
@@ -14,7 +15,6 @@ import type { Write } from './round.ts';
 import type { StoredTcpReport } from './store.ts';
 import { FIELD_MANAGER, ownerReference, reportName } from './store.ts';
 import { tcpReportStatus, worthTelling } from './tcp-report.ts';
-import { turnsOf } from './turns.ts';
 
 /** A workload of which there has been nothing to tell for so long loses its report. */
 const QUIET_MS = 5 * 60_000;

@@ -1,4 +1,4 @@
-import type { StatusCondition } from '../../api/v1alpha1/condition.ts';
+import type { StatusCondition } from '../api/v1alpha1/condition.ts';
 
 /** Conditions that became false, or true again. What was never judged before and is well is no turn. */
 export function turnsOf(

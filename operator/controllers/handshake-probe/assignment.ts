@@ -1,0 +1,94 @@
+/** What each node is to probe for all HandshakeProbes together. Pure. */
+
+import { createHash } from 'node:crypto';
+import { hostPortText } from '#base/host-port.ts';
+import type { ProbeTarget } from '#contract';
+import { CONTRACT_LIMITS } from '#contract';
+import { selects } from '../../api/v1alpha1/diagnosis-policy.ts';
+import { refText } from '../../probe-ref.ts';
+import type { NodeRecord } from '../../workloads/inventory.ts';
+import type { Place } from './places.ts';
+import type { ProbeRecord } from './probe-record.ts';
+
+/** A probe that runs, with where it goes and from where. */
+export interface Planned {
+  readonly probe: ProbeRecord;
+  readonly places: readonly Place[];
+  /** Names of nodes. */
+  readonly nodes: readonly string[];
+  /** Of a probe that runs once: whether this place was answered for from this node. */
+  readonly answered: (node: string, place: Place) => boolean;
+}
+
+export interface Assignments {
+  /** By name of the node. */
+  readonly targets: ReadonlyMap<string, readonly ProbeTarget[]>;
+  /** Targets that nodes have no room for, by `namespace/name` of the probe. */
+  readonly leftOut: ReadonlyMap<string, number>;
+}
+
+const NAME_LENGTH = CONTRACT_LIMITS.text;
+
+/** The nodes that a probe is to run from, by name. */
+export function chosenNodes({ nodes }: ProbeRecord, all: Iterable<NodeRecord>): string[] {
+  const named = nodes.names === undefined ? undefined : new Set(nodes.names);
+  return [...all]
+    .filter(({ name, labels }) => named?.has(name) !== false && selects(nodes.selector ?? {}, labels))
+    .map(({ name }) => name)
+    .sort();
+}
+
+/** Shares the room of each node fairly: one target of each probe, then the second of each, and so on. */
+export function assign(planned: readonly Planned[]): Assignments {
+  const queues = new Map<string, { readonly key: string; readonly targets: ProbeTarget[] }[]>();
+  for (const { probe, places, nodes, answered } of planned) {
+    for (const node of nodes) {
+      const open = places.filter((place) => !probe.once || !answered(node, place));
+      if (open.length === 0) continue;
+      const targets = open.map((place) => targetOf(probe, place));
+      queues.set(node, [...(queues.get(node) ?? []), { key: `${probe.namespace}/${probe.name}`, targets }]);
+    }
+  }
+  const leftOut = new Map<string, number>();
+  const assigned = new Map<string, ProbeTarget[]>();
+  for (const [node, shares] of queues) {
+    const targets: ProbeTarget[] = [];
+    const longest = Math.max(...shares.map((share) => share.targets.length));
+    for (let round = 0; round < longest; round++) {
+      for (const share of shares) {
+        const target = share.targets[round];
+        if (target === undefined) continue;
+        if (targets.length < CONTRACT_LIMITS.targets) targets.push(target);
+        else leftOut.set(share.key, (leftOut.get(share.key) ?? 0) + 1);
+      }
+    }
+    assigned.set(node, targets);
+  }
+  return { targets: assigned, leftOut };
+}
+
+/** Names one run of a probe that runs once: a change of the spec makes another. */
+export function runOf({ uid, generation }: ProbeRecord): string {
+  return `${uid}/${generation}`;
+}
+
+function targetOf(probe: ProbeRecord, { target, host, port }: Place): ProbeTarget {
+  const { namespace, name, uid, generation, intervalMs, limits, send } = probe;
+  return {
+    name: shortened(`${namespace}/${name}/${target} ${hostPortText(host, port)}`),
+    host,
+    port,
+    origin: 'user',
+    intervalMs,
+    limits,
+    ref: refText({ namespace, name, target, uid, generation }),
+    ...(probe.once ? { once: runOf(probe) } : {}),
+    ...(send === undefined ? {} : { send }),
+  };
+}
+
+function shortened(name: string): string {
+  if (name.length <= NAME_LENGTH) return name;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 16);
+  return `${name.slice(0, NAME_LENGTH - 17)} ${hash}`;
+}

@@ -1,0 +1,284 @@
+/**
+ * Runs HandshakeProbes: tells each node what to probe, gathers the results, and writes what a reader would notice
+ * into the status. Runs on the leader alone; a new leader goes on from the status.
+ */
+
+import type { AddressPolicy } from '#base/address-policy.ts';
+import type { Condition } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { ProbeResult, ProbeTarget } from '#contract';
+import type { HandshakeProbeStatus } from '../../api/v1alpha1/handshake-probe.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { EventRecorder } from '../../kube/event-recorder.ts';
+import { createReflector } from '../../kube/reflector.ts';
+import { ENDPOINT_SLICES, HANDSHAKE_PROBES, SERVICES } from '../../kube/resource.ts';
+import { createWorkQueue } from '../../kube/work-queue.ts';
+import { probeRefOf } from '../../probe-ref.ts';
+import type { Inventory } from '../../workloads/inventory.ts';
+import { turnsOf } from '../turns.ts';
+import { WriteBudget } from '../write-budget.ts';
+import type { Assignments, Planned } from './assignment.ts';
+import { assign, chosenNodes } from './assignment.ts';
+import { Endpoints } from './endpoints.ts';
+import { foundOf } from './found.ts';
+import type { Located } from './places.ts';
+import { locate } from './places.ts';
+import type { ProbeRecord, ServiceRecord } from './probe-record.ts';
+import { endpointsRecord, probeRecord, serviceRecord } from './probe-record.ts';
+import { RunState } from './run-state.ts';
+import { patienceMs, probeStatus } from './status.ts';
+
+export interface HandshakeProbeOptions {
+  readonly client: KubeClient;
+  readonly inventory: Pick<Inventory, 'nodes' | 'synced'>;
+  readonly fleet: Pick<Fleet, 'nodeView'>;
+  readonly recorder: Pick<EventRecorder, 'record'>;
+  /** What the agents may not probe either: told at once where the address is known. */
+  readonly policy: AddressPolicy;
+  readonly log: Logger;
+  readonly nowMs?: () => number;
+}
+
+export interface HandshakeProbeController {
+  start(): void;
+  stop(): Promise<void>;
+  /** What a node is to probe now; undefined until that is known. */
+  assignmentOf(node: string): readonly ProbeTarget[] | undefined;
+  onResult(node: string, result: ProbeResult): void;
+  conditions(): Condition[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+interface Plan extends Assignments {
+  readonly located: ReadonlyMap<
+    string,
+    Located & { readonly planned: Planned; readonly nodes: readonly string[] }
+  >;
+}
+
+const FIELD_MANAGER = 'finwait-handshake-probes';
+/** Results of one report come together; the status is written once for them. */
+const GATHER_MS = 200;
+/** What is no more than another time of the same result is written so often. */
+const FIGURES_EVERY_MS = 30_000;
+const LOOK_AGAIN_MS = 5000;
+const RESULT_LIFE_INTERVALS = 3;
+/** How many results are kept that come before everything was listed. */
+const EARLY_RESULTS = 10_000;
+const BUDGET = { perSecond: 10, burst: 100 };
+
+export function createHandshakeProbeController(options: HandshakeProbeOptions): HandshakeProbeController {
+  const { client, inventory, fleet, recorder, policy, log, nowMs = Date.now } = options;
+  const probes = createReflector<ProbeRecord>({ client, resource: HANDSHAKE_PROBES, slim: probeRecord, log });
+  const services = createReflector<ServiceRecord>({ client, resource: SERVICES, slim: serviceRecord, log });
+  const slices = createReflector({ client, resource: ENDPOINT_SLICES, slim: endpointsRecord, log });
+  const reflectors = [probes, services, slices] as const;
+  const endpoints = new Endpoints();
+  const states = new Map<string, RunState>();
+  const budget = new WriteBudget(BUDGET.perSecond, BUDGET.burst);
+  const counters = {
+    results: 0,
+    unknownResults: 0,
+    droppedResults: 0,
+    written: 0,
+    deferred: 0,
+    eventsRecorded: 0,
+  };
+  const queue = createWorkQueue({ name: 'HandshakeProbe', handle, log });
+  let plan: Plan | undefined;
+  let synced = false;
+  /** Results that came before everything was listed. */
+  let early: { readonly node: string; readonly result: ProbeResult }[] = [];
+
+  const changed = (): void => {
+    plan = undefined;
+  };
+  const allAgain = (): void => {
+    if (!synced) return;
+    changed();
+    for (const { namespace, name } of probes.list()) queue.add(`${namespace}/${name}`, GATHER_MS);
+  };
+  probes.onChange((key, now, before) => {
+    // Our own writes of the status change nothing that is asked for.
+    if (now?.uid === before?.uid && now?.generation === before?.generation) return;
+    changed();
+    queue.add(key);
+  });
+  services.onChange(allAgain);
+  slices.onChange((_key, now, before) => {
+    endpoints.replace(now, before);
+    allAgain();
+  });
+  inventory.nodes.onChange((_key, now, before) => {
+    if (JSON.stringify(now?.labels) !== JSON.stringify(before?.labels)) allAgain();
+  });
+
+  function stateOf(key: string, probe: ProbeRecord): RunState {
+    const known = states.get(key);
+    if (known?.uid === probe.uid && known.generation === probe.generation) return known;
+    const state = new RunState(probe, nowMs());
+    states.set(key, state);
+    return state;
+  }
+
+  function currentPlan(): Plan {
+    if (plan !== undefined) return plan;
+    const directory = {
+      serviceOf: (key: string) => services.get(key),
+      endpointsOf: (key: string) => endpoints.of(key),
+      policy,
+    };
+    const located = new Map<string, Located & { planned: Planned; nodes: readonly string[] }>();
+    for (const probe of probes.list()) {
+      const key = `${probe.namespace}/${probe.name}`;
+      const state = stateOf(key, probe);
+      const { places, faults } = locate(probe.targets, probe.namespace, directory);
+      const nodes = chosenNodes(probe, inventory.nodes.list());
+      const runs = !probe.suspend && !state.complete;
+      const planned = {
+        probe,
+        places,
+        nodes: runs ? nodes : [],
+        answered: (node: string, place: Located['places'][number]) => state.answered(node, place),
+      };
+      located.set(key, { places, faults, nodes, planned });
+    }
+    plan = { located, ...assign([...located.values()].map(({ planned }) => planned)) };
+    return plan;
+  }
+
+  async function handle(key: string): Promise<{ requeueAfterMs: number } | undefined> {
+    if (!synced) return undefined;
+    const probe = probes.get(key);
+    if (probe === undefined) {
+      states.delete(key);
+      return undefined;
+    }
+    const state = stateOf(key, probe);
+    if (state.complete) return undefined;
+    const now = nowMs();
+    const { located, leftOut } = currentPlan();
+    const { places, faults, nodes } = located.get(key) ?? { places: [], faults: [], nodes: [] };
+    const lifeMs = probe.once
+      ? Number.POSITIVE_INFINITY
+      : RESULT_LIFE_INTERVALS * probe.intervalMs + patienceMs(probe);
+    state.prune(new Set(nodes), places, now - lifeMs);
+    const missing = nodes
+      .filter((node) => places.some((place) => !state.answered(node, place)))
+      .map((node) => ({ node, why: whyMissing(node, now) }));
+    const status = probeStatus({
+      probe,
+      faults,
+      nodes,
+      wanted: nodes.length * places.length,
+      missing,
+      found: state.found,
+      leftOut: leftOut.get(key) ?? 0,
+      sinceMs: state.sinceMs,
+      before: state.status,
+      nowMs: now,
+    });
+    if (!worthWriting(state, status, now)) return { requeueAfterMs: LOOK_AGAIN_MS };
+    if (!budget.take(now)) {
+      counters.deferred++;
+      return { requeueAfterMs: 1000 };
+    }
+    await write(probe, state, status);
+    return state.complete ? undefined : { requeueAfterMs: LOOK_AGAIN_MS };
+  }
+
+  async function write(probe: ProbeRecord, state: RunState, status: HandshakeProbeStatus): Promise<void> {
+    const { namespace, name, uid } = probe;
+    const object = { metadata: { namespace, name }, status };
+    await client.apply(HANDSHAKE_PROBES, object, { fieldManager: FIELD_MANAGER, subresource: 'status' });
+    counters.written++;
+    const turns = turnsOf(state.status?.conditions, status.conditions);
+    state.status = status;
+    state.wroteMs = nowMs();
+    if (state.complete) changed();
+    for (const turn of turns) {
+      counters.eventsRecorded++;
+      recorder.record({
+        regarding: { apiVersion: 'finwait.io/v1alpha1', kind: 'HandshakeProbe', namespace, name, uid },
+        type: turn.status === 'False' ? 'Warning' : 'Normal',
+        reason: turn.reason,
+        action: 'Probe',
+        note: turn.message,
+      });
+    }
+  }
+
+  function whyMissing(node: string, now: number): string {
+    const view = fleet.nodeView(node, now);
+    if (view === undefined) return 'no agent reports';
+    if (view.stale) return 'its agent is silent';
+    if (view.agent.mode === 'observe') return 'its agent is in mode observe, which does not probe';
+    const trouble = view.conditions.find(({ code }) => code.startsWith('TUN_'));
+    return trouble === undefined ? 'not probed yet' : `${trouble.code}: ${trouble.message}`;
+  }
+
+  function take(node: string, result: ProbeResult): void {
+    const ref = probeRefOf(result.target);
+    if (ref === undefined || result.verdict === 'aborted') return;
+    const key = `${ref.namespace}/${ref.name}`;
+    const probe = probes.get(key);
+    const chosen = currentPlan().located.get(key)?.nodes.includes(node) === true;
+    if (probe === undefined || !chosen || ref.uid !== probe.uid || ref.generation !== probe.generation) {
+      counters.unknownResults++;
+      return;
+    }
+    counters.results++;
+    const expectation = { verdict: probe.expected, handshakeWithinUs: probe.handshakeWithinUs };
+    stateOf(key, probe).add(foundOf(result, ref.target, node, expectation), probe.intervalMs);
+    if (probe.once) changed();
+    queue.add(key, GATHER_MS);
+  }
+
+  return {
+    start() {
+      for (const reflector of reflectors) reflector.start();
+      Promise.all([inventory.synced, ...reflectors.map((each) => each.synced)]).then(() => {
+        synced = true;
+        const waiting = early;
+        early = [];
+        for (const { node, result } of waiting) take(node, result);
+        allAgain();
+      });
+    },
+    async stop() {
+      await queue.stop();
+      await Promise.all(reflectors.map((reflector) => reflector.stop()));
+    },
+    assignmentOf: (node) => (synced ? (currentPlan().targets.get(node) ?? []) : undefined),
+    onResult(node, result) {
+      if (synced) take(node, result);
+      else if (early.length < EARLY_RESULTS) early.push({ node, result });
+      else counters.droppedResults++;
+    },
+    conditions: () => reflectors.flatMap((reflector) => reflector.conditions()),
+    counters,
+  };
+}
+
+/** A changed judgement at once; other times of the same results now and then. */
+function worthWriting(
+  { status: before, wroteMs }: RunState,
+  next: HandshakeProbeStatus,
+  nowMs: number,
+): boolean {
+  if (before === undefined || judgement(before) !== judgement(next)) return true;
+  return nowMs - wroteMs >= FIGURES_EVERY_MS && before.lastProbeTime !== next.lastProbeTime;
+}
+
+function judgement({
+  observedGeneration,
+  result,
+  expected,
+  nodes,
+  foldedResults,
+  conditions,
+}: HandshakeProbeStatus): string {
+  const judged = conditions.map(({ type, status, reason }) => `${type}=${status}/${reason}`);
+  return [observedGeneration, result, expected, nodes, foldedResults, ...judged].join(' ');
+}

@@ -1,0 +1,76 @@
+/** What is known of one generation of a HandshakeProbe while this operator leads. Pure. */
+
+import { hostPortText } from '#base/host-port.ts';
+import type { HandshakeProbeStatus } from '../../api/v1alpha1/handshake-probe.ts';
+import type { Found } from './found.ts';
+import { foundBefore, foundKey } from './found.ts';
+import type { Place } from './places.ts';
+import type { ProbeRecord } from './probe-record.ts';
+
+/** A clean result is not replaced by a tainted one before it is so many intervals old. */
+const TRUSTED_INTERVALS = 3;
+
+export class RunState {
+  readonly uid: string;
+  readonly generation: number;
+  /** Since when this generation runs. */
+  readonly sinceMs: number;
+  /** As it was last written. */
+  status: HandshakeProbeStatus | undefined;
+  wroteMs = 0;
+  readonly #found = new Map<string, Found>();
+
+  /** Takes over what an operator before this one wrote about the same generation. */
+  constructor({ uid, generation, status }: ProbeRecord, nowMs: number) {
+    this.uid = uid;
+    this.generation = generation;
+    this.status = status;
+    if (status?.observedGeneration !== generation) {
+      this.sinceMs = nowMs;
+      return;
+    }
+    const running = status.conditions.find(({ type }) => type === 'Complete')?.lastTransitionTime;
+    this.sinceMs = running === undefined ? nowMs : Date.parse(running);
+    for (const result of status.results) this.#found.set(foundKey(result), foundBefore(result));
+  }
+
+  get found(): readonly Found[] {
+    return [...this.#found.values()];
+  }
+
+  /** A run that has ended stays so. */
+  get complete(): boolean {
+    const { status, generation } = this;
+    const complete = status?.conditions.find(({ type }) => type === 'Complete');
+    return status?.observedGeneration === generation && complete?.status === 'True';
+  }
+
+  add(found: Found, intervalMs: number): void {
+    const key = foundKey(found);
+    const before = this.#found.get(key);
+    if (before !== undefined) {
+      if (before.measuredMs > found.measuredMs) return;
+      const trusted = found.measuredMs - before.measuredMs < TRUSTED_INTERVALS * intervalMs;
+      if (found.tainted !== undefined && before.tainted === undefined && trusted) return;
+    }
+    this.#found.set(key, found);
+  }
+
+  answered(node: string, place: Place): boolean {
+    const wanted = hostPortText(place.host, place.port);
+    return this.found.some(
+      ({ target, node: from, asked }) =>
+        target === place.target && from === node && (asked === undefined || asked === wanted),
+    );
+  }
+
+  /** Lets go of results of nodes and places that are not probed any more, and of those older than `maxAgeMs`. */
+  prune(nodes: ReadonlySet<string>, places: readonly Place[], oldestMs: number): void {
+    const asked = new Set(places.map(({ host, port }) => hostPortText(host, port)));
+    const targets = new Set(places.map(({ target }) => target));
+    for (const [key, each] of this.#found) {
+      const probed = each.asked === undefined ? targets.has(each.target) : asked.has(each.asked);
+      if (!probed || !nodes.has(each.node) || each.measuredMs < oldestMs) this.#found.delete(key);
+    }
+  }
+}

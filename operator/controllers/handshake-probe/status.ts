@@ -1,0 +1,197 @@
+/** What the status of a HandshakeProbe says. Pure. */
+
+import { latency } from '#base/latency.ts';
+import type { StatusCondition } from '../../api/v1alpha1/condition.ts';
+import { apiTime, bounded, nextCondition } from '../../api/v1alpha1/condition.ts';
+import { spanText } from '../../api/v1alpha1/duration.ts';
+import type { HandshakeProbeStatus, HandshakeTarget } from '../../api/v1alpha1/handshake-probe.ts';
+import { HANDSHAKE_PROBE_LIMITS } from '../../api/v1alpha1/handshake-probe.ts';
+import type { Found } from './found.ts';
+import { worstFirst, written } from './found.ts';
+import type { Fault } from './places.ts';
+import type { ProbeRecord } from './probe-record.ts';
+
+export interface Observed {
+  readonly probe: ProbeRecord;
+  readonly faults: readonly Fault[];
+  /** Names of the nodes that are to probe. */
+  readonly nodes: readonly string[];
+  /** Places and nodes that are to answer. */
+  readonly wanted: number;
+  /** Of those, the ones that have not. */
+  readonly missing: readonly { readonly node: string; readonly why: string }[];
+  readonly found: readonly Found[];
+  /** Targets that nodes have no room for. */
+  readonly leftOut: number;
+  /** Since when this generation runs. */
+  readonly sinceMs: number;
+  readonly before: HandshakeProbeStatus | undefined;
+  readonly nowMs: number;
+}
+
+/** After the limits of a probe there is so much time more for reports to come. */
+const GRACE_MS = 30_000;
+
+/** When a probe is no longer waited for. Milliseconds since its run began. */
+export function patienceMs({ limits, intervalMs, once }: ProbeRecord): number {
+  const { connectMs, exchangeMs, closeMs } = limits;
+  return connectMs + exchangeMs + closeMs + GRACE_MS + (once ? 0 : intervalMs);
+}
+
+export function probeStatus(observed: Observed): HandshakeProbeStatus {
+  const { probe, nodes, wanted, nowMs } = observed;
+  const found = observed.found.toSorted(worstFirst);
+  const listed = found.slice(0, HANDSHAKE_PROBE_LIMITS.results);
+  const newestMs = Math.max(0, ...found.map(({ measuredMs }) => measuredMs));
+  const handshake = median(found.map(({ handshakeMicroseconds }) => handshakeMicroseconds));
+  const close = median(found.map((each) => each.closeMicroseconds));
+  const judgements = judge(observed, found);
+  const conditions = judgements.map((judgement) =>
+    nextCondition(observed.before?.conditions, { ...judgement, observedGeneration: probe.generation }, nowMs),
+  );
+  return {
+    observedGeneration: probe.generation,
+    targets: targetsText(probe.targets),
+    result: resultText(observed, found),
+    expected: `${found.filter(({ asExpected }) => asExpected).length}/${Math.max(wanted, found.length)}`,
+    ...(handshake === undefined ? {} : { handshake: latency(handshake) }),
+    ...(close === undefined ? {} : { close: latency(close) }),
+    retransmits: found.reduce((sum, { retransmits = 0 }) => sum + retransmits, 0),
+    nodes: nodes.length,
+    ...(newestMs === 0 ? {} : { lastProbeTime: apiTime(newestMs) }),
+    message: bounded(
+      judgements.find(({ status }) => status !== 'True')?.message ?? judgements.at(-1)?.message ?? '',
+    ),
+    results: listed.map(written),
+    foldedResults: found.length - listed.length,
+    conditions,
+  };
+}
+
+type Judgement = Pick<StatusCondition, 'type' | 'status' | 'reason' | 'message'>;
+
+function judge(observed: Observed, found: readonly Found[]): Judgement[] {
+  const accepted = acceptance(observed);
+  if (!observed.probe.once) return [accepted, readiness(observed, found)];
+  return [accepted, ...outcome(observed, found)];
+}
+
+function acceptance({ faults, nodes, leftOut, probe }: Observed): Judgement {
+  const is = (status: 'True' | 'False', reason: string, message: string) => ({
+    type: 'Accepted',
+    status,
+    reason,
+    message,
+  });
+  const [first] = faults;
+  if (first !== undefined) {
+    const more = faults.length === 1 ? '' : ` (and ${faults.length - 1} more)`;
+    return is('False', first.reason, `${first.message}${more}`);
+  }
+  if (nodes.length === 0) return is('False', 'NoNodes', 'no node of the cluster is chosen by spec.nodes');
+  if (leftOut > 0) {
+    const many = `${leftOut} targets are left out: their nodes have as many as they can probe`;
+    return is('False', 'TooManyTargets', `${many}; use fewer probes, targets or nodes`);
+  }
+  if (probe.suspend) return is('True', 'Suspended', 'the probe can run and is suspended');
+  return is('True', 'Running', 'the nodes are told to probe');
+}
+
+function readiness(observed: Observed, found: readonly Found[]): Judgement {
+  const { probe, missing, nowMs, sinceMs } = observed;
+  const is = (status: StatusCondition['status'], reason: string, message: string) => ({
+    type: 'Ready',
+    status,
+    reason,
+    message,
+  });
+  if (probe.suspend)
+    return is('Unknown', 'Suspended', 'the probe is suspended: set spec.suspend to false to go on');
+  const unexpected = firstUnexpected(found);
+  if (unexpected !== undefined) return is('False', 'UnexpectedResult', resultSentence(unexpected));
+  const impatient = nowMs - sinceMs > patienceMs(probe);
+  if (missing.length > 0 && impatient) return is('False', 'NoAnswer', missingText(missing));
+  if (missing.length > 0 || found.length === 0) return is('Unknown', 'Waiting', missingText(missing));
+  return is('True', 'AsExpected', `all ${found.length} results are as expected`);
+}
+
+/** Of a probe that runs once. */
+function outcome(observed: Observed, found: readonly Found[]): Judgement[] {
+  const { probe, missing, faults, nowMs, sinceMs } = observed;
+  const complete = (status: 'True' | 'False', reason: string, message: string) => ({
+    type: 'Complete',
+    status,
+    reason,
+    message,
+  });
+  const succeeded = (status: StatusCondition['status'], reason: string, message: string) => ({
+    type: 'Succeeded',
+    status,
+    reason,
+    message,
+  });
+  const open = missing.length > 0 || faults.length > 0 || found.length === 0;
+  if (probe.suspend && open) {
+    const text = 'the probe is suspended: set spec.suspend to false to run it';
+    return [complete('False', 'Suspended', text), succeeded('Unknown', 'Suspended', text)];
+  }
+  const late = nowMs - sinceMs > patienceMs(probe);
+  if (open && !late) {
+    const text = missingText(missing);
+    return [complete('False', 'Running', text), succeeded('Unknown', 'Running', text)];
+  }
+  const done = open
+    ? complete('True', 'DeadlineExceeded', `not all had answered after ${spanText(patienceMs(probe))}`)
+    : complete('True', 'AllAnswered', `all ${found.length} results are there`);
+  const unexpected = firstUnexpected(found);
+  if (unexpected !== undefined)
+    return [done, succeeded('False', 'UnexpectedResult', resultSentence(unexpected))];
+  const [fault] = faults;
+  if (fault !== undefined) return [done, succeeded('False', fault.reason, fault.message)];
+  if (open) return [done, succeeded('False', 'NoAnswer', missingText(missing))];
+  return [done, succeeded('True', 'AsExpected', `all ${found.length} results are as expected`)];
+}
+
+/** A tainted sample accuses nobody. */
+function firstUnexpected(found: readonly Found[]): Found | undefined {
+  return found.find(({ asExpected, tainted }) => !asExpected && tainted === undefined);
+}
+
+function resultSentence({ node, target, message = '' }: Found): string {
+  return `from ${node}, target ${target}: ${message}`;
+}
+
+const NAMED = 3;
+
+function missingText(missing: Observed['missing']): string {
+  if (missing.length === 0) return 'no result has come yet';
+  const named = missing.slice(0, NAMED).map(({ node, why }) => `${node} (${why})`);
+  const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : '';
+  return `no answer yet from ${named.join(', ')}${more}`;
+}
+
+function resultText(observed: Observed, found: readonly Found[]): string {
+  const counts = new Map<string, number>();
+  for (const { verdict } of found) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+  const [first] = observed.faults;
+  const words = [...counts].map(([verdict, count]) => (counts.size === 1 ? verdict : `${count} ${verdict}`));
+  if (words.length > 0) return bounded(words.join(', '), HANDSHAKE_PROBE_LIMITS.resultText);
+  return observed.probe.suspend ? 'Suspended' : (first?.reason ?? 'Waiting');
+}
+
+function targetsText(targets: readonly HandshakeTarget[]): string {
+  const [first] = targets;
+  if (first === undefined) return '';
+  const { address, host, service, port } = first;
+  const place = address === undefined ? (host ?? `svc/${service?.name ?? ''}`) : address;
+  const text = `${place.includes(':') ? `[${place}]` : place}:${port}`;
+  return bounded(
+    targets.length === 1 ? text : `${text} +${targets.length - 1}`,
+    HANDSHAKE_PROBE_LIMITS.targetsText,
+  );
+}
+
+function median(values: readonly (number | undefined)[]): number | undefined {
+  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
