@@ -1,0 +1,290 @@
+/** The HandshakeProbe controller on a real API server; what agents would report is handed in. */
+
+import * as assert from 'uvu/assert';
+import type { ProbeResult, ProbeTarget } from '#contract';
+import { addressPolicy, addressRange } from '../../../base/address-policy.ts';
+import type { StatusCondition } from '../../../operator/api/v1alpha1/condition.ts';
+import type { HandshakeProbeStatus } from '../../../operator/api/v1alpha1/handshake-probe.ts';
+import type { HandshakeProbeController } from '../../../operator/controllers/handshake-probe/controller.ts';
+import { createHandshakeProbeController } from '../../../operator/controllers/handshake-probe/controller.ts';
+import type { EventInput } from '../../../operator/kube/event-recorder.ts';
+import { HANDSHAKE_PROBES } from '../../../operator/kube/resource.ts';
+import { createInventory } from '../../../operator/workloads/inventory.ts';
+import type { ApiServer } from '../../cluster/api-server.ts';
+import { startApiServer } from '../../cluster/api-server.ts';
+import { installCrds } from '../../cluster/crds.ts';
+import { spec } from '../../harness.ts';
+import { sampleProbe } from '../../support/report.ts';
+import { until } from '../../support/until.ts';
+
+const NEEDS = { needs: ['cluster' as const], timeoutMs: 120_000 };
+const log = { log: () => {} };
+
+interface Scene extends AsyncDisposable {
+  readonly server: ApiServer;
+  readonly controller: HandshakeProbeController;
+  readonly events: EventInput[];
+  restart(): Promise<void>;
+}
+
+async function scene(): Promise<Scene> {
+  await using starting = new AsyncDisposableStack();
+  const server = starting.use(await startApiServer());
+  await installCrds(server);
+  for (const name of ['ferry', 'harbour']) {
+    await server.apply(
+      JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels: { at: name } } }),
+    );
+  }
+  const events: EventInput[] = [];
+  const denied = addressRange('169.254.0.0/16');
+  const policy = addressPolicy([], denied.ok ? [denied.value] : []);
+  const begin = () => {
+    const inventory = createInventory({ client: server.client, log });
+    const controller = createHandshakeProbeController({
+      client: server.client,
+      inventory,
+      fleet: { nodeView: () => undefined },
+      recorder: { record: (event) => void events.push(event) },
+      policy,
+      log,
+    });
+    inventory.start();
+    controller.start();
+    const stop = async () => {
+      await controller.stop();
+      await inventory.stop();
+    };
+    return { controller, stop };
+  };
+  let current = begin();
+  starting.defer(() => current.stop());
+  const running = starting.move();
+  return {
+    server,
+    events,
+    get controller() {
+      return current.controller;
+    },
+    async restart() {
+      await current.stop();
+      current = begin();
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function manifest(name: string, spec: object): string {
+  const metadata = { name, namespace: 'default' };
+  return JSON.stringify({ apiVersion: 'finwait.io/v1alpha1', kind: 'HandshakeProbe', metadata, spec });
+}
+
+const TARGET = { name: 'shop', address: '10.0.0.7', port: 80 };
+
+/** What an agent would report of a target. */
+function resultFor(target: ProbeTarget, changes: Partial<ProbeResult> = {}): ProbeResult {
+  const { name, host, port, origin, ref, once } = target;
+  const asked = { name, host, port, origin, ...(ref === undefined ? {} : { ref }) };
+  return sampleProbe({
+    target: { ...asked, ...(once === undefined ? {} : { once }) },
+    remote: { address: host, port },
+    startUs: Date.now() * 1000,
+    ...changes,
+  });
+}
+
+async function assigned(at: Scene, node: string, count: number): Promise<readonly ProbeTarget[]> {
+  return until(`${node} has ${count} targets`, () => {
+    const targets = at.controller.assignmentOf(node);
+    return targets?.length === count ? targets : undefined;
+  });
+}
+
+async function statusOf(at: Scene, name: string): Promise<HandshakeProbeStatus | undefined> {
+  return (await at.server.client.get(HANDSHAKE_PROBES, 'default', name)).status as
+    | HandshakeProbeStatus
+    | undefined;
+}
+
+/** Waits until a condition has a status; answers it with the whole status. */
+async function condition(at: Scene, name: string, type: string, wanted: string) {
+  return until(`${name} is ${type}=${wanted}`, async () => {
+    const status = await statusOf(at, name);
+    const found = status?.conditions.find((each: StatusCondition) => each.type === type);
+    return status !== undefined && found?.status === wanted ? { ...found, whole: status } : undefined;
+  });
+}
+
+spec('HandshakeProbes on a real API server', (test) => {
+  test(
+    'at intervals are assigned to all nodes, and ready when all answer as expected',
+    async () => {
+      await using at = await scene();
+      await at.server.apply(manifest('shop', { targets: [TARGET], interval: '10s' }));
+      const [target] = await assigned(at, 'ferry', 1);
+      assert.equal([target?.host, target?.port, target?.intervalMs], ['10.0.0.7', 80, 10_000]);
+      await condition(at, 'shop', 'Ready', 'Unknown');
+      for (const node of ['ferry', 'harbour']) {
+        for (const each of await assigned(at, node, 1)) at.controller.onResult(node, resultFor(each));
+      }
+      const { whole: status } = await condition(at, 'shop', 'Ready', 'True');
+      assert.equal([status.result, status.expected, status.nodes], ['open', '2/2', 2]);
+      assert.is(status.results[0]?.traceId, sampleProbe().id);
+      assert.is(status.handshake, '130 us');
+      const table = await at.server.kubectl('get', 'hsp', 'shop');
+      assert.match(table, /^shop +10\.0\.0\.7:80 +open +2\/2 +130 us +400 us +\S+ +\S+$/m);
+
+      const [again] = await assigned(at, 'harbour', 1);
+      if (again === undefined) throw new Error('nothing is assigned');
+      const refused = {
+        verdict: 'refused' as const,
+        sentence: 'refused: RST',
+        startUs: (Date.now() + 1000) * 1000,
+      };
+      at.controller.onResult('harbour', resultFor(again, refused));
+      const bad = await condition(at, 'shop', 'Ready', 'False');
+      assert.is(bad.reason, 'UnexpectedResult');
+      assert.is(bad.message, 'from harbour, target shop: refused: RST');
+      assert.is(bad.whole.results[0]?.node, 'harbour', 'the worst comes first');
+      assert.is(bad.whole.result, '1 refused, 1 open');
+      assert.equal(
+        at.events.map(({ type, reason }) => `${type} ${reason}`),
+        ['Warning UnexpectedResult'],
+      );
+    },
+    NEEDS,
+  );
+
+  test(
+    'with once are run once from the chosen nodes, so that kubectl can wait for them, and again after an edit',
+    async () => {
+      await using at = await scene();
+      const nodes = { selector: { matchLabels: { at: 'ferry' } } };
+      await at.server.apply(manifest('once', { targets: [TARGET], once: true, nodes }));
+      const [target] = await assigned(at, 'ferry', 1);
+      if (target?.once === undefined) throw new Error('it is not run once');
+      assert.equal(at.controller.assignmentOf('harbour'), []);
+      at.controller.onResult('harbour', resultFor(target));
+      assert.is(at.controller.counters.unknownResults, 1, 'a node that was not asked has no say');
+      at.controller.onResult('ferry', resultFor(target));
+      const waited = await at.server.kubectl(
+        'wait',
+        '--for=condition=Succeeded',
+        '--timeout=20s',
+        'hsp/once',
+      );
+      assert.match(waited, /condition met/);
+      await assigned(at, 'ferry', 0);
+
+      await at.server.apply(
+        manifest('once', { targets: [TARGET], once: true, nodes, expect: { verdict: 'Denied' } }),
+      );
+      const [second] = await assigned(at, 'ferry', 1);
+      if (second === undefined) throw new Error('it is not run again');
+      assert.is.not(second.once, target.once);
+      at.controller.onResult('ferry', resultFor(target));
+      at.controller.onResult('ferry', resultFor(second));
+      const failed = await condition(at, 'once', 'Succeeded', 'False');
+      assert.is(failed.reason, 'UnexpectedResult', 'the connection opened, which was to be denied');
+      assert.is(failed.observedGeneration, 2);
+    },
+    NEEDS,
+  );
+
+  test(
+    'go on from their status under a new leader: what was answered is not asked again',
+    async () => {
+      await using at = await scene();
+      await at.server.apply(manifest('once', { targets: [TARGET], once: true }));
+      const [target] = await assigned(at, 'ferry', 1);
+      if (target === undefined) throw new Error('nothing is assigned');
+      at.controller.onResult('ferry', resultFor(target));
+      await until('the first answer is written', async () =>
+        (await statusOf(at, 'once'))?.expected === '1/2' ? true : undefined,
+      );
+      await at.restart();
+      const [other] = await assigned(at, 'harbour', 1);
+      assert.equal(at.controller.assignmentOf('ferry'), []);
+      if (other === undefined) throw new Error('nothing is assigned');
+      at.controller.onResult('harbour', resultFor(other));
+      await condition(at, 'once', 'Succeeded', 'True');
+      await at.restart();
+      await assigned(at, 'harbour', 0);
+    },
+    NEEDS,
+  );
+
+  test(
+    'are suspended, resumed and deleted while they run',
+    async () => {
+      await using at = await scene();
+      await at.server.apply(manifest('shop', { targets: [TARGET] }));
+      await assigned(at, 'ferry', 1);
+      await at.server.apply(manifest('shop', { targets: [TARGET], suspend: true }));
+      await assigned(at, 'ferry', 0);
+      await until('it says so', async () =>
+        (await statusOf(at, 'shop'))?.result === 'Suspended' ? true : undefined,
+      );
+      await at.server.apply(manifest('shop', { targets: [TARGET], suspend: false }));
+      await assigned(at, 'ferry', 1);
+      await at.server.kubectl('delete', 'hsp', 'shop');
+      await assigned(at, 'ferry', 0);
+    },
+    NEEDS,
+  );
+
+  test(
+    'find Services and their endpoints, follow them, and say what is missing',
+    async () => {
+      await using at = await scene();
+      const service = { name: 'web', service: { name: 'web' }, port: 'http' };
+      const direct = { name: 'pods', service: { name: 'web', via: 'Endpoints' }, port: 80 };
+      await at.server.apply(manifest('web', { targets: [service, direct] }));
+      const missing = await condition(at, 'web', 'Accepted', 'False');
+      assert.is(missing.reason, 'ServiceNotFound');
+      assert.match(missing.message, /there is no Service default\/web \(and 1 more\)/);
+      const web = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'default' } };
+      const ports = [{ name: 'http', port: 80, targetPort: 8080 }];
+      await at.server.apply(JSON.stringify({ ...web, spec: { clusterIP: '10.96.0.55', ports } }));
+      await until('it has no endpoints yet', async () => {
+        const accepted = (await statusOf(at, 'web'))?.conditions.find(({ type }) => type === 'Accepted');
+        return accepted?.reason === 'NoEndpoints' ? true : undefined;
+      });
+      const slice = (addresses: readonly string[]) => ({
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { name: 'web-1', namespace: 'default', labels: { 'kubernetes.io/service-name': 'web' } },
+        addressType: 'IPv4',
+        ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+        endpoints: addresses.map((address, i) => ({ addresses: [address], conditions: { ready: i < 2 } })),
+      });
+      await at.server.apply(JSON.stringify(slice(['10.244.1.5', '10.244.2.6', '10.244.2.7'])));
+      const targets = await assigned(at, 'ferry', 3);
+      assert.equal(
+        targets.map(({ host, port }) => `${host}:${port}`),
+        ['10.96.0.55:80', '10.244.1.5:8080', '10.244.2.6:8080'],
+        'an endpoint that is not ready is left out',
+      );
+      await condition(at, 'web', 'Accepted', 'True');
+      await at.server.apply(JSON.stringify(slice(['10.244.1.5'])));
+      await assigned(at, 'ferry', 2);
+    },
+    NEEDS,
+  );
+
+  test(
+    'are told at once when they aim where probes are denied, or when no node is chosen',
+    async () => {
+      await using at = await scene();
+      const metadata = { name: 'secrets', address: '169.254.169.254', port: 80 };
+      await at.server.apply(manifest('far', { targets: [metadata] }));
+      const forbidden = await condition(at, 'far', 'Accepted', 'False');
+      assert.is(forbidden.reason, 'TargetForbidden');
+      assert.match(forbidden.message, /169\.254\.169\.254 is in 169\.254\.0\.0\/16/);
+      await at.server.apply(manifest('none', { targets: [TARGET], nodes: { names: ['elsewhere'] } }));
+      assert.is((await condition(at, 'none', 'Accepted', 'False')).reason, 'NoNodes');
+      assert.equal(at.controller.assignmentOf('ferry'), []);
+    },
+    NEEDS,
+  );
+});
