@@ -5,6 +5,7 @@ import type { AddressPolicy } from '#base/address-policy.ts';
 import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { ProbeTarget, Report } from '#contract';
+import { CONTRACT_LIMITS } from '#contract';
 import { createHandshakeProbeController } from './controllers/handshake-probe/controller.ts';
 import { createReportsController } from './controllers/reports/controller.ts';
 import type { Fleet } from './fleet/fleet.ts';
@@ -46,7 +47,7 @@ export function startTerm({ client, fleet, targets, policy, identity, log }: Ter
     id: randomUUID(),
     assignmentOf(node) {
       const assigned = probes.assignmentOf(node);
-      return assigned === undefined ? undefined : [...targets, ...assigned];
+      return assigned && [...targets, ...assigned].slice(0, CONTRACT_LIMITS.targets);
     },
     onReport(node, report) {
       for (const result of report.probes) probes.onResult(node, result);

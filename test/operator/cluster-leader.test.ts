@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { ReportCounts } from '../../operator/fleet/view.ts';
 import { startApiServer } from '../cluster/api-server.ts';
+import { installCrds } from '../cluster/crds.ts';
 import { spec } from '../harness.ts';
 import { prepareNamespace, requestToken } from '../support/agent-tokens.ts';
 import { startAnyOf } from '../support/any-of.ts';
@@ -25,6 +26,7 @@ async function twoOperators(end: (leader: ClusterOperator) => Promise<void>) {
   await using server = await startApiServer();
   await using collector = await startCollector();
   await using dir = await makeTempDir('leader');
+  await installCrds(server);
   await prepareNamespace(server, 'ferry');
   const kubeconfig = await operatorKubeconfig(server);
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.httpEndpoint, OTEL_BSP_SCHEDULE_DELAY: '200' };
@@ -67,6 +69,7 @@ async function twoOperators(end: (leader: ClusterOperator) => Promise<void>) {
   );
   await agent.stop('SIGTERM');
   assert.is((await reportsAt(other))?.duplicates, 0);
+  assert.equal((await other.overview()).operator.conditions, []);
   return { awayMs, ...(await delivered(agent.stdout, collector)) };
 }
 
