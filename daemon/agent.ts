@@ -256,7 +256,7 @@ export class Agent {
     if (this.#stopping) return ['the end: the agent is stopping'];
     return [
       ...(this.#tables.latest() === undefined ? ["the first reading of the kernel's tables"] : []),
-      ...(this.#engine !== undefined && this.#engine.ready === undefined ? ['the TCP engine'] : []),
+      ...(this.#engine !== undefined && !this.#engine.settled ? ['the TCP engine'] : []),
     ];
   }
 

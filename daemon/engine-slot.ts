@@ -47,6 +47,11 @@ export class EngineSlot {
     return this.#ready;
   }
 
+  /** Whether it is known if this machine allows an engine: there is one, or a condition says why not. */
+  get settled(): boolean {
+    return this.#ready !== undefined || this.#refusal !== undefined;
+  }
+
   /**
    * Starts an engine and waits until it is ready or refused; when it is refused it is tried again later.
    * @returns why it was refused

@@ -12,6 +12,7 @@ import { openNetlinkInside } from '../kernel/network-namespace.ts';
 import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import type { OnPayload } from './dumps.ts';
 import { dumpSocketsOf } from './dumps.ts';
+import { hintToSee } from './hidden.ts';
 import type { FoundNamespace } from './namespace-finder.ts';
 import { NamespaceFinder } from './namespace-finder.ts';
 import { seesWholeMachine } from './proc.ts';
@@ -108,13 +109,13 @@ export class NamespaceSockets {
       return {
         code,
         message: `${message}: they may not be entered`,
-        hint: 'give finwait CAP_SYS_ADMIN (chart: agent.capabilities.sysAdmin), or choose another mode than inspect',
+        hint: hintToSee(['SYS_ADMIN', 'SYS_PTRACE']),
       };
     if (this.#finder.denied)
       return {
         code,
         message: `${message}: the namespaces of some processes may not be seen`,
-        hint: 'give finwait CAP_SYS_PTRACE (chart: agent.capabilities.sysPtrace)',
+        hint: hintToSee(['SYS_PTRACE']),
       };
     if (this.#namespaces.size === 0 && !seesWholeMachine(this.#finder.procRoot))
       return {

@@ -10,6 +10,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Condition } from '#base/errors.ts';
 import type { PodRef, ProcessRef } from '#contract';
+import { hintToSee } from './hidden.ts';
 import { podOfCgroup } from './pod-cgroup.ts';
 import { seesWholeMachine, unlessGone } from './proc.ts';
 
@@ -43,10 +44,6 @@ interface Missed {
 
 const MAX_DESCRIPTORS = 20_000;
 const MAX_WAIT_SWEEPS = 64;
-const HINT_FOR_USER = 'run finwait as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH';
-const HINT_FOR_ROOT =
-  'nothing, if that process is meant to hide from root (its sockets are counted all the same); ' +
-  'in a container give finwait CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH';
 
 export class ProcessTable {
   readonly counters: ProcessCounters = { searchesCut: 0, descriptorsRead: 0 };
@@ -80,7 +77,7 @@ export class ProcessTable {
       ? {
           code: 'PROCESS_NAMES_PARTIAL',
           message: `${sockets}: the descriptors of ${this.#hidden.name}/${this.#hidden.pid} may not be read`,
-          hint: process.geteuid?.() === 0 ? HINT_FOR_ROOT : HINT_FOR_USER,
+          hint: hintToSee(['SYS_PTRACE', 'DAC_READ_SEARCH']),
         }
       : {
           code: 'PROCESS_NAMES_PARTIAL',

@@ -163,8 +163,8 @@ spec('agent', (test) => {
     await using scene = await makeScene({ refusal: REFUSAL });
     scene.tables.sweep();
     const ready = await scene.get('/readyz');
-    assert.is(ready.status, 503);
-    assert.match(ready.body, /the TCP engine.*TUN_MISSING.*modprobe tun/s);
+    assert.is(ready.status, 200, 'waiting would not make it better');
+    assert.match(ready.body, /TUN_MISSING.*modprobe tun/s);
     assert.is((await scene.get('/healthz')).status, 200);
     const report = await until('a report', () => scene.reports[0]);
     assert.is(report.conditions[0]?.code, 'TUN_MISSING');

@@ -1,0 +1,25 @@
+/** What to do about processes that may not be looked at. */
+
+import type { Capability } from '../kernel/capabilities.ts';
+import { hasCapability } from '../kernel/capabilities.ts';
+
+const CHART_VALUES: Readonly<Partial<Record<Capability, string>>> = {
+  SYS_ADMIN: 'sysAdmin',
+  SYS_PTRACE: 'sysPtrace',
+  DAC_READ_SEARCH: 'dacReadSearch',
+};
+
+/** A hint that names those of the capabilities which are missing; where none is, what else may keep finwait away. */
+export function hintToSee(needed: readonly Capability[]): string {
+  const missing = needed.filter((name) => !hasCapability(name));
+  if (missing.length === 0)
+    return (
+      'finwait has every capability for it, so a security module keeps it away (AppArmor: appArmorProfile Unconfined; ' +
+      'SELinux: type spc_t), or the process is meant to hide: then there is nothing to do'
+    );
+  const names = missing.map((name) => `CAP_${name}`).join(' and ');
+  const values = missing.map((name) => `agent.capabilities.${CHART_VALUES[name]}`).join(', ');
+  return process.geteuid?.() === 0
+    ? `give finwait ${names} (the chart in mode inspect: ${values})`
+    : `run finwait as root, or give it ${names}`;
+}
