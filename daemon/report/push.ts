@@ -72,6 +72,7 @@ export function createPusher(config: PushConfig): Pusher {
     async push(body, signal) {
       const credentials = await readCredentials(config.tokenFile, config.caFile);
       if ('condition' in credentials) return { kind: 'unreachable', condition: credentials.condition };
+      // Back to the address given at most once in a push.
       let turnedBack = url === operatorUrl;
       for (let hops = 1; ; hops++) {
         const asked = url;

@@ -10,12 +10,14 @@ import { startAnyOf } from '../support/any-of.ts';
 import { startProgram } from '../support/child.ts';
 import {
   type ClusterOperator,
+  caOf,
   leaderOf,
   mountCa,
   operatorKubeconfig,
   startClusterOperator,
 } from '../support/cluster-operator.ts';
 import { type Collector, startCollector } from '../support/collector.ts';
+import { sampleReport } from '../support/report.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 
@@ -121,5 +123,29 @@ spec('operator: change of the leader', (test) => {
       assert.equal({ lost, twice }, { lost: 0, twice: 0 });
     },
     { needs: ['cluster', 'collector'], timeoutMs: 120_000 },
+  );
+
+  test(
+    'when it was frozen and wakes up, it takes nothing that belongs to the next one',
+    async () => {
+      await using server = await startApiServer();
+      await prepareNamespace(server, 'ferry');
+      const kubeconfig = await operatorKubeconfig(server);
+      await using first = await startClusterOperator('one', kubeconfig);
+      await leaderOf([first]);
+      await using second = await startClusterOperator('two', kubeconfig);
+      const [token, ca] = [await requestToken(server), await caOf(server)];
+      assert.is((await first.post(token, sampleReport(), ca)).status, 200);
+      first.child.kill('SIGSTOP');
+      await leaderOf([second]);
+      // Waits at the frozen one until it wakes up, and is the first thing it sees.
+      const late = first.post(token, sampleReport({ seq: 2 }), ca);
+      first.child.kill('SIGCONT');
+      const { status, body } = await late;
+      assert.ok(status === 421 || status === 503, `${status}`);
+      assert.is(body.error?.code, 'NOT_LEADER');
+      assert.is((await second.post(token, sampleReport({ seq: 2 }), ca)).status, 200);
+    },
+    { needs: ['cluster'], timeoutMs: 120_000 },
   );
 });
