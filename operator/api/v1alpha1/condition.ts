@@ -14,7 +14,7 @@ export interface StatusCondition {
 }
 
 /** Longest message the schemas allow. */
-export const MESSAGE_LENGTH = 1024;
+const MESSAGE_LENGTH = 1024;
 
 /** Shortens text to what a schema allows, with an ellipsis for what is missing. */
 export function bounded(text: string, length: number = MESSAGE_LENGTH): string {
