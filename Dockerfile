@@ -13,9 +13,10 @@ FROM ${NODE_IMAGE} AS packages
 WORKDIR /opt/finwait
 COPY package.json package-lock.json ./
 # The Node is the base image's, so the one that npm brings goes again, and so does what is for compilers and readers only.
-RUN --mount=type=secret,id=npmrc,target=/root/.npmrc \
-    --mount=type=cache,target=/root/.npm \
-    npm ci --omit=dev --ignore-scripts --prefer-offline --no-audit --no-fund \
+RUN --mount=type=secret,id=npmrc,target=/run/npmrc \
+    --mount=type=cache,target=/var/cache/npm \
+    npm ci --userconfig /run/npmrc --cache /var/cache/npm \
+      --omit=dev --ignore-scripts --prefer-offline --no-audit --no-fund \
  && rm -rf node_modules/node-linux-* node_modules/.bin node_modules/bare-*/prebuilds \
  && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -iname '*.md' \) -delete \
  && find node_modules -type d -path '*/@opentelemetry/*/build/esnext' -prune -exec rm -rf {} +

@@ -102,7 +102,7 @@ function flow(lines: readonly Line[]): string {
 }
 
 /** The README's part about values. */
-export function valuesText(): string {
+function valuesText(): string {
   const cell = (text: string) => text.replaceAll('|', '\\|');
   return chartValues()
     .map(({ title, values }) =>

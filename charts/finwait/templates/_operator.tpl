@@ -41,6 +41,7 @@
 {{- end }}
 - name: FINWAIT_REPORT_INTERVAL
   value: {{ .Values.operator.reportInterval }}
+{{- include "finwait.probePolicyEnv" . }}
 - name: FINWAIT_LOG_LEVEL
   value: {{ .Values.operator.logLevel }}
 - name: FINWAIT_LOG_FORMAT
