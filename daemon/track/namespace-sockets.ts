@@ -24,6 +24,10 @@ import { readSockstat } from './sockstat.ts';
 /** A namespace whose counts stand still and which has nothing but listeners is read this seldom all the same. */
 const QUIET_SWEEPS = 15;
 
+const NOTHING: Sockstat = { inUse: 0, timeWait: 0 };
+/** Counts that no namespace has, so that it is read the next time. */
+const UNREAD: Sockstat = { inUse: -1, timeWait: -1 };
+
 /** The sockets of one namespace as a summary takes them. */
 export interface NamespaceOfSockets {
   readonly table: SocketTable;
@@ -147,7 +151,7 @@ export class NamespaceSockets {
       found,
       table: new SocketTable({ dump, processes, maxTracked, ephemeralFrom }),
       socket: undefined,
-      counts: { inUse: 0, timeWait: 0 },
+      counts: NOTHING,
       quietSweeps: 0,
     };
     this.#namespaces.set(found.inode, namespace);
@@ -186,6 +190,7 @@ export class NamespaceSockets {
     if (!(error instanceof NetlinkError)) throw error;
     namespace.socket?.[Symbol.dispose]();
     namespace.socket = undefined;
+    namespace.counts = UNREAD;
     if (error.errno === ENOENT || error.errno === ESRCH) return; // It went away just now.
     this.#counters.namespace_failures++;
     this.#refusal = error;

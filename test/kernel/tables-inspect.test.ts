@@ -1,43 +1,14 @@
-import { randomBytes, randomUUID } from 'node:crypto';
 import { readdirSync, readlinkSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import type { PodSockets, SocketSummary } from '#contract';
 import type { TablesHandle, TablesSweep } from '../../daemon/threads/tables-client.ts';
 import { startTables } from '../../daemon/threads/tables-client.ts';
 import { spec } from '../harness.ts';
-import { makeCgroup } from '../support/cgroup.ts';
-import type { Child } from '../support/child.ts';
-import { startProgram } from '../support/child.ts';
 import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
+import { startPod } from './pods.ts';
 
 const needs = ['root', 'netns'] as const;
-const SCENE = 'test/kernel/pod-scene.ts';
-
-interface Pod extends AsyncDisposable {
-  readonly uid: string;
-  readonly containerId: string;
-  readonly child: Child;
-}
-
-/** A process in the cgroup of a pod, and in a network namespace if one is given. */
-async function startPod(within: readonly string[], ...sockets: readonly number[]): Promise<Pod> {
-  const uid = randomUUID();
-  const containerId = randomBytes(32).toString('hex');
-  const cgroup = makeCgroup(`fw-${process.pid}/kubepods/burstable/pod${uid}/${containerId}`);
-  const args = [SCENE, ...sockets.map(String)];
-  const child = startProgram(process.execPath, args, { within: [...cgroup.enter, ...within] });
-  await child.output(/ready/);
-  return {
-    uid,
-    containerId,
-    child,
-    async [Symbol.asyncDispose]() {
-      await child.stop();
-      await cgroup[Symbol.asyncDispose]();
-    },
-  };
-}
 
 async function withTables(use: (tables: TablesHandle) => Promise<void>): Promise<void> {
   const tables = startTables({ sweepIntervalMs: 200, allNamespaces: true });
