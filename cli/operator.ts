@@ -1,4 +1,4 @@
-/** `finwait operator`: takes reports, joins them, exports telemetry, serves the page. */
+/** `finwait operator`: takes reports, joins them, exports telemetry, serves what it knows as JSON. */
 
 import { readSettings } from '#base/settings.ts';
 import { runOperator } from '../operator/main.ts';
@@ -11,7 +11,7 @@ import { EXIT } from './io.ts';
 const OPERATOR_HELP: CommandHelp = {
   usage: 'finwait operator --agent-token-file FILE [options]\n       finwait operator --kubernetes [options]',
   about:
-    'Takes the reports of agents over TLS, joins them, exports traces and metrics, and serves page, API and health.',
+    'Takes the reports of agents over TLS, joins them, exports traces and metrics, and serves JSON, health and metrics.',
   settings: OPERATOR_SETTINGS,
   examples: [
     [

@@ -1,5 +1,5 @@
 /**
- * What the operator knows, as the data that the JSON API, the page and the terminal show.
+ * What the operator knows, as the data that the JSON API and the terminal show.
  * Times are Unix milliseconds unless the name says otherwise.
  */
 

@@ -4,7 +4,7 @@ import { CONTRACT_LIMITS } from '#contract';
 import type { Refusal } from '../http/answer.ts';
 
 export const PLACE_HINT =
-  'agents push to /v1/reports; the pages for people are at the address of --web-listen';
+  'agents push to /v1/reports; the JSON that people read is at the address of --web-listen';
 const SAME_VERSION_HINT = 'run agent and operator of the same version';
 const BEARER = { 'www-authenticate': 'Bearer' };
 

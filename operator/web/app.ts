@@ -1,4 +1,4 @@
-/** The operator's pages for people and tools, as an express app that does not listen by itself. */
+/** What the operator tells people and tools (JSON, health, metrics), as an express app that does not listen by itself. */
 
 import { isIPv4 } from 'node:net';
 import type { Express, NextFunction, Request, Response } from 'express';
@@ -47,7 +47,7 @@ export function createApp(deps: WebDeps): Express {
       refuse(response, {
         status: 403,
         code: 'HOST_NOT_ALLOWED',
-        message: 'this page is served on loopback and answers to localhost, 127.0.0.1 and [::1] only',
+        message: 'this is served on loopback and answers to localhost, 127.0.0.1 and [::1] only',
         hint: 'open it as http://127.0.0.1, or give --web-listen another address',
       });
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -95,13 +95,13 @@ export function createApp(deps: WebDeps): Express {
         hint: PATHS_HINT,
       });
     }
-    deps.log.log('error', 'a page could not be made', {
+    deps.log.log('error', 'an answer could not be made', {
       error: error instanceof Error ? error.stack : String(error),
     });
     refuse(response, {
       status: 500,
       code: 'INTERNAL',
-      message: 'the page could not be made',
+      message: 'the answer could not be made',
       hint: "the operator's log says more",
     });
   });

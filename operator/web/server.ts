@@ -1,4 +1,4 @@
-/** The HTTP server of the pages, health and metrics: deadlines, bounds, and answers to what is no request. */
+/** The HTTP server of JSON, health and metrics: deadlines, bounds, and answers to what is no request. */
 
 import type { RequestListener } from 'node:http';
 import { createServer } from 'node:http';
