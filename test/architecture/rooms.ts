@@ -84,6 +84,7 @@ export const ROOMS: readonly Room[] = [
 export const TEST_PACKAGES = [
   'uvu',
   'fast-check',
+  '@kubernetes/client-node',
   '@opentelemetry/',
   '@peculiar/x509',
   'reflect-metadata',

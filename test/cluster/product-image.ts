@@ -84,7 +84,11 @@ function contentHash(): string {
 function npmSettings(): string {
   const own = join(homedir(), '.npmrc');
   const settings = ['registry', 'cafile'].map((key) => {
-    const value = execFileSync('npm', ['config', 'get', key], { cwd: tmpdir(), encoding: 'utf8' }).trim();
+    const value = execFileSync('npm', ['config', 'get', key], {
+      cwd: tmpdir(),
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
     return value === 'null' || value === 'undefined' ? '' : `${key}=${value}\n`;
   });
   return settings.join('') + (existsSync(own) ? readFileSync(own, 'utf8') : '');
