@@ -54,8 +54,9 @@ export function startTerm({ client, fleet, targets, policy, identity, log }: Ter
     },
     conditions: () => [...inventory.conditions(), ...reports.conditions(), ...probes.conditions()],
     counters: () => ({
-      ...named('reports', reports.counters),
-      ...named('handshakeProbes', probes.counters),
+      ...named('inventory', inventory.counters()),
+      ...named('reports', reports.counters()),
+      ...named('handshakeProbes', probes.counters()),
       ...named('events', recorder.counters),
     }),
     async stop() {

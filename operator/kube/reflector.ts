@@ -44,6 +44,8 @@ export interface ReflectorCounters {
 }
 
 export interface Reflector<R> {
+  /** Plural name of what is reflected. */
+  readonly name: string;
   /** Settles when the collection has been listed once. */
   readonly synced: Promise<void>;
   get(key: ObjectKey): R | undefined;
@@ -188,6 +190,7 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
   }
 
   return {
+    name: resource.plural,
     synced,
     get: (key) => records.get(key),
     list: () => records.values(),
@@ -205,6 +208,15 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
       await running;
     },
   };
+}
+
+/** Counters and sizes of several, by name: `lists.pods`, `objects.pods`. */
+export function countersOf(reflectors: readonly Reflector<unknown>[]): Record<string, number> {
+  return Object.fromEntries(
+    reflectors.flatMap(({ name, size, counters }) =>
+      Object.entries({ ...counters, objects: size }).map(([what, count]) => [`${what}.${name}`, count]),
+    ),
+  );
 }
 
 export function keyOf({ metadata }: KubeObject): ObjectKey {

@@ -7,7 +7,7 @@ import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Reflector } from '../kube/reflector.ts';
-import { createReflector } from '../kube/reflector.ts';
+import { countersOf, createReflector } from '../kube/reflector.ts';
 import { JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS } from '../kube/resource.ts';
 import type { OwnerRef, PodRecord, Workload } from './workload.ts';
 import { controllerOf, podRecord, workloadOf } from './workload.ts';
@@ -28,6 +28,7 @@ export interface Inventory {
   /** Settles when everything has been listed once. */
   readonly synced: Promise<void>;
   conditions(): Condition[];
+  counters(): Readonly<Record<string, number>>;
   start(): void;
   stop(): Promise<void>;
 }
@@ -72,6 +73,7 @@ export function createInventory({ client, log }: { client: KubeClient; log: Logg
       workloadOf(pod, (kind, namespace, name) => owners[kind]?.get(`${namespace}/${name}`)),
     synced: Promise.all(all.map(({ synced }) => synced)).then(() => undefined),
     conditions: () => all.flatMap((reflector) => reflector.conditions()),
+    counters: () => countersOf(all as readonly Reflector<unknown>[]),
     start() {
       for (const reflector of all) reflector.start();
     },

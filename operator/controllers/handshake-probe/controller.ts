@@ -11,7 +11,8 @@ import type { HandshakeProbeStatus } from '../../api/v1alpha1/handshake-probe.ts
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { EventRecorder } from '../../kube/event-recorder.ts';
-import { createReflector } from '../../kube/reflector.ts';
+import type { Reflector } from '../../kube/reflector.ts';
+import { countersOf, createReflector } from '../../kube/reflector.ts';
 import { ENDPOINT_SLICES, HANDSHAKE_PROBES, SERVICES } from '../../kube/resource.ts';
 import { createWorkQueue } from '../../kube/work-queue.ts';
 import { probeRefOf } from '../../probe-ref.ts';
@@ -47,7 +48,7 @@ export interface HandshakeProbeController {
   assignmentOf(node: string): readonly ProbeTarget[] | undefined;
   onResult(node: string, result: ProbeResult): void;
   conditions(): Condition[];
-  readonly counters: Readonly<Record<string, number>>;
+  counters(): Readonly<Record<string, number>>;
 }
 
 interface Plan extends Assignments {
@@ -257,7 +258,12 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       else counters.droppedResults++;
     },
     conditions: () => reflectors.flatMap((reflector) => reflector.conditions()),
-    counters,
+    counters: () => ({
+      ...counters,
+      ...countersOf(reflectors as readonly Reflector<unknown>[]),
+      'queue.handled': queue.counters.handled,
+      'queue.failed': queue.counters.failed,
+    }),
   };
 }
 

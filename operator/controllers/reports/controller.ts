@@ -12,7 +12,8 @@ import type { NodeTcpReportStatus } from '../../api/v1alpha1/node-tcp-report.ts'
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { EventRecorder } from '../../kube/event-recorder.ts';
-import { createReflector } from '../../kube/reflector.ts';
+import type { Reflector } from '../../kube/reflector.ts';
+import { countersOf, createReflector } from '../../kube/reflector.ts';
 import { DIAGNOSIS_POLICIES, NODE_TCP_REPORTS, TCP_REPORTS } from '../../kube/resource.ts';
 import type { Inventory } from '../../workloads/inventory.ts';
 import { WriteBudget } from '../write-budget.ts';
@@ -42,7 +43,7 @@ export interface ReportsController {
   /** Settles when no write is under way any more. */
   stop(): Promise<void>;
   conditions(): Condition[];
-  readonly counters: Readonly<Record<string, number>>;
+  counters(): Readonly<Record<string, number>>;
 }
 
 const ROUND_MS = 3000;
@@ -151,6 +152,6 @@ export function createReportsController(options: ReportsOptions): ReportsControl
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
     },
     conditions: () => reflectors.flatMap((reflector) => reflector.conditions()),
-    counters,
+    counters: () => ({ ...counters, ...countersOf(reflectors as readonly Reflector<unknown>[]) }),
   };
 }

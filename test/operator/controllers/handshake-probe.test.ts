@@ -165,7 +165,7 @@ spec('HandshakeProbes on a real API server', (test) => {
       if (target?.once === undefined) throw new Error('it is not run once');
       assert.equal(at.controller.assignmentOf('harbour'), []);
       at.controller.onResult('harbour', resultFor(target));
-      assert.is(at.controller.counters.unknownResults, 1, 'a node that was not asked has no say');
+      assert.is(at.controller.counters().unknownResults, 1, 'a node that was not asked has no say');
       at.controller.onResult('ferry', resultFor(target));
       const waited = await at.server.kubectl(
         'wait',
