@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import * as assert from 'uvu/assert';
 import { CONTRACT_LIMITS } from '#contract';
 import { parseAcknowledgement } from '../../daemon/contract-parse.ts';
+import type { LeadershipView } from '../../operator/fleet/view.ts';
 import { rejects, spec, testSeed } from '../harness.ts';
 import type { Ingest } from '../support/ingest.ts';
 import { readAnswer, requestText, startIngest, TOKEN } from '../support/ingest.ts';
@@ -208,5 +209,41 @@ spec('operator: ingest', (test) => {
     for (const token of ['x', TOKEN.slice(0, -1), `${TOKEN}${TOKEN}`, randomBytes(3000).toString('hex')]) {
       assert.is((await post(ingest, REPORT, token)).status, 401);
     }
+  });
+
+  test('of a replica that does not lead names the leader, and takes nothing', async () => {
+    let view: LeadershipView = { leads: false, leader: { name: 'two', address: 'https://10.1.2.3:7461' } };
+    await using ingest = await startIngest({}, { leadership: () => view });
+    const named = await ingest.raw(requestText(REPORT, { connection: 'keep-alive' }));
+    assert.is(named.status, 421);
+    assert.is(named.code, 'NOT_LEADER');
+    assert.is(JSON.parse(named.body).leader, 'https://10.1.2.3:7461');
+    for (const unknown of [{ leads: false }, { leads: false, leader: { name: 'two', address: '' } }]) {
+      view = unknown;
+      const nobody = await ingest.raw(requestText(REPORT));
+      assert.is(nobody.status, 503);
+      assert.match(nobody.head, /retry-after: 1/i);
+      assert.is(JSON.parse(nobody.body).leader, undefined);
+    }
+    assert.is(ingest.received.length, 0);
+    assert.is(ingest.counters['refused.NOT_LEADER'], 3);
+  });
+
+  test('of a leader that loses its lead while the report comes takes nothing', async () => {
+    let asked = 0;
+    await using ingest = await startIngest({}, { leadership: () => ({ leads: asked++ === 0 }) });
+    assert.is((await ingest.raw(requestText(REPORT))).code, 'NOT_LEADER');
+    assert.is(ingest.received.length, 0);
+  });
+
+  test('refuses a report that names another node than its token', async () => {
+    await using ingest = await startIngest();
+    const from = (node: string) => JSON.stringify(sampleReport({ agent: { ...sampleReport().agent, node } }));
+    const other = await ingest.raw(requestText(from('barge')));
+    assert.is(other.status, 403);
+    assert.is(other.code, 'NODE_MISMATCH');
+    assert.match(other.body, 'the report names the node barge, the token is of ferry');
+    assert.is((await ingest.raw(requestText(from('ferry')))).status, 200);
+    assert.is(ingest.received.length, 1);
   });
 });

@@ -9,6 +9,7 @@ import { createLogger } from '#base/log.ts';
 import type { Report } from '#contract';
 import { createFleet } from '../../operator/fleet/fleet.ts';
 import { staticAuthenticator } from '../../operator/ingest/authenticator.ts';
+import type { IntakeOptions } from '../../operator/ingest/intake.ts';
 import { createIntake } from '../../operator/ingest/intake.ts';
 import { createReceiver } from '../../operator/ingest/receiver.ts';
 import type { IngestLimits } from '../../operator/ingest/server.ts';
@@ -37,7 +38,10 @@ export interface Answer {
   readonly code: string | undefined;
 }
 
-export async function startIngest(limits: Partial<IngestLimits> = {}): Promise<Ingest> {
+export async function startIngest(
+  limits: Partial<IngestLimits> = {},
+  intake: Partial<IntakeOptions> = {},
+): Promise<Ingest> {
   await using cleanup = new AsyncDisposableStack();
   const dir = cleanup.use(await makeTempDir('ingest'));
   const tls = await ensureTlsIdentity(dir.path, [], Date.now());
@@ -60,6 +64,7 @@ export async function startIngest(limits: Partial<IngestLimits> = {}): Promise<I
         received.push({ node, report });
         return receive(node, report);
       },
+      ...intake,
     }),
     log: createLogger('test', 'error', 'text'),
     connections: 1000,
