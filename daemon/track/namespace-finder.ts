@@ -22,7 +22,9 @@ export interface FoundNamespace {
 }
 
 export class NamespaceFinder {
-  readonly counters = { namespaces_over_limit: 0, namespace_scans: 0 };
+  readonly counters = { namespace_searches: 0 };
+  /** Whether the last search found more namespaces than it may. */
+  full = false;
   /** Whether the last search met a process whose namespace may not be seen. */
   denied = false;
   readonly procRoot: string;
@@ -44,8 +46,9 @@ export class NamespaceFinder {
 
   #scan(nowMs: number): void {
     this.#scannedMs = nowMs;
-    this.counters.namespace_scans++;
+    this.counters.namespace_searches++;
     this.denied = false;
+    this.full = false;
     const own = this.#namespaceOf('thread-self');
     const found = new Map<number, FoundNamespace>();
     for (const pid of this.#pids()) {
@@ -55,7 +58,7 @@ export class NamespaceFinder {
       // The first process need not be one of the pod: whoever looks into it from outside may be the first.
       if (known?.pod !== undefined) continue;
       if (known === undefined && found.size >= this.#max) {
-        this.counters.namespaces_over_limit++;
+        this.full = true;
         continue;
       }
       const pod = this.#podOf(pid);

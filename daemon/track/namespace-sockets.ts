@@ -17,6 +17,7 @@ import type { FoundNamespace } from './namespace-finder.ts';
 import { NamespaceFinder } from './namespace-finder.ts';
 import { seesWholeMachine } from './proc.ts';
 import type { ProcessTable } from './processes.ts';
+import type { SocketCounters } from './socket-table.ts';
 import { SocketTable } from './socket-table.ts';
 import type { Sockstat } from './sockstat.ts';
 import { readSockstat } from './sockstat.ts';
@@ -55,11 +56,14 @@ export interface NamespaceSocketsOptions {
 
 export class NamespaceSockets {
   readonly #counters = {
+    namespaces_found: 0,
     namespace_reads: 0,
     namespace_reads_spared: 0,
     namespaces_vanished: 0,
     namespace_failures: 0,
   };
+  /** Of all tables that there were. */
+  readonly socketCounters: SocketCounters = { undecodable: 0, duplicates: 0, untracked: 0 };
   readonly #options: NamespaceSocketsOptions;
   readonly #finder: NamespaceFinder;
   readonly #namespaces = new Map<number, Namespace>();
@@ -121,6 +125,12 @@ export class NamespaceSockets {
         message: `${message}: the namespaces of some processes may not be seen`,
         hint: hintToSee(['SYS_PTRACE']),
       };
+    if (this.#finder.full)
+      return {
+        code,
+        message: `${message}: there are more than ${this.#namespaces.size}, which is the most that are looked into`,
+        hint: 'nothing to be done here: the sockets of the others are not counted',
+      };
     if (this.#namespaces.size === 0 && !seesWholeMachine(this.#finder.procRoot))
       return {
         code,
@@ -130,15 +140,9 @@ export class NamespaceSockets {
     return undefined;
   }
 
-  /** Totals of all namespaces that are there now, and of what was done with any. */
-  counters() {
-    const sums = { undecodable: 0, duplicates: 0, untracked: 0 };
-    for (const { table } of this.#namespaces.values()) {
-      sums.undecodable += table.counters.undecodable;
-      sums.duplicates += table.counters.duplicates;
-      sums.untracked += table.counters.untracked;
-    }
-    return { ...sums, namespaces: this.#namespaces.size, ...this.#counters, ...this.#finder.counters };
+  /** Totals since the start, by name. */
+  counters(): Record<string, number> {
+    return { ...this.#counters, ...this.#finder.counters };
   }
 
   #namespaceOf(found: FoundNamespace): Namespace {
@@ -149,12 +153,13 @@ export class NamespaceSockets {
     const maxTracked = () => this.#room;
     const namespace: Namespace = {
       found,
-      table: new SocketTable({ dump, processes, maxTracked, ephemeralFrom }),
+      table: new SocketTable({ dump, processes, maxTracked, ephemeralFrom, counters: this.socketCounters }),
       socket: undefined,
       counts: NOTHING,
       quietSweeps: 0,
     };
     this.#namespaces.set(found.inode, namespace);
+    this.#counters.namespaces_found++;
     return namespace;
   }
 

@@ -54,6 +54,8 @@ export interface SocketTableOptions {
   readonly details?: boolean;
   /** Lowest of the ports the kernel gives to connecting sockets (net.ipv4.ip_local_port_range). */
   readonly ephemeralFrom: number;
+  /** Where it counts, for tables that come and go. */
+  readonly counters?: SocketCounters;
 }
 
 export interface SocketCounters {
@@ -68,7 +70,7 @@ export interface SocketCounters {
 const TIME_WAIT_MS = 60_000;
 
 export class SocketTable {
-  readonly counters: SocketCounters = { undecodable: 0, duplicates: 0, untracked: 0 };
+  readonly counters: SocketCounters;
   readonly #options: SocketTableOptions;
   readonly #entries: Readonly<Record<Family, Map<string, Entry>>> = { 4: new Map(), 6: new Map() };
   /** Exact also for sockets that found no room. */
@@ -79,6 +81,7 @@ export class SocketTable {
 
   constructor(options: SocketTableOptions) {
     this.#options = options;
+    this.counters = options.counters ?? { undecodable: 0, duplicates: 0, untracked: 0 };
   }
 
   /** Reads the kernel's table once, and finds out whose its sockets are. @param nowMs any clock that never steps back */

@@ -102,14 +102,14 @@ export class Sweeper {
 
   #counters(): Record<string, number> {
     const sockets = this.#sockets.counters;
-    const { undecodable, duplicates, untracked, ...namespaces } = this.#namespaces?.counters() ?? {};
+    const inPods = this.#namespaces?.socketCounters;
     const conntrack = this.#conntrack.counters;
     const processes = this.#processes.counters;
     return {
-      sockets_undecodable: sockets.undecodable + (undecodable ?? 0),
-      sockets_duplicate: sockets.duplicates + (duplicates ?? 0),
-      sockets_untracked: sockets.untracked + (untracked ?? 0),
-      ...namespaces,
+      sockets_undecodable: sockets.undecodable + (inPods?.undecodable ?? 0),
+      sockets_duplicate: sockets.duplicates + (inPods?.duplicates ?? 0),
+      sockets_untracked: sockets.untracked + (inPods?.untracked ?? 0),
+      ...this.#namespaces?.counters(),
       conntrack_undecodable: conntrack.undecodable,
       conntrack_untracked: conntrack.untracked,
       netlink_foreign_sender: this.#netlinkFaults.foreignSender,

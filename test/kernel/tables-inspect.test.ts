@@ -159,7 +159,7 @@ spec('the sockets of pods', (test) => {
           sockets?.holders.some((holder) => holder.pod?.uid === pod.uid),
           false,
         );
-        assert.is(counters.namespaces, undefined);
+        assert.is(counters.namespaces_found, undefined);
       } finally {
         await tables.stop();
       }

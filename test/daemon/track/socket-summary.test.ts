@@ -122,3 +122,44 @@ spec('the summary of the sockets', (test) => {
     ]);
   });
 });
+
+spec('the summary of pods', (test) => {
+  test('has those with the most in TIME-WAIT and CLOSE-WAIT first, and says how many do not fit', async () => {
+    await using proc = await makeFakeProc();
+    const processes = new ProcessTable({ procRoot: proc.path });
+    const tableOf = (...rows: readonly DiagFields[]) => {
+      const dump = (onSocket: (payload: Uint8Array) => void) => rows.map(diagMessage).forEach(onSocket);
+      const table = new SocketTable({ dump, processes, maxTracked: 1, ephemeralFrom: 32_768 });
+      table.read(0);
+      return table;
+    };
+    const listen: DiagFields = { state: STATE.listen, local: '0.0.0.0:80' };
+    const quiet = Array.from({ length: CONTRACT_LIMITS.pods }, (_, i) => ({
+      table: tableOf(listen),
+      pod: { uid: `quiet-${i}` },
+    }));
+    const busy = tableOf(
+      listen,
+      timeWait('10.0.0.1:40000', '10.0.0.2:443'),
+      timeWait('[::1]:40001', '[::1]:443'),
+      { state: STATE.closeWait, local: '10.0.0.1:40002', peer: '10.0.0.2:443' },
+    );
+    const others = [...quiet, { table: busy, pod: { uid: 'busy' } }, { table: tableOf(listen) }];
+    const { pods = [], podsFolded, states } = summarizeSockets(tableOf(listen), others, 0);
+    assert.is(pods.length, CONTRACT_LIMITS.pods);
+    assert.is(podsFolded, 1);
+    assert.equal(
+      pods[0],
+      {
+        uid: 'busy',
+        states: [
+          { state: 'LISTEN', count: 1 },
+          { state: 'CLOSE-WAIT', count: 1 },
+          { state: 'TIME-WAIT', count: 2 },
+        ],
+      },
+      'exact also beyond the sockets that are remembered',
+    );
+    assert.is(states.find(({ state }) => state === 'LISTEN')?.count, CONTRACT_LIMITS.pods + 3);
+  });
+});
