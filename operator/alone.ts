@@ -24,6 +24,7 @@ export async function alone(
     onReport: () => {},
     conditions: () => [],
     counters: () => ({}),
+    sizes: () => ({}),
     start: () => {},
     stop: async () => {},
   };

@@ -116,6 +116,7 @@ export async function inCluster(
       ),
       ...term?.counters(),
     }),
+    sizes: () => term?.sizes() ?? {},
     start(ingestPort) {
       election = createLeaderElection({
         client,

@@ -81,6 +81,7 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
       ...(around.leadership === undefined ? {} : { leadership: around.leadership() }),
       telemetry: telemetry.view(),
       counters: { ...ingest.counters, ...web.counters, nodesEvicted: fleet.evicted, ...around.counters() },
+      objects: around.sizes(),
       conditions: [
         ...telemetry.conditions(),
         ...renewal.conditions(),

@@ -22,6 +22,8 @@ export interface Surroundings {
   onReport(node: string, report: Report): void;
   conditions(): readonly Condition[];
   counters(): Readonly<Record<string, number>>;
+  /** Objects of the API server that are held in memory, by plural. */
+  sizes(): Readonly<Record<string, number>>;
   /** @param ingestPort where the ingest server listens */
   start(ingestPort: number): void;
   /** Ends what was started, last writes included. */

@@ -32,6 +32,7 @@ export interface Term {
   onReport(node: string, report: Report): void;
   conditions(): readonly Condition[];
   counters(): Readonly<Record<string, number>>;
+  sizes(): Readonly<Record<string, number>>;
   stop(): Promise<void>;
 }
 
@@ -59,6 +60,7 @@ export function startTerm({ client, fleet, targets, policy, identity, log }: Ter
       ...named('handshakeProbes', probes.counters()),
       ...named('events', recorder.counters),
     }),
+    sizes: () => ({ ...inventory.sizes(), ...reports.sizes(), ...probes.sizes() }),
     async stop() {
       await Promise.all([reports.stop(), probes.stop()]);
       await Promise.all([recorder.stop(), inventory.stop()]);

@@ -28,6 +28,8 @@ export interface OperatorView {
   readonly telemetry: TelemetryView;
   /** Totals since start: reports applied, duplicates, refusals by code, nodes turned away. */
   readonly counters: Readonly<Record<string, number>>;
+  /** Objects of the API server that this replica holds in memory, by plural. */
+  readonly objects?: Readonly<Record<string, number>>;
   readonly conditions: readonly Condition[];
 }
 

@@ -210,13 +210,18 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
   };
 }
 
-/** Counters and sizes of several, by name: `lists.pods`, `objects.pods`. */
+/** Counters of several, by name: `lists.pods`. */
 export function countersOf(reflectors: readonly Reflector<unknown>[]): Record<string, number> {
   return Object.fromEntries(
-    reflectors.flatMap(({ name, size, counters }) =>
-      Object.entries({ ...counters, objects: size }).map(([what, count]) => [`${what}.${name}`, count]),
+    reflectors.flatMap(({ name, counters }) =>
+      Object.entries(counters).map(([what, count]) => [`${what}.${name}`, count]),
     ),
   );
+}
+
+/** How many objects several hold, by name. */
+export function sizesOf(reflectors: readonly Reflector<unknown>[]): Record<string, number> {
+  return Object.fromEntries(reflectors.map(({ name, size }) => [name, size]));
 }
 
 export function keyOf({ metadata }: KubeObject): ObjectKey {

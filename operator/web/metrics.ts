@@ -29,6 +29,11 @@ function operatorFamilies({ operator, nodes }: Overview): MetricFamily[] {
       'What happened since start, by name: requests accepted or refused, handshakes failed, nodes evicted.',
       Object.entries(counters).map(([event, value]) => ({ labels: { event }, value })),
     ),
+    gauge(
+      'finwait_operator_objects',
+      'Objects of the API server that are held in memory, by kind.',
+      Object.entries(operator.objects ?? {}).map(([resource, value]) => ({ labels: { resource }, value })),
+    ),
     gauge('finwait_operator_traces_waiting', 'Probe traces the collector has not accepted yet.', [
       { value: telemetry.waiting },
     ]),

@@ -7,7 +7,7 @@ import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Reflector } from '../kube/reflector.ts';
-import { countersOf, createReflector } from '../kube/reflector.ts';
+import { countersOf, createReflector, sizesOf } from '../kube/reflector.ts';
 import { JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS } from '../kube/resource.ts';
 import type { OwnerRef, PodRecord, Workload } from './workload.ts';
 import { controllerOf, podRecord, workloadOf } from './workload.ts';
@@ -29,6 +29,8 @@ export interface Inventory {
   readonly synced: Promise<void>;
   conditions(): Condition[];
   counters(): Readonly<Record<string, number>>;
+  /** Objects held, by plural. */
+  sizes(): Readonly<Record<string, number>>;
   start(): void;
   stop(): Promise<void>;
 }
@@ -74,6 +76,7 @@ export function createInventory({ client, log }: { client: KubeClient; log: Logg
     synced: Promise.all(all.map(({ synced }) => synced)).then(() => undefined),
     conditions: () => all.flatMap((reflector) => reflector.conditions()),
     counters: () => countersOf(all as readonly Reflector<unknown>[]),
+    sizes: () => sizesOf(all as readonly Reflector<unknown>[]),
     start() {
       for (const reflector of all) reflector.start();
     },

@@ -70,6 +70,7 @@ spec('operator: in a cluster', (test) => {
         ['ferry'],
       );
       assert.is(nodes[0]?.reports.applied, 1);
+      assert.is(view.objects?.pods, 1);
       for (const [, , , code] of cases) assert.ok((view.counters[`refused.${code}`] ?? 0) > 0, code);
       assert.ok((view.counters['reviews.asked'] ?? 0) < 8, 'one for each token that could be good');
 

@@ -66,37 +66,41 @@ spec('operator: as a process', (test) => {
     await once(taken.close(), 'close');
   });
 
-  test('says when it cannot start for want of a token, an address or a directory', async () => {
-    await using dir = await makeTempDir('operator');
-    const args = await operatorArgs(dir.path);
-    const without = (option: string): string[] => args.toSpliced(args.indexOf(`--${option}`), 2);
-    const change = (option: string, value: string): string[] =>
-      args.with(args.indexOf(`--${option}`) + 1, value);
-    const short = join(dir.path, 'short');
-    await writeFile(short, 'secret');
-    const cases: readonly (readonly [string[], number, string])[] = [
-      [without('agent-token-file'), 2, 'CONFIG_INVALID'],
-      [change('agent-token-file', join(dir.path, 'none')), 3, 'TOKEN_UNREADABLE'],
-      [change('agent-token-file', short), 3, 'TOKEN_UNREADABLE'],
-      [change('tls-dir', join(short, 'tls')), 3, 'TLS_DIR_UNUSABLE'],
-      [change('web-listen', '192.0.2.1:0'), 3, 'LISTEN_FAILED'],
-      [change('web-listen', 'nonsense'), 2, 'USAGE'],
-      [[...args, '--target', 'db'], 2, 'USAGE'],
-      [[...args, '--tls-mode', 'secret'], 2, 'CONFIG_INVALID'],
-      [[...args, '--tls-mode', 'files'], 3, 'TLS_FILES_UNUSABLE'],
-      [[...change('ingest-listen', '0.0.0.0:0'), '--kubernetes'], 2, 'CONFIG_INVALID'],
-      [[...args, '--kubernetes', '--kubeconfig', join(dir.path, 'none')], 3, 'KUBE_CONFIG_UNUSABLE'],
-      [[...args, '--agent-service-account', 'finwait-agent'], 2, 'USAGE'],
-    ];
-    for (const [caseArgs, exit, code] of cases) {
-      const { code: actual, stderr } = await runFinwait(caseArgs, {
-        env: { OTEL_EXPORTER_OTLP_ENDPOINT: undefined },
-      });
-      assert.match(stderr, `finwait: ${code}: `);
-      assert.match(stderr, '  hint: ');
-      assert.is(actual, exit, stderr);
-    }
-  });
+  test(
+    'says when it cannot start for want of a token, an address or a directory',
+    async () => {
+      await using dir = await makeTempDir('operator');
+      const args = await operatorArgs(dir.path);
+      const without = (option: string): string[] => args.toSpliced(args.indexOf(`--${option}`), 2);
+      const change = (option: string, value: string): string[] =>
+        args.with(args.indexOf(`--${option}`) + 1, value);
+      const short = join(dir.path, 'short');
+      await writeFile(short, 'secret');
+      const cases: readonly (readonly [string[], number, string])[] = [
+        [without('agent-token-file'), 2, 'CONFIG_INVALID'],
+        [change('agent-token-file', join(dir.path, 'none')), 3, 'TOKEN_UNREADABLE'],
+        [change('agent-token-file', short), 3, 'TOKEN_UNREADABLE'],
+        [change('tls-dir', join(short, 'tls')), 3, 'TLS_DIR_UNUSABLE'],
+        [change('web-listen', '192.0.2.1:0'), 3, 'LISTEN_FAILED'],
+        [change('web-listen', 'nonsense'), 2, 'USAGE'],
+        [[...args, '--target', 'db'], 2, 'USAGE'],
+        [[...args, '--tls-mode', 'secret'], 2, 'CONFIG_INVALID'],
+        [[...args, '--tls-mode', 'files'], 3, 'TLS_FILES_UNUSABLE'],
+        [[...change('ingest-listen', '0.0.0.0:0'), '--kubernetes'], 2, 'CONFIG_INVALID'],
+        [[...args, '--kubernetes', '--kubeconfig', join(dir.path, 'none')], 3, 'KUBE_CONFIG_UNUSABLE'],
+        [[...args, '--agent-service-account', 'finwait-agent'], 2, 'USAGE'],
+      ];
+      for (const [caseArgs, exit, code] of cases) {
+        const { code: actual, stderr } = await runFinwait(caseArgs, {
+          env: { OTEL_EXPORTER_OTLP_ENDPOINT: undefined },
+        });
+        assert.match(stderr, `finwait: ${code}: `);
+        assert.match(stderr, '  hint: ');
+        assert.is(actual, exit, stderr);
+      }
+    },
+    { timeoutMs: 60_000 },
+  );
 
   test('started by a parent tells it when ready, leaves Ctrl-C to it, and ends when it is gone', async () => {
     await using dir = await makeTempDir('operator');

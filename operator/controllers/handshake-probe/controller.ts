@@ -12,7 +12,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { EventRecorder } from '../../kube/event-recorder.ts';
 import type { Reflector } from '../../kube/reflector.ts';
-import { countersOf, createReflector } from '../../kube/reflector.ts';
+import { countersOf, createReflector, sizesOf } from '../../kube/reflector.ts';
 import { ENDPOINT_SLICES, HANDSHAKE_PROBES, SERVICES } from '../../kube/resource.ts';
 import { createWorkQueue } from '../../kube/work-queue.ts';
 import { probeRefOf } from '../../probe-ref.ts';
@@ -49,6 +49,8 @@ export interface HandshakeProbeController {
   onResult(node: string, result: ProbeResult): void;
   conditions(): Condition[];
   counters(): Readonly<Record<string, number>>;
+  /** Objects held, by plural. */
+  sizes(): Readonly<Record<string, number>>;
 }
 
 interface Plan extends Assignments {
@@ -258,6 +260,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       else counters.droppedResults++;
     },
     conditions: () => reflectors.flatMap((reflector) => reflector.conditions()),
+    sizes: () => sizesOf(reflectors as readonly Reflector<unknown>[]),
     counters: () => ({
       ...counters,
       ...countersOf(reflectors as readonly Reflector<unknown>[]),

@@ -13,7 +13,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { EventRecorder } from '../../kube/event-recorder.ts';
 import type { Reflector } from '../../kube/reflector.ts';
-import { countersOf, createReflector } from '../../kube/reflector.ts';
+import { countersOf, createReflector, sizesOf } from '../../kube/reflector.ts';
 import { DIAGNOSIS_POLICIES, NODE_TCP_REPORTS, TCP_REPORTS } from '../../kube/resource.ts';
 import type { Inventory } from '../../workloads/inventory.ts';
 import { WriteBudget } from '../write-budget.ts';
@@ -44,6 +44,8 @@ export interface ReportsController {
   stop(): Promise<void>;
   conditions(): Condition[];
   counters(): Readonly<Record<string, number>>;
+  /** Objects held, by plural. */
+  sizes(): Readonly<Record<string, number>>;
 }
 
 const ROUND_MS = 3000;
@@ -153,5 +155,6 @@ export function createReportsController(options: ReportsOptions): ReportsControl
     },
     conditions: () => reflectors.flatMap((reflector) => reflector.conditions()),
     counters: () => ({ ...counters, ...countersOf(reflectors as readonly Reflector<unknown>[]) }),
+    sizes: () => sizesOf(reflectors as readonly Reflector<unknown>[]),
   };
 }
