@@ -43,7 +43,7 @@ export interface PodDirectory {
 /** What a node said longer ago is not told as the present. */
 const TOO_OLD_MS = 60_000;
 
-export function workloadKey({ kind, namespace, name }: Workload): string {
+function workloadKey({ kind, namespace, name }: Workload): string {
   return `${namespace}/${kind}/${name}`;
 }
 
