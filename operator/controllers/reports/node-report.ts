@@ -1,6 +1,6 @@
 /** What the NodeTCPReport of a node says. Pure. */
 
-import type { Condition } from '#base/errors.ts';
+import type { Condition, ErrorCode } from '#base/errors.ts';
 import type { TcpStateName } from '#contract';
 import type { StatusCondition } from '../../api/v1alpha1/condition.ts';
 import { apiTime, bounded, nextCondition } from '../../api/v1alpha1/condition.ts';
@@ -19,6 +19,11 @@ export interface NodeReportInput {
   readonly nowMs: number;
 }
 
+/** The kubelet's firewall brings the first about on most nodes; both are only about probes of the node's loopback. */
+const NO_FAULT: readonly ErrorCode[] = ['LOOPBACK_V4_UNREACHABLE', 'LOOPBACK_V6_UNREACHABLE'];
+/** What only mode inspect is there to know. */
+const NO_FAULT_OUTSIDE_INSPECT: readonly ErrorCode[] = ['PROCESS_NAMES_PARTIAL'];
+
 const MEBIBYTE = 2 ** 20;
 const DAY_MS = 86_400_000;
 
@@ -27,9 +32,10 @@ export function nodeReportStatus(input: NodeReportInput): NodeTcpReportStatus {
   const sockets = view.sockets === undefined ? {} : socketCounts(view.sockets.states);
   const open = view.probes.filter(({ verdict }) => verdict === 'open').length;
   const toFullMs = timeToFullMs(input);
+  const faults = faultsOf(view);
   const conditions = [
     reporting(before?.conditions, view.stale, view.lastReportMs, nowMs),
-    nextCondition(before?.conditions, { type: 'AgentHealthy', ...healthOf(view.conditions) }, nowMs),
+    nextCondition(before?.conditions, { type: 'AgentHealthy', ...healthOf(faults) }, nowMs),
     nextCondition(before?.conditions, { type: 'ConntrackHasRoom', ...roomOf(input, toFullMs) }, nowMs),
   ];
   return {
@@ -38,7 +44,7 @@ export function nodeReportStatus(input: NodeReportInput): NodeTcpReportStatus {
     ...(view.probes.length === 0 ? {} : { probes: `${open}/${view.probes.length}` }),
     conntrack: conntrackOf(view, toFullMs),
     agent: {
-      state: view.stale ? 'Silent' : (view.conditions[0]?.code ?? 'OK'),
+      state: view.stale ? 'Silent' : (faults[0]?.code ?? 'OK'),
       mode: view.agent.mode,
       version: bounded(view.agent.version, 64),
       kernel: bounded(view.agent.kernel, 128),
@@ -123,12 +129,18 @@ function timeToFullMs({ view, growthPerMinute = 0 }: NodeReportInput): number | 
 
 type Judgement = Pick<StatusCondition, 'status' | 'reason' | 'message'>;
 
-function healthOf(conditions: readonly Condition[]): Judgement {
-  const [first] = conditions;
+/** What keeps an agent from seeing what its mode allows; the rest is told among the problems. */
+function faultsOf({ conditions, agent }: NodeView): Condition[] {
+  const expected = agent.mode === 'inspect' ? NO_FAULT : [...NO_FAULT, ...NO_FAULT_OUTSIDE_INSPECT];
+  return conditions.filter(({ code }) => !expected.some((known) => known === code));
+}
+
+function healthOf(faults: readonly Condition[]): Judgement {
+  const [first] = faults;
   if (first === undefined) {
     return { status: 'True', reason: 'SeesAll', message: 'the agent sees all that its mode allows' };
   }
-  const more = conditions.length === 1 ? '' : ` (and ${conditions.length - 1} more, see the problems)`;
+  const more = faults.length === 1 ? '' : ` (and ${faults.length - 1} more, see the problems)`;
   return {
     status: 'False',
     reason: camelCase(first.code),

@@ -1,4 +1,5 @@
 import * as assert from 'uvu/assert';
+import type { ErrorCode } from '#base/errors.ts';
 import type { ConntrackSummary } from '#contract';
 import type { NodeTcpReportStatus } from '../../../operator/api/v1alpha1/node-tcp-report.ts';
 import { nodeReportStatus, silentNodeStatus } from '../../../operator/controllers/reports/node-report.ts';
@@ -49,6 +50,19 @@ const table = (count: number, max = 1000): ConntrackSummary => ({
 });
 
 spec('the NodeTCPReport of a node', (test) => {
+  test('calls an agent healthy that sees what its mode allows, and tells the rest among the problems', () => {
+    const condition = (code: ErrorCode) => ({ code, message: 'what', hint: 'do' });
+    const conditions = [condition('PROCESS_NAMES_PARTIAL'), condition('LOOPBACK_V4_UNREACHABLE')];
+    const { agent } = sampleReport();
+    const probing = statusOf(viewOf({ agent: { ...agent, mode: 'probe' }, conditions }));
+    assert.is(conditionOf(probing, 'AgentHealthy').status, 'True');
+    assert.is(probing.agent.state, 'OK');
+    assert.is(probing.problems.length, 2);
+    const inspecting = statusOf(viewOf({ agent: { ...agent, mode: 'inspect' }, conditions }));
+    assert.is(conditionOf(inspecting, 'AgentHealthy').reason, 'ProcessNamesPartial');
+    assert.is(inspecting.agent.state, 'PROCESS_NAMES_PARTIAL');
+  });
+
   test('counts the states of both families in the spelling of telemetry, the most first', () => {
     const status = statusOf(viewOf());
     assert.equal(status.states, [
