@@ -159,7 +159,7 @@ spec('forwarding', (test) => {
       const listed = [...page.matchAll(/^\| `(net\.\S+)` \| (\d) \|/gm)].map(
         ([, name, value]) => `${name} = ${value}`,
       );
-      assert.is(listed.length, 6);
+      assert.is(listed.length, 5);
       for (const line of listed) assert.ok(ofDevice.includes(line), line);
       const table = await pair.near.run('nft', 'list', 'table', 'inet', 'finwait');
       const inPage = table
