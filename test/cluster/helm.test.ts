@@ -20,9 +20,11 @@ import { HOST_ADDRESS, NODES } from './layout.ts';
 import {
   helmTest,
   inCluster,
+  inPod,
   install,
   leaderName,
   loadProductImage,
+  makeNamespace,
   NAMESPACE,
   objectsOf,
   onNodes,
@@ -83,6 +85,7 @@ spec(
     test(
       'helm install brings first results of both nodes within 30 s, and helm test passes',
       async () => {
+        await makeNamespace();
         const startMs = Date.now();
         const notes = await install({ 'otel.endpoint': collector.httpEndpoint });
         const installedMs = Date.now() - startMs;
@@ -90,7 +93,7 @@ spec(
           'a NodeTCPReport of each node',
           async () => {
             const reports = await objectsOf('nodetcpreports');
-            const told = reports.filter(({ status }) => status?.observedAt !== undefined);
+            const told = reports.filter(({ status }) => status?.agent?.state === 'OK');
             return told.length === NODES.length ? true : undefined;
           },
           FIRST_RESULT_MS,
@@ -102,6 +105,20 @@ spec(
           assert.ok(notes.includes(command), notes);
         }
         assert.match(await helmTest(), /all 2 agents report: node-a, node-b/);
+      },
+      LIMIT,
+    );
+
+    test(
+      'the image runs the programs as PID 1 of the right user, with its code compiled, and holds no second Node',
+      async () => {
+        const look = `echo $(cat /proc/1/comm) $(id -u) $(ls compiled | sed 's/.*-//') $(ls node_modules | grep -c node-linux)`;
+        const agent = await inPod('daemonset/finwait-agent', 'sh', '-c', look);
+        assert.is(agent.trim(), 'finwait agent 0 0 65532 0');
+        const operator = await inPod('deployment/finwait-operator', 'sh', '-c', look);
+        assert.is(operator.trim(), 'finwait operato 65532 0 65532 0');
+        const sockets = await inPod('daemonset/finwait-agent', 'finwait', 'sockets', '--listening', '--json');
+        assert.match(sockets, /7463/);
       },
       LIMIT,
     );
@@ -142,6 +159,28 @@ spec(
         console.log(await kubectl('get', 'handshakeprobes,nodetcpreports', '-A'));
         console.log(await kubectl('describe', 'handshakeprobe/check', '-n', DEMO_NAMESPACE));
         console.log(await kubectl('describe', 'nodetcpreport/node-a'));
+      },
+      LIMIT,
+    );
+
+    test(
+      'a probe of a range that the chart forbids says so, and its other targets are probed',
+      async () => {
+        const service = { name: 'backend' };
+        const targets = [
+          { name: 'metadata', address: '169.254.169.254', port: 80 },
+          { name: 'allowed', service, port: 'http' },
+        ];
+        await apply(backendProbe('kept-out', { once: true, targets }));
+        const about = ['handshakeprobe/kept-out', '-n', DEMO_NAMESPACE];
+        await kubectl('wait', ...about, '--for=condition=Accepted=false', '--timeout=30s');
+        const jsonpath = 'jsonpath={.status.conditions[?(@.type=="Accepted")].message}';
+        assert.match(await kubectl('get', ...about, '-o', jsonpath), /169\.254\.0\.0\/16/);
+        await until('the result of the other target', async () => {
+          const results: { target: string }[] = await resultsOf('kept-out');
+          return results.some(({ target }) => target === 'allowed') ? true : undefined;
+        });
+        await kubectl('delete', ...about);
       },
       LIMIT,
     );
@@ -227,7 +266,12 @@ spec(
       'helm uninstall leaves cluster and nodes as they were, but for what people wrote',
       async () => {
         assert.ok(onNodes().length > 0);
+        const logs = await kubectl('logs', 'deployment/finwait-operator', '--namespace', NAMESPACE);
+        assert.not.match(logs, /HTTP 403|forbidden/i, 'the operator asks for no more than its roles allow');
+        const startMs = Date.now();
         await uninstall();
+        // The grace is 30 s; a program that did not take SIGTERM would need all of it.
+        assert.ok(Date.now() - startMs < 20_000, `uninstall took ${Date.now() - startMs} ms`);
         await until('the nodes are clean', () => (onNodes().length === 0 ? true : undefined), 30_000);
         await until(
           'the cluster is clean',

@@ -29,11 +29,17 @@ function helm(...args: readonly string[]): Promise<string> {
 
 const WAIT = ['--wait', '--timeout', '120s'];
 
+/** The namespace, as a cluster that enforces Pod Security wants it. */
+export async function makeNamespace(): Promise<void> {
+  await kubectl('create', 'namespace', NAMESPACE);
+  await kubectl('label', 'namespace', NAMESPACE, 'pod-security.kubernetes.io/enforce=privileged');
+}
+
 /** Installs the release; answers what Helm tells the user. */
 export function install(values: Readonly<Record<string, string | number>>): Promise<string> {
   const [repository = '', tag = ''] = PRODUCT_IMAGE.split(/:(?=[^/:]+$)/);
   const all = { 'image.repository': repository, 'image.tag': tag, ...values };
-  return helm('install', 'finwait', CHART, '--create-namespace', ...WAIT, ...setting(all));
+  return helm('install', 'finwait', CHART, ...WAIT, ...setting(all));
 }
 
 export function upgrade(values: Readonly<Record<string, string | number>>): Promise<string> {
@@ -73,6 +79,11 @@ interface Overview {
 export async function overviewOf(pod: string): Promise<Overview> {
   const path = `/api/v1/namespaces/${NAMESPACE}/pods/${pod}:7460/proxy/api/v1/overview`;
   return JSON.parse(await kubectl('get', '--raw', path));
+}
+
+/** Runs a command in a pod of a DaemonSet or Deployment; answers its output. */
+export function inPod(workload: string, ...command: readonly string[]): Promise<string> {
+  return kubectl('exec', workload, '--namespace', NAMESPACE, '--', ...command);
 }
 
 /** What finwait made on the nodes: TUN devices and nftables tables. */
