@@ -11,18 +11,20 @@ import { Agent, request as httpsRequest } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { FinwaitError } from '#base/errors.ts';
 
+interface SendOptions {
+  readonly method: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+}
+
 export interface Transport {
   /**
    * Sends a request with the credentials of this moment: token and CA files are read again as they are rotated.
    * Rejects with what the connection failed of; the answer may have any status.
    */
-  send(options: {
-    readonly method: string;
-    readonly path: string;
-    readonly headers?: Readonly<Record<string, string>>;
-    readonly body?: string;
-    readonly signal: AbortSignal;
-  }): Promise<IncomingMessage>;
+  send(options: SendOptions): Promise<IncomingMessage>;
   /** Where the API server is. */
   readonly server: string;
   /** Namespace of the pod or of the kubeconfig's context. */
@@ -39,11 +41,16 @@ const HINT =
  */
 export async function openTransport(kubeconfig: string | undefined): Promise<Transport> {
   const { KubeConfig: Config } = await import('@kubernetes/client-node');
-  const config = new Config();
-  try {
+  const load = (): KubeConfig => {
+    const config = new Config();
     if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
     else if (process.env.KUBERNETES_SERVICE_HOST !== undefined) config.loadFromCluster();
     else throw new Error('KUBERNETES_SERVICE_HOST is not set: this is no pod');
+    return config;
+  };
+  let config: KubeConfig;
+  try {
+    config = load();
   } catch (error) {
     throw new FinwaitError(
       'KUBE_CONFIG_UNUSABLE',
@@ -56,10 +63,12 @@ export async function openTransport(kubeconfig: string | undefined): Promise<Tra
   if (cluster === null || !URL.canParse(cluster.server)) {
     throw new FinwaitError('KUBE_CONFIG_UNUSABLE', 'the kubeconfig names no API server', HINT);
   }
-  return transportOf(config, new URL(cluster.server));
+  return transportOf(config, new URL(cluster.server), load);
 }
 
-function transportOf(config: KubeConfig, server: URL): Transport {
+/** @param reload reads the credentials anew; may throw */
+function transportOf(loaded: KubeConfig, server: URL, reload: () => KubeConfig): Transport {
+  let config = loaded;
   /** By what distinguishes connections: a rotated CA or client certificate gets new ones. */
   let shared: { readonly key: string; readonly agent: Agent } | undefined;
   const agentFor = (tls: RequestOptions): Agent => {
@@ -74,34 +83,47 @@ function transportOf(config: KubeConfig, server: URL): Transport {
     return shared.agent;
   };
 
+  async function sendOnce({ method, path, headers, body, signal }: SendOptions): Promise<IncomingMessage> {
+    const credentials: RequestOptions = {};
+    await config.applyToHTTPSOptions(credentials);
+    const { agent: _, auth, headers: own, ...tls } = credentials;
+    const secure = server.protocol === 'https:';
+    const options: RequestOptions = {
+      ...(secure ? { ...tls, agent: agentFor(tls) } : {}),
+      ...(auth === undefined ? {} : { auth }),
+      method,
+      host: server.hostname.replace(/^\[|\]$/g, ''),
+      port: server.port,
+      path: `${server.pathname.replace(/\/$/, '')}${path}`,
+      headers: {
+        ...(own as Record<string, string> | undefined),
+        ...headers,
+        ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
+      },
+      signal,
+    };
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const request = (secure ? httpsRequest : httpRequest)(options);
+    request.once('response', resolve);
+    request.on('error', reject);
+    request.end(body);
+    return promise;
+  }
+
   return {
     server: server.origin,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
-    async send({ method, path, headers, body, signal }) {
-      const credentials: RequestOptions = {};
-      await config.applyToHTTPSOptions(credentials);
-      const { agent: _, auth, headers: own, ...tls } = credentials;
-      const secure = server.protocol === 'https:';
-      const options: RequestOptions = {
-        ...(secure ? { ...tls, agent: agentFor(tls) } : {}),
-        ...(auth === undefined ? {} : { auth }),
-        method,
-        host: server.hostname.replace(/^\[|\]$/g, ''),
-        port: server.port,
-        path: `${server.pathname.replace(/\/$/, '')}${path}`,
-        headers: {
-          ...(own as Record<string, string> | undefined),
-          ...headers,
-          ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
-        },
-        signal,
-      };
-      const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-      const request = (secure ? httpsRequest : httpRequest)(options);
-      request.once('response', resolve);
-      request.on('error', reject);
-      request.end(body);
-      return promise;
+    async send(options) {
+      const answer = await sendOnce(options);
+      if (answer.statusCode !== 401) return answer;
+      // The token may have been rotated since it was read: KubeConfig keeps it for a minute.
+      try {
+        config = reload();
+      } catch {
+        return answer;
+      }
+      answer.resume();
+      return sendOnce(options);
     },
     close: () => shared?.agent.destroy(),
   };

@@ -1,8 +1,12 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { createKubeClient } from '../../../operator/kube/client.ts';
 import { KubeError } from '../../../operator/kube/kube-error.ts';
 import { CONFIG_MAPS } from '../../../operator/kube/resource.ts';
 import { startApiServer } from '../../cluster/api-server.ts';
 import { spec } from '../../harness.ts';
+import { makeTempDir } from '../../support/temp-dir.ts';
 
 spec('the client of the API server', (test) => {
   test(
@@ -29,6 +33,25 @@ spec('the client of the API server', (test) => {
       await client.delete(CONFIG_MAPS, 'default', 'shop');
       const gone = await client.get(CONFIG_MAPS, 'default', 'shop').catch((error: unknown) => error);
       assert.ok(gone instanceof KubeError && gone.status === 404);
+    },
+    { needs: ['cluster'], timeoutMs: 90_000 },
+  );
+
+  test(
+    'goes on with a token that was rotated under it',
+    async () => {
+      await using server = await startApiServer();
+      await using dir = await makeTempDir('token');
+      const file = join(dir.path, 'token');
+      writeFileSync(file, 'expired');
+      const client = await createKubeClient({
+        kubeconfig: server.kubeconfigFor('rotated', { 'token-file': file }),
+      });
+      const refused = await client.list(CONFIG_MAPS).catch((error: unknown) => error);
+      assert.ok(refused instanceof KubeError && refused.status === 401);
+      writeFileSync(file, 'administrator-of-the-test');
+      assert.ok((await client.list(CONFIG_MAPS, { namespace: 'default' })).resourceVersion !== '');
+      client.close();
     },
     { needs: ['cluster'], timeoutMs: 90_000 },
   );
