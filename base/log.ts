@@ -4,6 +4,7 @@
  */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogFormat = 'text' | 'json';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -21,7 +22,7 @@ const ORDER: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, 
 export function createLogger(
   component: string,
   level: LogLevel,
-  format: 'json' | 'text',
+  format: LogFormat,
   write: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
 ): Logger {
   return {

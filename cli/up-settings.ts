@@ -3,9 +3,9 @@
 import { join } from 'node:path';
 import type { HostPort } from '#base/host-port.ts';
 import { hostPortText } from '#base/host-port.ts';
-import type { LogLevel } from '#base/log.ts';
+import { LOG_LEVEL } from '#base/log-settings.ts';
 import type { Settings } from '#base/settings.ts';
-import { durationMs, each, flag, oneOf, portNumber, setting, text } from '#base/settings.ts';
+import { durationMs, each, flag, portNumber, setting, text } from '#base/settings.ts';
 import { DEFAULT_PROBE_LIMITS } from '#contract';
 
 export const UP_SETTINGS = {
@@ -129,14 +129,7 @@ export const UP_SETTINGS = {
     default: '',
     parse: text,
   }),
-  logLevel: setting<LogLevel>({
-    name: 'log-level',
-    env: 'FINWAIT_LOG_LEVEL',
-    placeholder: 'LEVEL',
-    doc: 'debug, info, warn or error',
-    default: 'info',
-    parse: oneOf('debug', 'info', 'warn', 'error'),
-  }),
+  logLevel: LOG_LEVEL,
 };
 
 export type UpSettings = Settings<typeof UP_SETTINGS>;

@@ -4,7 +4,7 @@ import type { AddressRange } from '#base/address-policy.ts';
 import { addressRange } from '#base/address-policy.ts';
 import type { HostPort } from '#base/host-port.ts';
 import { listenAddress } from '#base/host-port.ts';
-import type { LogLevel } from '#base/log.ts';
+import { LOG_FORMAT, LOG_LEVEL } from '#base/log-settings.ts';
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
 import type { Settings } from '#base/settings.ts';
@@ -226,22 +226,8 @@ export const AGENT_SETTINGS = {
     default: false,
     parse: flag,
   }),
-  logLevel: setting<LogLevel>({
-    name: 'log-level',
-    env: 'FINWAIT_LOG_LEVEL',
-    placeholder: 'LEVEL',
-    doc: 'debug, info, warn or error',
-    default: 'info',
-    parse: oneOf('debug', 'info', 'warn', 'error'),
-  }),
-  logFormat: setting<'text' | 'json'>({
-    name: 'log-format',
-    env: 'FINWAIT_LOG_FORMAT',
-    placeholder: 'FORMAT',
-    doc: 'text or json',
-    default: 'text',
-    parse: oneOf('text', 'json'),
-  }),
+  logLevel: LOG_LEVEL,
+  logFormat: LOG_FORMAT,
 };
 
 export type AgentSettings = Settings<typeof AGENT_SETTINGS>;

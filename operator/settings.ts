@@ -3,9 +3,9 @@
 import { hostname } from 'node:os';
 import type { HostPort } from '#base/host-port.ts';
 import { hostPortText, listenAddress, parseHostPort } from '#base/host-port.ts';
-import type { LogLevel } from '#base/log.ts';
+import { LOG_FORMAT, LOG_LEVEL } from '#base/log-settings.ts';
 import type { Settings } from '#base/settings.ts';
-import { durationMs, each, oneOf, setting, text } from '#base/settings.ts';
+import { durationMs, each, setting, text } from '#base/settings.ts';
 import type { ProbeTarget } from '#contract';
 import { DEFAULT_PROBE_LIMITS } from '#contract';
 import { CLUSTER_SETTINGS } from './cluster-settings.ts';
@@ -120,22 +120,8 @@ export const OPERATOR_SETTINGS = {
     parse: durationMs(10, 5 * MINUTE_MS),
   }),
   ...CLUSTER_SETTINGS,
-  logLevel: setting<LogLevel>({
-    name: 'log-level',
-    env: 'FINWAIT_LOG_LEVEL',
-    placeholder: 'LEVEL',
-    doc: 'debug, info, warn or error',
-    default: 'info',
-    parse: oneOf('debug', 'info', 'warn', 'error'),
-  }),
-  logFormat: setting<'text' | 'json'>({
-    name: 'log-format',
-    env: 'FINWAIT_LOG_FORMAT',
-    placeholder: 'FORMAT',
-    doc: 'text or json',
-    default: 'text',
-    parse: oneOf('text', 'json'),
-  }),
+  logLevel: LOG_LEVEL,
+  logFormat: LOG_FORMAT,
 };
 
 export type OperatorSettings = Settings<typeof OPERATOR_SETTINGS>;
