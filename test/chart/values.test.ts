@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { VERSION } from '../../base/version.ts';
 import { AGENT_SETTINGS } from '../../daemon/settings.ts';
 import { OPERATOR_SETTINGS } from '../../operator/settings.ts';
 import { chartValues, withValues } from '../../scripts/chart-readme.ts';
@@ -83,6 +84,12 @@ spec('chart values', (test) => {
     },
     LIMIT,
   );
+
+  test('the chart is of the version of the programs', () => {
+    const chart = readFileSync(join(CHART, 'Chart.yaml'), 'utf8');
+    assert.match(chart, new RegExp(`^version: ${VERSION}$`, 'm'));
+    assert.match(chart, new RegExp(`^appVersion: ${VERSION}$`, 'm'));
+  });
 
   test('every value has a comment, and README.md is made of them', () => {
     const readme = readFileSync(join(CHART, 'README.md'), 'utf8');
