@@ -127,6 +127,11 @@ spec(
       'every example applies',
       async () => {
         await kubectl('apply', '-f', EXAMPLES);
+        await kubectl('wait', '--for=condition=Accepted', 'diagnosispolicies', '--all', '--timeout=30s');
+        const told = '--for=jsonpath={.status.observedGeneration}=1';
+        await kubectl('wait', told, 'handshakeprobes', '--all', '--all-namespaces', '--timeout=30s');
+        console.log(await kubectl('get', 'handshakeprobes,diagnosispolicies', '-A'));
+        console.log(await kubectl('describe', 'diagnosispolicies'));
         await kubectl('delete', '-f', EXAMPLES, '--wait=false');
       },
       LIMIT,
