@@ -4,7 +4,16 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { FinwaitError } from '#base/errors.ts';
@@ -48,20 +57,35 @@ export function runtimeBase(uid: number, env: Readonly<Record<string, string | u
  */
 export function makeRunDirectory(base: string, owner: ProcessMark): string {
   const directory = join(base, `up-${owner.pid}-${owner.startTime}`);
+  let made = false;
   try {
-    mkdirSync(base, { recursive: true, mode: 0o700 });
+    makeBase(base);
     // Someone else's directory under /tmp could swap the files in it for others.
     const { uid } = statSync(base);
     if (uid !== process.getuid?.()) throw new Error(`${base} belongs to user ${uid}`);
     mkdirSync(directory, { mode: 0o700 });
+    made = true;
     const files = runFiles(directory);
     mkdirSync(files.tlsDir, { mode: 0o700 });
     writeFileSync(files.tokenFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    const hint = 'set XDG_RUNTIME_DIR to a directory of your own that can be written';
+    if (made) removeRunDirectory(directory);
+    const hint =
+      process.getuid?.() === 0
+        ? `make it possible to write to ${base}: it must belong to root, on a file system with room that is not read-only`
+        : 'set XDG_RUNTIME_DIR to a directory of your own that can be written';
     throw new FinwaitError('CONFIG_INVALID', `no private directory can be made in ${base}`, hint, error);
   }
   return directory;
+}
+
+/** Its parent must exist: the recursive mkdir of Node turns for ever in a place like /proc. */
+function makeBase(base: string): void {
+  try {
+    mkdirSync(base, { mode: 0o700 });
+  } catch (error) {
+    if (!existsSync(base)) throw error; // else an earlier run, or one beside this, has made it
+  }
 }
 
 /** Removes a run's directory, and the base when it was the last one there. */
@@ -74,9 +98,22 @@ export function removeRunDirectory(directory: string): void {
   }
 }
 
-/** Notes a child in the directory, so that one which outlives a killed parent can be found. */
+/**
+ * Notes a child in the directory, so that one which outlives a killed parent can be found.
+ * @throws FinwaitError CONFIG_INVALID when the directory was removed or is full
+ */
 export function noteChild(directory: string, child: ProcessMark): void {
-  writeFileSync(join(directory, `child-${child.pid}-${child.startTime}`), '');
+  try {
+    writeFileSync(join(directory, `child-${child.pid}-${child.startTime}`), '');
+  } catch (error) {
+    const hint = 'start finwait up again, and let nothing else remove or fill that directory while it runs';
+    throw new FinwaitError(
+      'CONFIG_INVALID',
+      `the private directory ${directory} cannot be written`,
+      hint,
+      error,
+    );
+  }
 }
 
 /**

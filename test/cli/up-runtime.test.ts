@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { FinwaitError } from '#base/errors.ts';
 import type { ProcessMark } from '../../cli/up-runtime.ts';
 import { makeRunDirectory, markOf, noteChild, removeLeftovers, runtimeBase } from '../../cli/up-runtime.ts';
 import { runFiles } from '../../cli/up-settings.ts';
@@ -42,6 +43,24 @@ spec('the private directory of a run', (test) => {
       readFileSync(runFiles(makeRunDirectory(join(temp.path, name), ownMark())).tokenFile, 'utf8'),
     );
     assert.is.not(tokens[0], tokens[1]);
+  });
+
+  test('that cannot be made is an error whose hint holds for that user, at once and with nothing left', async () => {
+    assert.throws(
+      () => makeRunDirectory('/proc/finwait/base', ownMark()),
+      (error: unknown) =>
+        error instanceof FinwaitError &&
+        error.code === 'CONFIG_INVALID' &&
+        !error.hint.includes('XDG') === (process.getuid?.() === 0),
+    );
+  });
+
+  test('that was removed meanwhile is an error with a hint when a child is noted', async () => {
+    await using temp = await makeTempDir('run');
+    assert.throws(
+      () => noteChild(join(temp.path, 'gone'), GONE),
+      (error: unknown) => error instanceof FinwaitError && error.hint.includes('start finwait up again'),
+    );
   });
 
   test('lies where the user may write', () => {
