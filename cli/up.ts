@@ -63,6 +63,7 @@ export async function runUp(args: readonly string[], io: CliIo): Promise<number>
   const base = runtimeBase(process.getuid?.() ?? 0, io.env);
   removeLeftovers(base);
   await checkPortFree(settings.webPort);
+  checkLogFile(settings.logFile);
   const directory = makeRunDirectory(base, mark);
   const removeDirectory = () => removeRunDirectory(directory);
   process.on('exit', removeDirectory);
@@ -71,6 +72,18 @@ export async function runUp(args: readonly string[], io: CliIo): Promise<number>
   } finally {
     removeDirectory();
     process.off('exit', removeDirectory);
+  }
+}
+
+/** @throws FinwaitError CONFIG_INVALID when the log file cannot be written; '' is none */
+function checkLogFile(path: string): void {
+  if (path === '') return;
+  try {
+    appendFileSync(path, `${new Date().toISOString()} up: started\n`);
+  } catch (error) {
+    const hint =
+      'give --log-file a file that can be written, in a directory that exists, where there is room';
+    throw new FinwaitError('CONFIG_INVALID', `the log file ${path} cannot be written`, hint, error);
   }
 }
 
