@@ -5,9 +5,10 @@
  * that of the machine, because nothing waits for the disk.
  */
 
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Condition } from '#base/errors.ts';
+import { makeDirectory } from '#base/make-directory.ts';
 import type { Report } from '#contract';
 import type { Keeping, SpoolEntry } from './spool-index.ts';
 import { SpoolIndex } from './spool-index.ts';
@@ -120,7 +121,7 @@ export class Spool {
 
   async #takeOver(directory: string): Promise<void> {
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(directory, 0o700);
       for (const name of (await readdir(directory)).sort()) {
         const path = join(directory, name);
         const [, boot, seq, results] = FILE_NAME.exec(name) ?? [];
@@ -149,7 +150,7 @@ export class Spool {
     const path = join(this.#directory, name);
     const aside = path + ASIDE;
     try {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(this.#directory, 0o700);
       await writeFile(aside, body, { mode: 0o600 });
       await rename(aside, path);
       this.#fault = undefined;

@@ -4,9 +4,10 @@
  * either the old file or the new one.
  */
 
-import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FinwaitError } from '#base/errors.ts';
+import { makeDirectory } from '#base/make-directory.ts';
 import type { IssuedPair } from './issue.ts';
 import type { ParsedPair } from './pair.ts';
 import { inFirstTwoThirds, isCa, isServerOf, LOOPBACK_NAMES, parsePair } from './pair.ts';
@@ -31,7 +32,7 @@ export async function ensureTlsIdentity(
   nowMs: number,
 ): Promise<TlsIdentity> {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await makeDirectory(dir, 0o700);
     return await readOrMake(dir, [...new Set([...LOOPBACK_NAMES, ...names])], nowMs);
   } catch (error) {
     if (!isSystemError(error)) throw error;

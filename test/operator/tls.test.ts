@@ -176,10 +176,12 @@ spec('operator: TLS identity', (test) => {
     await using dir = await makeTempDir('tls');
     const file = join(dir.path, 'file');
     await writeFile(file, '');
-    const error = await rejects(ensureTlsIdentity(join(file, 'tls'), [], Date.now()), /cannot be used/);
-    assert.ok(error instanceof FinwaitError);
-    assert.is(error.code, 'TLS_DIR_UNUSABLE');
-    assert.match(error.hint, '--tls-dir');
+    for (const place of [join(file, 'tls'), '/proc/finwait/tls/dir']) {
+      const error = await rejects(ensureTlsIdentity(place, [], Date.now()), /cannot be used/);
+      assert.ok(error instanceof FinwaitError);
+      assert.is(error.code, 'TLS_DIR_UNUSABLE');
+      assert.match(error.hint, '--tls-dir');
+    }
   });
 
   test('that others renew is served from its files as soon as they change, and the old one while they are damaged', async () => {

@@ -96,6 +96,11 @@ spec('spool', (test) => {
     );
   });
 
+  test('is not held up by a directory that can never be made', async () => {
+    const spool = await Spool.open('/proc/finwait/state/spool', MIB);
+    assert.match(spool.conditions[0]?.message ?? '', 'ENOENT');
+  });
+
   test('counts a report whose file somebody took away, and goes on with the next', async () => {
     await using dir = await makeTempDir('spool');
     const spool = await Spool.open(dir.path, MIB);
