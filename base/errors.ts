@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   PROCESS_NAMES_PARTIAL: 'the processes of other users cannot be seen',
   NAMESPACES_PARTIAL: 'the sockets of some network namespaces cannot be read',
   NETLINK_FAILED: 'a netlink request failed',
+  FILE_UNWRITABLE: 'a file that was asked for cannot be written',
   PORT_IN_USE: 'a TCP port finwait wants to listen on is taken',
   LISTEN_FAILED: 'finwait could not listen on an address',
   OPERATOR_UNREACHABLE: 'reports do not reach the operator',
@@ -73,6 +74,7 @@ export const ERROR_CODES = {
   CHILD_DIED: 'the agent or the operator of this machine ended unexpectedly',
   WORKER_DIED: 'a worker thread of the agent ended unexpectedly',
   RESOURCES_EXHAUSTED: 'the machine or a limit of the process has no room for what finwait needs to start',
+  OUTPUT_FAILED: 'what a command prints cannot be written to standard output',
   UNSUPPORTED_PLATFORM: 'finwait runs on Linux with Node 26',
 } as const;
 

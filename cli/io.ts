@@ -1,5 +1,7 @@
 /** What a command may touch of the terminal it was started in; tests hand in streams of their own. */
 
+import { FinwaitError } from '#base/errors.ts';
+
 export interface CliIo {
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
@@ -28,4 +30,27 @@ export function processIo(): CliIo {
   const { stdout, stderr, env } = process;
   // A terminal that does not know its size says 0.
   return { stdout, stderr, env, columns: stdout.columns || undefined, isTTY: stdout.isTTY === true };
+}
+
+/**
+ * Calls back when nothing can be written to `output` any more: with OUTPUT_FAILED, or with nothing when it is only
+ * that nobody reads any more (`| head`, a terminal that was closed).
+ */
+export function whenOutputEnds(
+  output: NodeJS.WritableStream,
+  onEnd: (fault: FinwaitError | undefined) => void,
+): void {
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    const unread = error.code === 'EPIPE' || error.code === 'EIO';
+    onEnd(unread ? undefined : outputFailed(error));
+  });
+}
+
+function outputFailed(error: Error): FinwaitError {
+  return new FinwaitError(
+    'OUTPUT_FAILED',
+    'standard output cannot be written',
+    'see that the file or device it goes to has room and can be written, then run the command again',
+    error,
+  );
 }

@@ -6,19 +6,20 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { ErrorCode } from '#base/errors.ts';
 import { conditionOf, errorLines, FinwaitError } from '#base/errors.ts';
 import { nearestName } from '#base/settings.ts';
 import { VERSION } from '#base/version.ts';
 import { asksForHelp } from './help.ts';
 import type { CliIo, RunCommand } from './io.ts';
-import { EXIT, processIo } from './io.ts';
+import { EXIT, processIo, whenOutputEnds } from './io.ts';
 
 interface Command {
   readonly about: string;
   readonly load: () => Promise<RunCommand>;
-  /** Runs until told to stop, so it sees to its own end when its output closes. */
-  readonly daemon?: true;
+  /** Has more to end than its own process, so it sees to that itself when its output ends. */
+  readonly endsItself?: true;
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -26,11 +27,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about:
       'watch this machine: sockets, conntrack and handshakes, live in the terminal and as JSON over HTTP',
     load: async () => (await import('./up.ts')).runUp,
-    daemon: true,
+    endsItself: true,
   },
   probe: {
     about: 'open and close a TCP connection and show every segment of it, timed, and what is wrong with it',
     load: async () => (await import('./probe.ts')).runProbe,
+    endsItself: true,
   },
   sockets: {
     about: 'the TCP sockets of this machine: state, age, process; filtered, sorted, grouped',
@@ -40,15 +42,19 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "the kernel's TCP flows: state, ends, NAT, time left; how full the table is",
     load: async () => (await import('./conntrack.ts')).runConntrack,
   },
+  simulate: {
+    about: 'two TCP engines over a network of your choice, in virtual time: what loss, delay and rate do',
+    load: async () => (await import('./simulate.ts')).runSimulate,
+  },
   agent: {
     about: 'one node: reads its tables, probes, reports to an operator (a DaemonSet runs this)',
     load: async () => (await import('./agent.ts')).runAgentCommand,
-    daemon: true,
+    endsItself: true,
   },
   operator: {
     about: 'takes reports, joins them, exports traces and metrics (a Deployment runs this)',
     load: async () => (await import('./operator.ts')).runOperatorCommand,
-    daemon: true,
+    endsItself: true,
   },
 };
 
@@ -60,7 +66,7 @@ const OUTCOME_ERRORS: ReadonlySet<ErrorCode> = new Set(['NAME_UNRESOLVED', 'CHIL
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
   const [name, ...rest] = args;
   const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command?.daemon === undefined || asksForHelp(rest)) endWithOutput(io);
+  if (command?.endsItself === undefined || asksForHelp(rest)) endWithOutput(io);
   if (name === undefined) {
     io.stderr.write(programHelp());
     return EXIT.usage;
@@ -100,11 +106,11 @@ function unknownCommand(name: string): FinwaitError {
   return new FinwaitError('USAGE', `there is no command ${JSON.stringify(name)}`, hint);
 }
 
-/** A reader that went away (`| head`) ends a one-shot command without a complaint. */
+/** Output that cannot be written ends a one-shot command: a reader that went away (`| head`) without a complaint. */
 function endWithOutput(io: CliIo): void {
-  io.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.ok);
-    throw error;
+  whenOutputEnds(io.stdout, (fault) => {
+    if (fault !== undefined) io.stderr.write(`${errorLines(fault).join('\n')}\n`);
+    process.exit(fault === undefined ? EXIT.ok : exitCodeOf(fault.code));
   });
 }
 
@@ -150,6 +156,9 @@ if (import.meta.main) {
   rememberCompiledCode();
   process.stderr.on('error', () => {});
   nameProcess(process.argv[2]);
+  const code = await runCli(process.argv.slice(2), processIo());
+  // What a write came to is told a moment after it.
+  await setImmediate();
   // A name lookup cannot be called back: it must not hold the process when its answer is of no use any more.
-  process.exit(await runCli(process.argv.slice(2), processIo()));
+  process.exit(code);
 }

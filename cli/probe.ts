@@ -71,7 +71,7 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
   const printer = probePrinter(settings, io);
   for (const { hint } of targets) if (hint !== undefined) printer.note(hint);
 
-  using signals = listenForSignals();
+  using signals = listenForSignals(io.stdout);
   const exporting = await openProbeExport(io);
   const engine = startEngine({
     device: settings.device || 'finwait0',
@@ -103,6 +103,7 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
     await engine.stop();
     await exporting.close();
   }
+  if (signals.fault !== undefined) throw signals.fault;
   return signals.exitCode ?? (allOpen ? EXIT.ok : EXIT.verdict);
 }
 

@@ -1,5 +1,8 @@
 /** How a person or the system asks a long-running command to end: signals, or a reader that went away. */
 
+import type { FinwaitError } from '#base/errors.ts';
+import { whenOutputEnds } from './io.ts';
+
 /** Both npm and the terminal may pass on the same Ctrl-C; within this time it counts once. */
 const SAME_SIGNAL_MS = 300;
 
@@ -8,6 +11,8 @@ export interface Ending extends Disposable {
   readonly asked: Promise<void>;
   /** Aborted at the first request. */
   readonly signal: AbortSignal;
+  /** Why `output` cannot be written, when that is what ends it; not when nobody reads it any more. */
+  readonly fault: FinwaitError | undefined;
   /** A request from within: a key, the end of the show. */
   ask(): void;
 }
@@ -20,6 +25,7 @@ export function untilAskedToEnd(output: NodeJS.WritableStream, onSecond: () => v
   const controller = new AbortController();
   const { promise, resolve } = Promise.withResolvers<void>();
   let askedMs: number | undefined;
+  let fault: FinwaitError | undefined;
   const ask = () => {
     askedMs ??= Date.now();
     controller.abort();
@@ -29,16 +35,18 @@ export function untilAskedToEnd(output: NodeJS.WritableStream, onSecond: () => v
     if (askedMs !== undefined && Date.now() - askedMs > SAME_SIGNAL_MS) onSecond();
     ask();
   };
-  const onOutputError = (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-    ask();
-  };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, onSignal);
-  output.on('error', onOutputError);
+  whenOutputEnds(output, (why) => {
+    fault ??= why;
+    ask();
+  });
   return {
     asked: promise,
     signal: controller.signal,
+    get fault() {
+      return fault;
+    },
     ask,
     [Symbol.dispose]() {
       for (const signal of signals) process.off(signal, onSignal);

@@ -109,12 +109,13 @@ async function watch(
   const show = chooseShow(settings, io, ending.ask);
   try {
     await Promise.race([ending.asked, session.failed, showUntilDone(session, show, settings, ending.signal)]);
-    return EXIT.ok;
   } finally {
     ending.ask();
     show.end();
     await session.stop(GRACE_MS);
   }
+  if (ending.fault !== undefined) throw ending.fault;
+  return EXIT.ok;
 }
 
 async function showUntilDone(

@@ -10,6 +10,7 @@ import { cliRun } from './cli-run.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const BIN = join(ROOT, 'cli', 'finwait.mjs');
+const MAIN = join(ROOT, 'cli', 'main.ts');
 
 spec('the command line', (test) => {
   test('without a command shows what there is, and is a usage error', async () => {
@@ -74,6 +75,31 @@ spec('the command line', (test) => {
       assert.is(code, 2, name);
       assert.match(stderr, /unexpected "db:5432"/);
     }
+  });
+});
+
+spec('output that cannot be written', (test) => {
+  const run = (args: string, into: string) =>
+    spawnSync('bash', ['-c', `"${process.execPath}" "${MAIN}" ${args} ${into}`], { encoding: 'utf8' });
+
+  test('is an error with code and hint when there is no room for it', () => {
+    for (const args of ['--version', '--help', 'up --help', 'sockets', 'conntrack --json']) {
+      const { status, stderr } = run(args, '> /dev/full');
+      assert.is(status, 3, args);
+      const expected = /^finwait: OUTPUT_FAILED: .*\n {2}cause: ENOSPC: .*\n {2}hint: see that .*\n$/;
+      assert.match(stderr, expected, args);
+    }
+  });
+
+  test('is no matter to a command that prints nothing there', () => {
+    const { status, stderr } = run('nothing', '> /dev/full');
+    assert.is(status, 2);
+    assert.not.match(stderr, 'OUTPUT_FAILED');
+  });
+
+  test('is no fault when nobody reads any more', () => {
+    const { status, stderr } = run('sockets', '| true; exit $PIPESTATUS');
+    assert.equal([status, stderr], [0, '']);
   });
 });
 

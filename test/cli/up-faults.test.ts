@@ -116,6 +116,36 @@ spec('finwait up when something is wrong', (test) => {
   );
 
   test(
+    'ends in order and says why when its output has no room',
+    async () => {
+      await using net = await makeHost();
+      const up = `"${process.execPath}" "${MAIN}" up --web-port 0 --status-interval 1s`;
+      const said = await net.run('bash', '-c', `${up} 2>&1 > /dev/full; echo "ended with $?"`);
+      assert.match(said, /^finwait: OUTPUT_FAILED: .*\n {2}cause: ENOSPC.*\n {2}hint: .*\nended with 3\n$/);
+      assert.equal(await net.processes(), [net.listener.pid]);
+      assert.not.match(await net.run('ip', '-brief', 'link'), /finwait0/);
+    },
+    OPTIONS,
+  );
+
+  test(
+    'a probe whose output has no room takes back what it changed, and so does one that nobody reads',
+    async () => {
+      await using net = await makeHost();
+      const probe = `"${process.execPath}" "${MAIN}" probe 127.0.0.1:8080 -c 100 -i 100ms --allow-forwarding`;
+      const forwarding = () => net.run('cat', '/proc/sys/net/ipv4/ip_forward');
+      assert.is(await forwarding(), '0\n');
+      const full = await net.run('bash', '-c', `${probe} 2>&1 > /dev/full; echo "ended with $?"`);
+      assert.match(full, /^finwait: OUTPUT_FAILED: .*[\s\S]*\nended with 3\n$/);
+      assert.is(await forwarding(), '0\n');
+      const unread = await net.run('bash', '-c', `${probe} | head -n 3; echo "ended with \${PIPESTATUS[0]}"`);
+      assert.match(unread, /\nended with 0\n$/);
+      assert.is(await forwarding(), '0\n');
+    },
+    OPTIONS,
+  );
+
+  test(
     'without root shows what can be seen and says what is missing',
     async () => {
       await using net = await makeHost();
