@@ -1,0 +1,178 @@
+/** `finwait simulate SCENARIO`: two engines over a network of one's choice, in virtual time. */
+
+import { writeFileSync } from 'node:fs';
+import { FinwaitError } from '#base/errors.ts';
+import { nearestName, readSettings } from '#base/settings.ts';
+import { LegLoser } from '../daemon/netsim/legs.ts';
+import type { Played, PlayOptions, ScenarioName } from '../daemon/netsim/scenarios.ts';
+import { play, SCENARIOS } from '../daemon/netsim/scenarios.ts';
+import { Transcript } from '../daemon/netsim/transcript.ts';
+import { flagNames } from '../daemon/wire/tcp-header.ts';
+import { asksForHelp, helpText } from './help.ts';
+import type { CliIo } from './io.ts';
+import { EXIT } from './io.ts';
+import { simulationLines } from './simulate-ladder.ts';
+import type { CapturedPacket } from './simulate-pcap.ts';
+import { pcapFile } from './simulate-pcap.ts';
+import type { Sample } from './simulate-plot.ts';
+import { plotLines } from './simulate-plot.ts';
+import { playMany, runsLines } from './simulate-runs.ts';
+import type { SimulateSettings } from './simulate-settings.ts';
+import { SIMULATE_SETTINGS } from './simulate-settings.ts';
+import { colours, writesUtf8 } from './view-terminal.ts';
+import type { Line } from './view-text.ts';
+import { latency, paintLine } from './view-text.ts';
+
+const HELP = {
+  usage: 'finwait simulate SCENARIO [options]',
+  about: [
+    "Plays a TCP connection between two of finwait's engines over a network of your choice, in virtual time, and shows",
+    'every segment with the states of both ends. The same seed gives the same run. Nothing is sent anywhere.',
+    '',
+    'Scenarios:',
+    ...Object.entries(SCENARIOS).map(([name, { about }]) => `  ${name.padEnd(18)}  ${about}`),
+  ].join('\n'),
+  settings: SIMULATE_SETTINGS,
+  examples: [
+    ['finwait simulate close --lose SYN-ACK', 'what the loss of one leg costs'],
+    ['finwait simulate handshake --loss 3% --runs 10000', 'what 3 % loss does to handshakes'],
+    ['finwait simulate transfer --rate 10M --loss 1% --bytes 500000', 'how the congestion window fares'],
+  ],
+} as const;
+
+/** The exit code is 0 when the run came to its end, 1 when it was cut off by --limit. */
+export async function runSimulate(args: readonly string[], io: CliIo): Promise<number> {
+  if (asksForHelp(args)) {
+    io.stdout.write(helpText(HELP));
+    return EXIT.ok;
+  }
+  const { settings, positionals } = readSettings(SIMULATE_SETTINGS, args, io.env);
+  const scenario = scenarioOf(positionals);
+  if (settings.runs !== undefined) return simulateMany(scenario, settings, settings.runs, io);
+  return simulateOne(scenario, settings, io);
+}
+
+function simulateMany(scenario: ScenarioName, settings: SimulateSettings, runs: number, io: CliIo): number {
+  if (settings.pcap !== '') {
+    throw new FinwaitError('USAGE', '--pcap is for one run, not for --runs', 'leave out one of them');
+  }
+  const result = playMany(runs, settings.seed, (seed) => optionsOf(scenario, settings, seed));
+  if (settings.json) io.stdout.write(`${JSON.stringify({ scenario, ...result }, undefined, 2)}\n`);
+  else writeLines(io, runsLines(scenario, result));
+  return result.finished === runs ? EXIT.ok : EXIT.verdict;
+}
+
+function simulateOne(scenario: ScenarioName, settings: SimulateSettings, io: CliIo): number {
+  const transcript = new Transcript();
+  const captured: CapturedPacket[] = [];
+  const samples: Sample[] = [];
+  const played = play({
+    ...optionsOf(scenario, settings, settings.seed),
+    onPacket(record) {
+      transcript.packet(record);
+      if (settings.pcap !== '') captured.push({ atUs: record.atUs, packet: record.packet.slice() });
+    },
+    onEvent: (side, event) => transcript.event(side, event),
+    onInfo({ cwnd, unackedBytes }, atUs) {
+      if (cwnd !== undefined) samples.push({ atUs, cwnd, flight: unackedBytes });
+    },
+  });
+  if (settings.pcap !== '') writeCapture(settings.pcap, captured);
+  const moments = transcript.moments();
+  if (settings.json) {
+    const data = moments.map(({ segment, ...moment }) =>
+      segment === undefined
+        ? moment
+        : { ...moment, segment: { ...segment, flags: flagNames(segment.flags) } },
+    );
+    io.stdout.write(`${JSON.stringify({ scenario, ...played, moments: data }, undefined, 2)}\n`);
+  } else {
+    const plotted = scenario === 'transfer' || scenario === 'zero-window';
+    writeLines(io, [
+      ...simulationLines(moments, io.columns),
+      ...(plotted ? [[], ...plotLines(samples, io.columns)] : []),
+      [],
+      summary(scenario, settings, played),
+    ]);
+  }
+  return played.finished ? EXIT.ok : EXIT.verdict;
+}
+
+function summary(scenario: ScenarioName, { seed }: SimulateSettings, played: Played): Line {
+  const { clientOpenUs, endUs, ends, states, received, finished } = played;
+  const parts = [
+    clientOpenUs === undefined
+      ? 'the client never opened'
+      : `the client was open after ${latency(clientOpenUs)}`,
+    ...(received.server > 0 ? [`the server read ${received.server} bytes`] : []),
+    ...(received.client > 0 ? [`the client read ${received.client} bytes`] : []),
+    endUs === undefined
+      ? `at the end ${states.client} and ${states.server}`
+      : `all gone after ${latency(endUs)} (client ${ends.client}, server ${ends.server ?? 'never open'})`,
+    ...(finished ? [] : ['cut off by --limit']),
+  ];
+  return [{ text: `${scenario}, seed ${seed}: `, style: 'bold' }, { text: parts.join('; ') }];
+}
+
+function optionsOf(scenario: ScenarioName, settings: SimulateSettings, seed: number): PlayOptions {
+  const { loss, delayMs, jitterMs, bitsPerSecond, queueBytes, duplicate, reorder, corrupt } = settings;
+  const { mtu, lose, bytes, limitMs } = settings;
+  const loser = new LegLoser(lose);
+  const delayUs = delayMs * 1000;
+  return {
+    scenario,
+    seed,
+    bytes,
+    mtu,
+    limitUs: limitMs * 1000,
+    link: (from) => ({
+      delayUs,
+      jitterUs: jitterMs * 1000,
+      loss,
+      duplicate,
+      reorder,
+      reorderUs: Math.max(1000, 2 * delayUs),
+      corrupt,
+      queueBytes,
+      ...(bitsPerSecond === undefined ? {} : { bitsPerSecond }),
+      lose: (packet) => loser.loses(from, packet),
+    }),
+  };
+}
+
+function scenarioOf(positionals: readonly string[]): ScenarioName {
+  const [name, ...rest] = positionals;
+  const names = Object.keys(SCENARIOS) as ScenarioName[];
+  const found = names.find((each) => each === name);
+  if (found !== undefined && rest.length === 0) return found;
+  const what =
+    name === undefined
+      ? 'no scenario is given'
+      : rest.length > 0
+        ? 'one scenario is played at a time'
+        : `there is no scenario ${JSON.stringify(name)}`;
+  const near = name === undefined ? undefined : nearestName(name, names);
+  const hint =
+    near === undefined || found !== undefined ? `give one of ${names.join(', ')}` : `did you mean ${near}?`;
+  throw new FinwaitError('USAGE', what, hint);
+}
+
+/** @throws FinwaitError FILE_UNWRITABLE */
+function writeCapture(path: string, packets: readonly CapturedPacket[]): void {
+  try {
+    writeFileSync(path, pcapFile(packets));
+  } catch (error) {
+    throw new FinwaitError(
+      'FILE_UNWRITABLE',
+      `the capture cannot be written to ${path}`,
+      'give --pcap a file in a directory that you may write to',
+      error,
+    );
+  }
+}
+
+function writeLines(io: CliIo, lines: readonly Line[]): void {
+  const columns = io.columns === undefined ? {} : { columns: io.columns };
+  const paint = { colour: io.isTTY && colours(io.env), unicode: writesUtf8(io.env), ...columns };
+  io.stdout.write(lines.map((line) => `${paintLine(line, paint).trimEnd()}\n`).join(''));
+}
