@@ -8,6 +8,7 @@ import { PROM_CONTENT_TYPE, promText } from '#base/prom-text.ts';
 import type { LeadershipView, NodeView, Overview } from '../fleet/view.ts';
 import type { Refusal } from '../http/answer.ts';
 import { answerJson, errorBody } from '../http/answer.ts';
+import { askLeader } from './leader.ts';
 import { metricFamilies } from './metrics.ts';
 
 export interface WebDeps {
@@ -17,6 +18,8 @@ export interface WebDeps {
   readonly ready: () => boolean;
   /** Absent where there is but one operator. A replica that does not lead is ready, too: it names the leader. */
   readonly leadership?: () => LeadershipView;
+  /** Port of the web server, the same for all replicas: a follower asks the leader there. */
+  readonly port?: () => number;
   /**
    * True when bound to loopback: then a request must name a loopback host, or any page in a browser of this
    * machine could read the answers through a name of its own that resolves here (DNS rebinding).
@@ -61,6 +64,9 @@ export function createApp(deps: WebDeps): Express {
     } else next();
   });
 
+  const { leadership, port } = deps;
+  if (leadership !== undefined && port !== undefined)
+    app.get(['/', '/api/v1/*path'], askLeader(leadership, port));
   app.get(['/', '/api/v1/overview'], (_request, response) => pretty(response, deps.overview()));
   app.get('/api/v1/nodes/:name', (request, response) => {
     const node = deps.node(request.params.name);

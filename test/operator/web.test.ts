@@ -53,6 +53,7 @@ interface Page {
 }
 
 interface Web extends AsyncDisposable {
+  readonly port: number;
   page(path: string, options?: { method?: string; host?: string }): Promise<Page>;
 }
 
@@ -69,6 +70,7 @@ async function startWeb(changes: Partial<WebDeps> = {}): Promise<Web> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
   return {
+    port,
     async page(path, { method = 'GET', host = `127.0.0.1:${port}` } = {}) {
       const sent = request({ port, host: '127.0.0.1', path, method, headers: { host }, agent: false }).end();
       const [response] = (await once(sent, 'response')) as [IncomingMessage];
@@ -204,6 +206,44 @@ spec('operator: metrics', (test) => {
       assert.ok(lines.includes(line), `${line} is missing in\n${body}`);
     }
     assert.not.match(body, /finwait_node_connections\{node="silent"/);
+  });
+});
+
+spec('operator: pages of a replica that does not lead', (test) => {
+  const nobody = (): Overview => ({ ...overview(), nodes: [] });
+  const follower = (port: number, address = 'https://127.0.0.1:7461') =>
+    startWeb({
+      overview: nobody,
+      node: () => undefined,
+      leadership: () => ({ leads: false, leader: { name: 'other', address } }),
+      port: () => port,
+    });
+
+  test('are those of the leader', async () => {
+    await using leader = await startWeb({ leadership: () => ({ leads: true }), port: () => 0 });
+    await using web = await follower(leader.port);
+    assert.is(JSON.parse((await web.page('/')).body).nodes.length, 2);
+    const { status, body } = await web.page(`/api/v1/nodes/${encodeURIComponent(NODE)}`);
+    assert.equal([status, JSON.parse(body).name], [200, NODE]);
+    assert.is((await web.page('/api/v1/nodes/none')).status, 404);
+  });
+
+  test('are its own when the leader does not answer, or is no address', async () => {
+    await using web = await follower(1);
+    assert.equal(JSON.parse((await web.page('/')).body).nodes, []);
+    await using named = await follower(1, 'https://example.com:7461');
+    assert.equal(JSON.parse((await named.page('/')).body).nodes, []);
+  });
+
+  test('are not passed round between two that both take the other for the leader', async () => {
+    let port = 0;
+    await using first = await startWeb({
+      leadership: () => ({ leads: false, leader: { name: 'b', address: 'https://127.0.0.1:1' } }),
+      port: () => port,
+    });
+    await using second = await follower(first.port);
+    port = second.port;
+    assert.is(JSON.parse((await second.page('/')).body).nodes.length, 2, 'the first answers itself');
   });
 });
 
