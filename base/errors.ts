@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   PROCESS_NAMES_PARTIAL: 'the processes of other users cannot be seen',
   NAMESPACES_PARTIAL: 'the sockets of some network namespaces cannot be read',
   NETLINK_FAILED: 'a netlink request failed',
+  RUN_DIR_UNUSABLE: 'the private directory of finwait up cannot be made, or was removed while it runs',
   FILE_UNWRITABLE: 'a file that was asked for cannot be written',
   PORT_IN_USE: 'a TCP port finwait wants to listen on is taken',
   LISTEN_FAILED: 'finwait could not listen on an address',

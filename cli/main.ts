@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { ErrorCode } from '#base/errors.ts';
 import { conditionOf, errorLines, FinwaitError } from '#base/errors.ts';
+import { requireOpenFiles } from '#base/open-files.ts';
 import { nearestName } from '#base/settings.ts';
 import { VERSION } from '#base/version.ts';
 import { asksForHelp } from './help.ts';
@@ -60,7 +61,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 /** Errors that mean the person asked for something that does not exist, rather than something not allowed here. */
 const USAGE_ERRORS: ReadonlySet<ErrorCode> = new Set(['USAGE', 'CONFIG_INVALID', 'TARGET_INVALID']);
-const OUTCOME_ERRORS: ReadonlySet<ErrorCode> = new Set(['NAME_UNRESOLVED', 'CHILD_DIED', 'WORKER_DIED']);
+const OUTCOME_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  'NAME_UNRESOLVED',
+  'OPERATOR_UNREACHABLE',
+  'CHILD_DIED',
+  'WORKER_DIED',
+]);
+/** What agent and operator hold open on a quiet machine, and as much again for connections. */
+const LEAST_OPEN_FILES = 64;
 
 /** Runs one command line and answers its exit code. */
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
@@ -83,15 +91,25 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
   }
   try {
     if (command === undefined) throw unknownCommand(name);
+    if (command.endsItself && !asksForHelp(rest)) requireOpenFiles(LEAST_OPEN_FILES);
     const run = await command.load();
     return await run(rest, io);
-  } catch (error) {
+  } catch (thrown) {
+    const error = outOfResources(thrown) ?? thrown;
     if (!(error instanceof FinwaitError)) throw error;
     io.stderr.write(`${errorLines(error).join('\n')}\n`);
     // `finwait up` shows what its children say in its own words.
     process.send?.({ type: 'failed', ...conditionOf(error) });
     return exitCodeOf(error.code);
   }
+}
+
+/** What the system says, wherever it was asked, when a limit or memory is used up: errno(3). */
+function outOfResources(thrown: unknown): FinwaitError | undefined {
+  if (!(thrown instanceof Error && 'code' in thrown)) return undefined;
+  if (!['EMFILE', 'ENFILE', 'ENOMEM'].includes(String(thrown.code))) return undefined;
+  const hint = 'raise the limit of open files (ulimit -n 1024) or of memory, or end other programs';
+  return new FinwaitError('RESOURCES_EXHAUSTED', thrown.message, hint, thrown);
 }
 
 function exitCodeOf(code: ErrorCode): number {

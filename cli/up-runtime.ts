@@ -53,67 +53,84 @@ export function runtimeBase(uid: number, env: Readonly<Record<string, string | u
 
 /**
  * Makes the directory of this process, 0700, with a fresh token in it, 0600.
- * @throws FinwaitError CONFIG_INVALID when the place cannot be used
+ * @throws FinwaitError RUN_DIR_UNUSABLE when the place cannot be used; then nothing is left there
  */
 export function makeRunDirectory(base: string, owner: ProcessMark): string {
   const directory = join(base, `up-${owner.pid}-${owner.startTime}`);
-  let made = false;
+  let undo = () => {};
   try {
-    makeBase(base);
+    if (makeBase(base)) undo = () => removeIfEmpty(base);
     // Someone else's directory under /tmp could swap the files in it for others.
     const { uid } = statSync(base);
     if (uid !== process.getuid?.()) throw new Error(`${base} belongs to user ${uid}`);
     mkdirSync(directory, { mode: 0o700 });
-    made = true;
+    undo = () => removeRunDirectory(directory);
     const files = runFiles(directory);
     mkdirSync(files.tlsDir, { mode: 0o700 });
     writeFileSync(files.tokenFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    if (made) removeRunDirectory(directory);
+    undo();
     const hint =
       process.getuid?.() === 0
         ? `make it possible to write to ${base}: it must belong to root, on a file system with room that is not read-only`
         : 'set XDG_RUNTIME_DIR to a directory of your own that can be written';
-    throw new FinwaitError('CONFIG_INVALID', `no private directory can be made in ${base}`, hint, error);
+    throw new FinwaitError('RUN_DIR_UNUSABLE', `no private directory can be made in ${base}`, hint, error);
   }
   return directory;
 }
 
-/** Its parent must exist: the recursive mkdir of Node turns for ever in a place like /proc. */
-function makeBase(base: string): void {
+/**
+ * Makes the base, and nothing above it: that is the system's or the session's. Answers whether it was made now,
+ * and not by another run.
+ */
+function makeBase(base: string): boolean {
   try {
     mkdirSync(base, { mode: 0o700 });
+    return true;
   } catch (error) {
-    if (!existsSync(base)) throw error; // else an earlier run, or one beside this, has made it
+    if (!existsSync(base)) throw error;
+    return false;
   }
 }
 
 /** Removes a run's directory, and the base when it was the last one there. */
 export function removeRunDirectory(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
+  removeIfEmpty(dirname(directory));
+}
+
+function removeIfEmpty(base: string): void {
   try {
-    rmdirSync(dirname(directory));
+    rmdirSync(base);
   } catch {
-    // Another run has its directory there.
+    // Another run has its directory there, or it was never made.
   }
 }
 
 /**
  * Notes a child in the directory, so that one which outlives a killed parent can be found.
- * @throws FinwaitError CONFIG_INVALID when the directory was removed or is full
+ * @throws FinwaitError RUN_DIR_UNUSABLE when the directory was removed or is full
  */
 export function noteChild(directory: string, child: ProcessMark): void {
   try {
     writeFileSync(join(directory, `child-${child.pid}-${child.startTime}`), '');
   } catch (error) {
-    const hint = 'start finwait up again, and let nothing else remove or fill that directory while it runs';
-    throw new FinwaitError(
-      'CONFIG_INVALID',
-      `the private directory ${directory} cannot be written`,
-      hint,
-      error,
-    );
+    throw lost(directory, error);
   }
+}
+
+/** @throws FinwaitError RUN_DIR_UNUSABLE when the directory was removed: agent and operator need what was in it */
+export function requireRunDirectory(directory: string): void {
+  if (!existsSync(runFiles(directory).tokenFile)) throw lost(directory, undefined);
+}
+
+function lost(directory: string, cause: unknown): FinwaitError {
+  return new FinwaitError(
+    'RUN_DIR_UNUSABLE',
+    `the private directory ${directory} was removed or cannot be written while finwait up runs`,
+    'start finwait up again, and let nothing else remove or fill that directory',
+    cause,
+  );
 }
 
 /**

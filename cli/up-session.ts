@@ -2,11 +2,14 @@
 
 import { fileURLToPath } from 'node:url';
 import type { Condition } from '#base/errors.ts';
+import { FinwaitError } from '#base/errors.ts';
 import type { HostPort } from '#base/host-port.ts';
 import type { Overview } from '../operator/fleet/view.ts';
 import type { SupervisedChild } from './up-child.ts';
 import { superviseChild } from './up-child.ts';
-import { markOf, noteChild } from './up-runtime.ts';
+import { conditionInUp, hintInUp } from './up-hints.ts';
+import type { LogFile } from './up-log.ts';
+import { markOf, noteChild, requireRunDirectory } from './up-runtime.ts';
 import type { UpSettings } from './up-settings.ts';
 import { agentArgs, operatorArgs, runFiles } from './up-settings.ts';
 import { fetchOverview } from './up-source.ts';
@@ -19,14 +22,17 @@ export interface SessionConfig {
   /** Private directory of this run. */
   readonly directory: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** A line that a child logged. */
-  onLog(child: string, line: string): void;
+  /** Takes what both log. */
+  readonly log: LogFile;
 }
 
 export interface Session {
   /** Rejects with a FinwaitError when a child cannot be kept running. */
   readonly failed: Promise<never>;
-  /** Asks the operator and joins its answer with what is known here. */
+  /**
+   * Asks the operator and joins its answer with what is known here.
+   * @throws FinwaitError RUN_DIR_UNUSABLE when the private directory was removed
+   */
   look(): Promise<ViewModel>;
   /** Ends agent, then operator, within `graceMs`. */
   stop(graceMs: number): Promise<void>;
@@ -42,6 +48,11 @@ export function startSession(config: SessionConfig): Session {
   const startedAtMs = Date.now();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
+  const giveUp = (error: unknown) => {
+    if (error instanceof FinwaitError) {
+      failed.reject(new FinwaitError(error.code, error.message, hintInUp(error), error.cause));
+    } else failed.reject(error);
+  };
   let ports = { web: settings.webPort, ingest: 0 };
   let webUrl: string | undefined;
   let overview: Overview | undefined;
@@ -52,10 +63,15 @@ export function startSession(config: SessionConfig): Session {
 
   const common = (name: string) => ({
     name,
-    onLog: (line: string) => config.onLog(name, line),
+    onLog: (line: string) => config.log.write(name, line),
     onStart(pid: number) {
       const mark = markOf(pid);
-      if (mark !== undefined) noteChild(directory, mark);
+      try {
+        if (mark !== undefined) noteChild(directory, mark);
+      } catch (error) {
+        // Nothing more can be started from there, and what runs has lost its token and certificates.
+        failed.reject(error);
+      }
     },
   });
   const startAgent = () => {
@@ -65,7 +81,7 @@ export function startSession(config: SessionConfig): Session {
       env: withoutTelemetry(env),
       onReady() {},
     });
-    agent.givenUp.catch(failed.reject);
+    agent.givenUp.catch(giveUp);
   };
   const operator = superviseChild({
     ...common('operator'),
@@ -77,19 +93,24 @@ export function startSession(config: SessionConfig): Session {
       if (agent === undefined && !stopped) startAgent();
     },
   });
-  operator.givenUp.catch(failed.reject);
+  operator.givenUp.catch(giveUp);
 
   return {
     failed: failed.promise,
     async look() {
+      requireRunDirectory(directory);
       const answer = webUrl === undefined ? undefined : await fetchOverview(webUrl);
       if (answer !== undefined) {
         const extended = extendTrends(trends, answer);
         if ([...extended.keys()].some((key) => !trends.has(key))) newestSeriesMs = Date.now();
         trends = extended;
-        overview = answer;
+        overview = inUp(answer);
       }
-      const conditions: (Condition | undefined)[] = [operator.condition(), agent?.condition()];
+      const conditions: (Condition | undefined)[] = [
+        operator.condition(),
+        agent?.condition(),
+        config.log.condition(),
+      ];
       return {
         nowMs: Date.now(),
         startedAtMs,
@@ -113,6 +134,16 @@ export function startSession(config: SessionConfig): Session {
       agent?.kill();
       operator.kill();
     },
+  };
+}
+
+/** The overview with hints that hold for somebody who started `finwait up`. */
+function inUp(overview: Overview): Overview {
+  const { operator, nodes } = overview;
+  return {
+    ...overview,
+    operator: { ...operator, conditions: operator.conditions.map(conditionInUp) },
+    nodes: nodes.map((node) => ({ ...node, conditions: node.conditions.map(conditionInUp) })),
   };
 }
 

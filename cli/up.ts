@@ -1,6 +1,5 @@
 /** `finwait up`: agent and operator of this machine, and the live view of what they find. */
 
-import { appendFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FinwaitError } from '#base/errors.ts';
 import type { HostPort } from '#base/host-port.ts';
@@ -11,13 +10,16 @@ import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { launcherOf, whenLauncherEnds } from './up-launcher.ts';
+import { openLogFile } from './up-log.ts';
 import { checkPlatform, checkPortFree } from './up-machine.ts';
 import { makeRunDirectory, markOf, removeLeftovers, removeRunDirectory, runtimeBase } from './up-runtime.ts';
-import type { Session } from './up-session.ts';
+import type { Session, SessionConfig } from './up-session.ts';
 import { startSession } from './up-session.ts';
 import type { UpSettings } from './up-settings.ts';
 import { UP_SETTINGS } from './up-settings.ts';
 import { untilAskedToEnd } from './up-signals.ts';
+import type { ViewModel } from './view-model.ts';
+import { nodeOf } from './view-model.ts';
 import type { Show } from './view-show.ts';
 import { jsonShow, lineShow, liveShow, reportShow } from './view-show.ts';
 
@@ -63,47 +65,22 @@ export async function runUp(args: readonly string[], io: CliIo): Promise<number>
   const base = runtimeBase(process.getuid?.() ?? 0, io.env);
   removeLeftovers(base);
   await checkPortFree(settings.webPort);
-  checkLogFile(settings.logFile);
+  const log = openLogFile(settings.logFile);
   const directory = makeRunDirectory(base, mark);
   const removeDirectory = () => removeRunDirectory(directory);
   process.on('exit', removeDirectory);
   try {
-    return await watch(settings, targets, directory, io);
+    return await watch({ settings, targets, directory, log, env: io.env }, io);
   } finally {
     removeDirectory();
     process.off('exit', removeDirectory);
   }
 }
 
-/** @throws FinwaitError CONFIG_INVALID when the log file cannot be written; '' is none */
-function checkLogFile(path: string): void {
-  if (path === '') return;
-  try {
-    appendFileSync(path, `${new Date().toISOString()} up: started\n`);
-  } catch (error) {
-    const hint =
-      'give --log-file a file that can be written, in a directory that exists, where there is room';
-    throw new FinwaitError('CONFIG_INVALID', `the log file ${path} cannot be written`, hint, error);
-  }
-}
-
 /** Runs a session and shows it until asked to end, until the show is over, or until a child is given up. */
-async function watch(
-  settings: UpSettings,
-  targets: readonly HostPort[],
-  directory: string,
-  io: CliIo,
-): Promise<number> {
-  const session = startSession({
-    settings,
-    targets,
-    directory,
-    env: io.env,
-    onLog(child, line) {
-      if (settings.logFile !== '')
-        appendFileSync(settings.logFile, `${new Date().toISOString()} ${child}: ${line}\n`);
-    },
-  });
+async function watch(config: SessionConfig, io: CliIo): Promise<number> {
+  const { settings } = config;
+  const session = startSession(config);
   using ending = untilAskedToEnd(io.stdout, () => session.kill());
   using _launcher = whenLauncherEnds(launcherOf(process.pid), ending.ask);
   const show = chooseShow(settings, io, ending.ask);
@@ -126,10 +103,23 @@ async function showUntilDone(
 ): Promise<void> {
   while (!signal.aborted) {
     const model = await session.look();
-    if (signal.aborted || show.update(model)) return;
+    if (signal.aborted) return;
+    if (show.update(model)) return requireReport(model);
     const waitMs = (model.overview?.nodes.length ?? 0) === 0 ? EAGER_MS : settings.refreshMs;
     await delay(waitMs, undefined, { signal }).catch(() => {});
   }
+}
+
+/** @throws FinwaitError CHILD_DIED or OPERATOR_UNREACHABLE when a show ends that has had nothing to show */
+function requireReport(model: ViewModel): void {
+  if (nodeOf(model) !== undefined) return;
+  const [fault] = model.conditions;
+  if (fault !== undefined) throw new FinwaitError(fault.code, fault.message, fault.hint);
+  throw new FinwaitError(
+    'OPERATOR_UNREACHABLE',
+    'no report of the agent came in time',
+    'start it again with --log-file FILE --log-level debug and look at that file',
+  );
 }
 
 function chooseShow(settings: UpSettings, io: CliIo, onQuit: () => void): Show {

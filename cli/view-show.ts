@@ -80,7 +80,7 @@ export function jsonShow(io: CliIo, once: boolean, deadlineMs: number): Show {
   let last = '';
   return {
     update(model) {
-      if (model.overview === undefined) return false;
+      if (model.overview === undefined) return once && model.nowMs >= deadlineMs;
       const old = outdated(model);
       // While the operator is silent there is nothing new to say but that, once.
       const news = `${model.overview.generatedAtMs} ${old?.who}`;

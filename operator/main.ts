@@ -5,6 +5,7 @@ import { FinwaitError } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { Logger } from '#base/log.ts';
 import { createLogger } from '#base/log.ts';
+import { openFilesLimit } from '#base/open-files.ts';
 import { VERSION } from '#base/version.ts';
 import type { ProbeTarget } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
@@ -13,7 +14,7 @@ import { inCluster } from './cluster.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import { createFleet } from './fleet/fleet.ts';
 import type { Overview } from './fleet/view.ts';
-import { connectionBudget, descriptorLimit } from './http/descriptors.ts';
+import { connectionBudget } from './http/descriptors.ts';
 import type { Listening } from './http/listen.ts';
 import { listen } from './http/listen.ts';
 import { createIntake } from './ingest/intake.ts';
@@ -68,7 +69,7 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     receive,
     ...leadership,
   });
-  const budget = connectionBudget(descriptorLimit());
+  const budget = connectionBudget(openFilesLimit());
   const ingest = createIngestServer({ tls: pair, intake, log, connections: budget.ingest });
   using renewal = keepRenewed(ingest.server, pair, around.tls, log);
 
@@ -97,6 +98,7 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     node: (name) => fleet.nodeView(name, Date.now()),
     ready: () => ready,
     ...leadership,
+    port: () => settings.webListen.port,
     loopbackOnly: isLoopback(settings.webListen.host),
     log,
   });
@@ -159,7 +161,7 @@ function checkedTargets(settings: OperatorSettings): readonly ProbeTarget[] {
   throw new FinwaitError(
     'CONFIG_INVALID',
     `${targets.length} targets are given, a node probes at most ${CONTRACT_LIMITS.targets}`,
-    'give fewer with --target',
+    'give fewer targets',
   );
 }
 

@@ -1,7 +1,5 @@
 /** How many connections each of the operator's servers may hold, so that none starves the other or the process. */
 
-import { readFileSync } from 'node:fs';
-
 export interface ConnectionBudget {
   readonly ingest: number;
   readonly web: number;
@@ -11,22 +9,10 @@ export interface ConnectionBudget {
 const OWN = 128;
 const MAX_INGEST = 10_000;
 const MAX_WEB = 256;
-/** Where the limit cannot be read: the usual one of a login shell. */
-const USUAL_LIMIT = 1024;
 
 /** Divides the process's descriptors (RLIMIT_NOFILE); health and metrics have a part of their own. */
 export function connectionBudget(limit: number): ConnectionBudget {
   const own = Math.min(OWN, limit >> 1);
   const web = Math.min(MAX_WEB, Math.max(8, limit >> 4));
   return { web, ingest: Math.max(8, Math.min(MAX_INGEST, limit - own - web)) };
-}
-
-/** The soft limit now; Node has raised it to the hard one when it started. */
-export function descriptorLimit(): number {
-  try {
-    const soft = /^Max open files +(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
-    return soft === 'unlimited' ? 0x7fff_ffff : Number(soft ?? USUAL_LIMIT);
-  } catch {
-    return USUAL_LIMIT;
-  }
 }

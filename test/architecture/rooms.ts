@@ -23,6 +23,9 @@ export const ROOMS: readonly Room[] = [
   // Both programs and the command line may use it, and it knows neither.
   { path: 'base', imports: ['base/result.ts'], node: ['node:net', 'node:util'] },
   { path: 'base/result.ts', imports: [], node: [], pure: true },
+  // What the system says of this process, and directories: no state of their own.
+  { path: 'base/make-directory.ts', imports: [], node: ['node:fs/promises', 'node:path'] },
+  { path: 'base/open-files.ts', imports: ['base'], node: ['node:fs'] },
 
   { path: 'daemon/contract.ts', imports: ['base'], node: [], pure: true },
   { path: 'daemon/contract-parse.ts', imports: CONTRACT, node: ['node:net'], pure: true },

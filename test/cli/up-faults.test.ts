@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { spec } from '../harness.ts';
 import { ROOT } from '../support/child.ts';
+import { until } from '../support/until.ts';
 import { childOf, childrenOf, directoryOf, gone, MAIN, makeHost, OPTIONS } from './up-run.ts';
 
 spec('finwait up when something is wrong', (test) => {
@@ -114,6 +115,81 @@ spec('finwait up when something is wrong', (test) => {
     },
     OPTIONS,
   );
+
+  test(
+    'ends in order and says why when its private directory is taken away',
+    async () => {
+      await using net = await makeHost();
+      await using run = net.up(['--web-port', '0']);
+      await run.output(/^\S+Z agent/m);
+      rmSync(directoryOf(run) ?? '', { recursive: true });
+      assert.is((await run.ended).code, 3);
+      assert.match(
+        run.stderr,
+        /^finwait: RUN_DIR_UNUSABLE: .* was removed [^\n]*\n {2}hint: start finwait up again/,
+      );
+      assert.equal(await net.processes(), [net.listener.pid]);
+    },
+    OPTIONS,
+  );
+
+  test(
+    'where /run has no room it says so with a hint for root, and leaves nothing there',
+    async () => {
+      await using net = await makeHost();
+      const up = `"${process.execPath}" "${MAIN}" up --once --web-port 0`;
+      // Room for the base and the run's directory, not for what is to be in it.
+      const small = 'mount -t tmpfs -o nr_inodes=3 none /run';
+      const script = `${small}; ${up} 2>&1; echo "ended with $?"; find /run`;
+      const said = await net.run('unshare', '--mount', 'bash', '-c', script);
+      assert.match(
+        said,
+        /^finwait: RUN_DIR_UNUSABLE: .*\n {2}cause: ENOSPC.*\n {2}hint: make it possible to write/,
+      );
+      assert.not.match(said, 'XDG_RUNTIME_DIR');
+      assert.match(said, /\nended with 3\n\/run\n$/);
+    },
+    OPTIONS,
+  );
+
+  test(
+    'with too few open files it says so and how to allow more',
+    async () => {
+      await using net = await makeHost();
+      const up = `ulimit -n 40; "${process.execPath}" "${MAIN}" up --once --web-port 0; echo "ended with $?"`;
+      const said = await net.run('bash', '-c', `exec 2>&1; ${up}`);
+      assert.match(
+        said,
+        /^finwait: RESOURCES_EXHAUSTED: .* 40 files .*\n {2}hint: .*ulimit -n.*\nended with 3\n$/,
+      );
+    },
+    OPTIONS,
+  );
+
+  for (const json of [[], ['--json']]) {
+    test(
+      `with --once ${json} that has nothing to report it is no success`,
+      async () => {
+        await using net = await makeHost();
+        await using run = net.up([
+          '--once',
+          '--web-port',
+          '0',
+          '--connect-timeout',
+          '10ms',
+          '--close-timeout',
+          '10ms',
+          ...json,
+        ]);
+        const operator = await until('the operator', () => childrenOf(run)[0]);
+        process.kill(operator, 'SIGSTOP');
+        assert.is((await run.ended).code, 1);
+        assert.match(run.stderr, /^finwait: OPERATOR_UNREACHABLE: no report .*\n {2}hint: .*--log-file/);
+        assert.equal(await net.processes(), [net.listener.pid]);
+      },
+      OPTIONS,
+    );
+  }
 
   test(
     'ends in order and says why when its output has no room',

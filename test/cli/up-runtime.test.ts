@@ -50,7 +50,7 @@ spec('the private directory of a run', (test) => {
       () => makeRunDirectory('/proc/finwait/base', ownMark()),
       (error: unknown) =>
         error instanceof FinwaitError &&
-        error.code === 'CONFIG_INVALID' &&
+        error.code === 'RUN_DIR_UNUSABLE' &&
         !error.hint.includes('XDG') === (process.getuid?.() === 0),
     );
   });
