@@ -43,7 +43,7 @@ export function policyOf(name: string | undefined, given: Partial<DiagnosisPolic
   };
 }
 
-export const DEFAULTS: Policy = policyOf(undefined, {});
+const DEFAULTS: Policy = policyOf(undefined, {});
 
 /** Orders policies so that the first that selects a namespace is the one that holds there. */
 export function inOrder(policies: Iterable<Policy>): Policy[] {
