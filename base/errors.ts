@@ -76,6 +76,7 @@ export const ERROR_CODES = {
   WORKER_DIED: 'a worker thread of the agent ended unexpectedly',
   RESOURCES_EXHAUSTED: 'the machine or a limit of the process has no room for what finwait needs to start',
   OUTPUT_FAILED: 'what a command prints cannot be written to standard output',
+  NOT_SET_UP: 'packages that finwait consists of are not installed',
   UNSUPPORTED_PLATFORM: 'finwait runs on Linux with Node 26',
 } as const;
 

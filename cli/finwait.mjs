@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const main = join(root, 'cli', 'main.ts');
+const setUp = `run \`node scripts/setup.mjs\` in ${root} as the owner of that folder`;
 const node = pinnedNode();
 if (node !== undefined) run(node);
 
@@ -31,9 +32,9 @@ function pinnedNode() {
     // Not installed: said below.
   }
   return complain(
-    'UNSUPPORTED_PLATFORM',
+    'NOT_SET_UP',
     `the Node that finwait runs on (npm package ${name}) is not installed`,
-    `run \`npm ci\` in ${root} (without --omit=optional)`,
+    setUp,
   );
 }
 
@@ -50,11 +51,7 @@ function run(path) {
     process.on(signal, () => child.kill(signal));
   }
   child.on('error', (error) => {
-    complain(
-      'UNSUPPORTED_PLATFORM',
-      `${path} does not start: ${error.message}`,
-      `run \`npm ci\` in ${root} again`,
-    );
+    complain('NOT_SET_UP', `${path} does not start: ${error.message}`, `${setUp}; it needs glibc, too`);
   });
   child.on('exit', (code, signal) => {
     if (signal === null) {

@@ -95,7 +95,7 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
     const run = await command.load();
     return await run(rest, io);
   } catch (thrown) {
-    const error = outOfResources(thrown) ?? thrown;
+    const error = outOfResources(thrown) ?? notSetUp(thrown) ?? thrown;
     if (!(error instanceof FinwaitError)) throw error;
     io.stderr.write(`${errorLines(error).join('\n')}\n`);
     // `finwait up` shows what its children say in its own words.
@@ -110,6 +110,15 @@ function outOfResources(thrown: unknown): FinwaitError | undefined {
   if (!['EMFILE', 'ENFILE', 'ENOMEM'].includes(String(thrown.code))) return undefined;
   const hint = 'raise the limit of open files (ulimit -n 1024) or of memory, or end other programs';
   return new FinwaitError('RESOURCES_EXHAUSTED', thrown.message, hint, thrown);
+}
+
+/** What Node says when a package is missing: an install that was cut short. */
+function notSetUp(thrown: unknown): FinwaitError | undefined {
+  if (!(thrown instanceof Error && 'code' in thrown)) return undefined;
+  if (!['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'].includes(String(thrown.code))) return undefined;
+  const [, missing] = /Cannot find (?:package|module) '([^']+)'/.exec(thrown.message) ?? [];
+  const hint = `run \`node scripts/setup.mjs\` in ${join(import.meta.dirname, '..')} as the owner of that folder`;
+  return new FinwaitError('NOT_SET_UP', `${missing ?? 'a package'} is not installed`, hint, thrown);
 }
 
 function exitCodeOf(code: ErrorCode): number {

@@ -10,6 +10,7 @@ import type { Outdated, ViewModel } from './view-model.ts';
 import {
   conditionKey,
   conditionsOf,
+  modeText,
   nodeOf,
   outdated,
   probeKey,
@@ -26,7 +27,8 @@ import { count, percent } from './view-text.ts';
 export interface Said {
   readonly webUrl?: string;
   readonly traces?: string;
-  readonly boot?: string;
+  /** The agent: its start, and what it does. */
+  readonly agent?: string;
   readonly tables: boolean;
   /** Last verdict by probe key. */
   readonly verdicts: ReadonlyMap<string, string>;
@@ -65,8 +67,9 @@ export function newLines(
   const traces = tracesText(model);
   if (model.webUrl !== undefined && model.webUrl !== said.webUrl) lines.push(`page       ${model.webUrl}`);
   if (traces !== undefined && traces !== said.traces) lines.push(`traces     ${traces}`);
-  if (node !== undefined && node.boot !== said.boot) {
-    lines.push(`agent      ${node.name}, kernel ${node.agent.kernel}, mode ${node.agent.mode}`);
+  const agent = node === undefined ? said.agent : `${node.boot} ${modeText(node, model)}`;
+  if (node !== undefined && agent !== said.agent) {
+    lines.push(`agent      ${node.name}, kernel ${node.agent.kernel}, ${modeText(node, model)}`);
   }
   const conditions = new Map(conditionsOf(model).map((each) => [conditionKey(each), each]));
   lines.push(...conditionChanges(said.conditions, conditions));
@@ -95,7 +98,7 @@ export function newLines(
     said: {
       ...(model.webUrl === undefined ? {} : { webUrl: model.webUrl }),
       ...(traces === undefined ? {} : { traces }),
-      ...((node?.boot ?? said.boot) === undefined ? {} : { boot: node?.boot ?? said.boot ?? '' }),
+      ...(agent === undefined ? {} : { agent }),
       tables: said.tables || tablesKnown,
       // A restarted operator has no results until they come again: the old verdicts still stand as said.
       verdicts: new Map([...said.verdicts, ...verdicts]),

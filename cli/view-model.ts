@@ -201,7 +201,7 @@ export interface UnprobedTarget {
 
 export function targetsWithoutResult(node: NodeView, model: ViewModel): UnprobedTarget[] {
   const conditions = conditionsOf(model);
-  const off = conditions.find(({ code }) => ENGINE_FAULTS.includes(code));
+  const off = engineFault(model);
   return node.assigned
     .filter(({ name }) => !node.probes.some((each) => each.target.name === name))
     .map(({ name, host }) => {
@@ -228,8 +228,17 @@ const ENGINE_FAULTS: readonly ErrorCode[] = [
   'LINK_SETUP_FAILED',
 ];
 
+function engineFault(model: ViewModel): Condition | undefined {
+  return conditionsOf(model).find(({ code }) => ENGINE_FAULTS.includes(code));
+}
+
 function canProbe(node: NodeView, model: ViewModel): boolean {
-  return (
-    node.agent.mode !== 'observe' && !conditionsOf(model).some(({ code }) => ENGINE_FAULTS.includes(code))
-  );
+  return node.agent.mode !== 'observe' && engineFault(model) === undefined;
+}
+
+/** What the agent does: its mode, and why it is less than that. */
+export function modeText(node: NodeView, model: ViewModel): string {
+  const { mode } = node.agent;
+  const fault = mode === 'observe' ? undefined : engineFault(model);
+  return fault === undefined ? `mode ${mode}` : `mode ${mode} (without probes: ${fault.code})`;
 }

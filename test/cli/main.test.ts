@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { VERSION } from '#base/version.ts';
@@ -127,8 +127,35 @@ spec('the installed command', (test) => {
     assert.is(status, 3);
     assert.match(
       stderr,
-      /^finwait: UNSUPPORTED_PLATFORM: the Node .* is not installed\n {2}hint: run `npm ci`/,
+      /^finwait: NOT_SET_UP: the Node .* is not installed\n {2}hint: run `node scripts\/setup\.mjs` in \/\S+ as the owner/,
     );
+  });
+
+  test('says which package is missing when an install was cut short', async () => {
+    await using temp = await makeTempDir('bin');
+    for (const folder of ['base', 'cli', 'daemon']) {
+      cpSync(join(ROOT, folder), join(temp.path, folder), { recursive: true });
+    }
+    cpSync(join(ROOT, 'package.json'), join(temp.path, 'package.json'));
+    const { status, stderr } = spawnSync(process.execPath, [join(temp.path, 'cli/main.ts'), 'sockets'], {
+      encoding: 'utf8',
+    });
+    assert.is(status, 3);
+    assert.match(stderr, /^finwait: NOT_SET_UP: koffi is not installed\n/);
+    assert.match(stderr, `hint: run \`node scripts/setup.mjs\` in ${temp.path} as`);
+  });
+
+  test('runs through a link from another directory, for a user who may only read it', async () => {
+    await using temp = await makeTempDir('bin');
+    chmodSync(temp.path, 0o755);
+    symlinkSync(BIN, join(temp.path, 'finwait'));
+    const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps=-all'];
+    const as = process.getuid?.() === 0 ? ['setpriv', ...nobody] : [];
+    const [program = '', ...args] = [...as, join(temp.path, 'finwait'), 'sockets', '--no-header'];
+    const env = { PATH: process.env.PATH, HOME: '/nonexistent' };
+    const { status, stdout, stderr } = spawnSync(program, args, { cwd: '/', env, encoding: 'utf8' });
+    assert.is(status, 0, stderr);
+    assert.not.match(stdout, 'finwait:');
   });
 
   test('passes signals on and ends as its program ended', async () => {

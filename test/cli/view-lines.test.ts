@@ -100,6 +100,15 @@ spec('plain lines', (test) => {
     assert.equal(second, ['probe      db:5432: refused, was open: said to be refused']);
   });
 
+  test('an agent that has no TUN device is not said to probe', () => {
+    const faulty = overview(nodeView({ conditions: [TUN_DENIED] }));
+    const [lines] = told(at(0, { overview: faulty }));
+    assert.ok(
+      lines?.includes('agent      alpha, kernel 6.12.1, mode probe (without probes: TUN_DENIED)'),
+      lines?.join(),
+    );
+  });
+
   test('a fault is told with its hint, and when it is gone', () => {
     const faulty = overview(nodeView({ conditions: [TUN_DENIED] }));
     const [, appeared, , solved] = told(
@@ -109,10 +118,12 @@ spec('plain lines', (test) => {
       at(3000),
     );
     assert.equal(appeared, [
+      'agent      alpha, kernel 6.12.1, mode probe (without probes: TUN_DENIED)',
       'problem    TUN_DENIED: the TUN device may not be opened: Operation not permitted',
       '  hint:    run as root, or give the process CAP_NET_ADMIN',
     ]);
     assert.equal(solved, [
+      'agent      alpha, kernel 6.12.1, mode probe',
       'solved     TUN_DENIED: the TUN device may not be opened: Operation not permitted',
     ]);
   });
