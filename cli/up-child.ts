@@ -6,6 +6,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Condition } from '#base/errors.ts';
 import { ERROR_CODES, FinwaitError } from '#base/errors.ts';
@@ -133,8 +134,9 @@ function startChild(plan: ChildPlan, onFirstReady: () => void): Running {
   let readyAt: number | undefined;
   let lastLine: string | undefined;
   const kept: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream as NodeJS.ReadableStream }).on('line', (line) => {
+  // A child that could not be started for want of descriptors has none.
+  for (const stream of [child.stdout, child.stderr].filter((each) => each instanceof Readable)) {
+    createInterface({ input: stream }).on('line', (line) => {
       if (line.trim() === '') return;
       kept.push(line);
       if (kept.length > LOG_LINES_KEPT) kept.shift();

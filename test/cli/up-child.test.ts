@@ -1,8 +1,11 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { FinwaitError } from '#base/errors.ts';
 import type { ChildPlan, SupervisedChild } from '../../cli/up-child.ts';
 import { superviseChild } from '../../cli/up-child.ts';
 import { rejects, spec } from '../harness.ts';
+import { ROOT } from '../support/child.ts';
 import { isAlive } from '../support/processes.ts';
 
 const FAST = { firstBackoffMs: 10, maxBackoffMs: 40, quickMs: 5000, quickDeaths: 3 };
@@ -127,6 +130,22 @@ spec('a supervised child', (test) => {
     };
     const error = await rejects(superviseChild(plan).givenUp, /did not start: spawn .*ENOENT/);
     assert.is((error as FinwaitError).code, 'CHILD_DIED');
+  });
+
+  test('that cannot be started for want of descriptors is given up, too', () => {
+    const script = `
+      import { openSync } from 'node:fs';
+      import { superviseChild } from ${JSON.stringify(join(ROOT, 'cli/up-child.ts'))};
+      await import('node:child_process').then(({ spawnSync }) => spawnSync('true'));
+      try { for (;;) openSync('/dev/null'); } catch {}
+      const nothing = () => {};
+      const plan = { name: 'starved', command: () => ['true'], env: {}, onLog: nothing, onReady: nothing, onStart: nothing };
+      const pace = ${JSON.stringify(FAST)};
+      await superviseChild({ ...plan, pace }).givenUp.catch(({ message }) => process._rawDebug(message));
+      process.exit(0);`;
+    const run = `ulimit -n 64; exec "${process.execPath}" --input-type=module`;
+    const { stderr } = spawnSync('bash', ['-c', run], { input: script, encoding: 'utf8' });
+    assert.match(stderr, /^the starved did not start: spawn true EMFILE 3 times in a row$/m);
   });
 
   test('is asked to end with SIGTERM', async () => {
