@@ -14,16 +14,14 @@ import type { ProbeRecord } from './probe-record.ts';
 export interface Planned {
   readonly probe: ProbeRecord;
   readonly places: readonly Place[];
-  /** Names of nodes. */
-  readonly nodes: readonly string[];
   /** Of a probe that runs once: whether this place was answered for from this node. */
   readonly answered: (node: string, place: Place) => boolean;
 }
 
-export interface Assignments {
-  /** By name of the node. */
-  readonly targets: ReadonlyMap<string, readonly ProbeTarget[]>;
-  /** Targets that nodes have no room for, by `namespace/name` of the probe. */
+/** What one node is to probe. */
+export interface Assignment {
+  readonly targets: readonly ProbeTarget[];
+  /** Targets it has no room for, by `namespace/name` of the probe. */
   readonly leftOut: ReadonlyMap<string, number>;
 }
 
@@ -38,33 +36,28 @@ export function chosenNodes({ nodes }: ProbeRecord, all: Iterable<NodeRecord>): 
     .sort();
 }
 
-/** Shares the room of each node fairly: one target of each probe, then the second of each, and so on. */
-export function assign(planned: readonly Planned[]): Assignments {
-  const queues = new Map<string, { readonly key: string; readonly targets: ProbeTarget[] }[]>();
-  for (const { probe, places, nodes, answered } of planned) {
-    for (const node of nodes) {
-      const open = places.filter((place) => !probe.once || !answered(node, place));
-      if (open.length === 0) continue;
-      const targets = open.map((place) => targetOf(probe, place));
-      queues.set(node, [...(queues.get(node) ?? []), { key: `${probe.namespace}/${probe.name}`, targets }]);
-    }
-  }
+/**
+ * Shares the room of a node fairly: one target of each probe, then the second of each, and so on.
+ * @param planned the probes that run from the node
+ */
+export function assignTo(node: string, planned: readonly Planned[]): Assignment {
+  const shares = planned.map(({ probe, places, answered }) => ({
+    probe,
+    places: places.filter((place) => !probe.once || !answered(node, place)),
+  }));
+  const targets: ProbeTarget[] = [];
   const leftOut = new Map<string, number>();
-  const assigned = new Map<string, ProbeTarget[]>();
-  for (const [node, shares] of queues) {
-    const targets: ProbeTarget[] = [];
-    const longest = Math.max(...shares.map((share) => share.targets.length));
-    for (let round = 0; round < longest; round++) {
-      for (const share of shares) {
-        const target = share.targets[round];
-        if (target === undefined) continue;
-        if (targets.length < CONTRACT_LIMITS.targets) targets.push(target);
-        else leftOut.set(share.key, (leftOut.get(share.key) ?? 0) + 1);
-      }
+  const longest = shares.reduce((most, { places }) => Math.max(most, places.length), 0);
+  for (let round = 0; round < longest; round++) {
+    for (const { probe, places } of shares) {
+      const place = places[round];
+      if (place === undefined) continue;
+      const key = `${probe.namespace}/${probe.name}`;
+      if (targets.length < CONTRACT_LIMITS.targets) targets.push(targetOf(probe, place));
+      else leftOut.set(key, (leftOut.get(key) ?? 0) + 1);
     }
-    assigned.set(node, targets);
   }
-  return { targets: assigned, leftOut };
+  return { targets, leftOut };
 }
 
 /** Names one run of a probe that runs once: a change of the spec makes another. */

@@ -7,6 +7,7 @@ import type { AddressPolicy } from '#base/address-policy.ts';
 import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { ProbeResult, ProbeTarget } from '#contract';
+import type { StatusCondition } from '../../api/v1alpha1/condition.ts';
 import type { HandshakeProbeStatus } from '../../api/v1alpha1/handshake-probe.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -19,12 +20,10 @@ import { probeRefOf } from '../../probe-ref.ts';
 import type { Inventory } from '../../workloads/inventory.ts';
 import { turnsOf } from '../turns.ts';
 import { WriteBudget } from '../write-budget.ts';
-import type { Assignments, Planned } from './assignment.ts';
-import { assign, chosenNodes } from './assignment.ts';
 import { Endpoints } from './endpoints.ts';
 import { foundOf } from './found.ts';
-import type { Located } from './places.ts';
-import { locate } from './places.ts';
+import { goesTo } from './places.ts';
+import { Plan } from './plan.ts';
 import type { ProbeRecord, ServiceRecord } from './probe-record.ts';
 import { endpointsRecord, probeRecord, serviceRecord } from './probe-record.ts';
 import { RunState } from './run-state.ts';
@@ -51,13 +50,6 @@ export interface HandshakeProbeController {
   counters(): Readonly<Record<string, number>>;
   /** Objects held, by plural. */
   sizes(): Readonly<Record<string, number>>;
-}
-
-interface Plan extends Assignments {
-  readonly located: ReadonlyMap<
-    string,
-    Located & { readonly planned: Planned; readonly nodes: readonly string[] }
-  >;
 }
 
 const FIELD_MANAGER = 'finwait-handshake-probes';
@@ -108,10 +100,21 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     changed();
     queue.add(key);
   });
-  services.onChange(allAgain);
+  /** Clusters have many Services that no probe goes to. */
+  const serviceChanged = (service: string): void => {
+    if (!synced) return;
+    for (const probe of probes.list()) {
+      if (!goesTo(probe, service)) continue;
+      changed();
+      queue.add(`${probe.namespace}/${probe.name}`, GATHER_MS);
+    }
+  };
+  services.onChange(serviceChanged);
   slices.onChange((_key, now, before) => {
     endpoints.replace(now, before);
-    allAgain();
+    for (const service of new Set([now?.service, before?.service])) {
+      if (service !== undefined) serviceChanged(service);
+    }
   });
   inventory.nodes.onChange((_key, now, before) => {
     if (JSON.stringify(now?.labels) !== JSON.stringify(before?.labels)) allAgain();
@@ -126,28 +129,17 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
   }
 
   function currentPlan(): Plan {
-    if (plan !== undefined) return plan;
     const directory = {
       serviceOf: (key: string) => services.get(key),
       endpointsOf: (key: string) => endpoints.of(key),
       policy,
     };
-    const located = new Map<string, Located & { planned: Planned; nodes: readonly string[] }>();
-    for (const probe of probes.list()) {
-      const key = `${probe.namespace}/${probe.name}`;
-      const state = stateOf(key, probe);
-      const { places, faults } = locate(probe.targets, probe.namespace, directory);
-      const nodes = chosenNodes(probe, inventory.nodes.list());
-      const runs = !probe.suspend && !state.complete;
-      const planned = {
-        probe,
-        places,
-        nodes: runs ? nodes : [],
-        answered: (node: string, place: Located['places'][number]) => state.answered(node, place),
-      };
-      located.set(key, { places, faults, nodes, planned });
-    }
-    plan = { located, ...assign([...located.values()].map(({ planned }) => planned)) };
+    plan ??= new Plan({
+      probes: probes.list(),
+      nodes: [...inventory.nodes.list()],
+      stateOf: (probe) => stateOf(`${probe.namespace}/${probe.name}`, probe),
+      directory,
+    });
     return plan;
   }
 
@@ -161,23 +153,22 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     const state = stateOf(key, probe);
     if (state.complete) return undefined;
     const now = nowMs();
-    const { located, leftOut } = currentPlan();
-    const { places, faults, nodes } = located.get(key) ?? { places: [], faults: [], nodes: [] };
+    const plan = currentPlan();
+    const { places, faults, nodes } = plan.of(key);
     const lifeMs = probe.once
       ? Number.POSITIVE_INFINITY
       : RESULT_LIFE_INTERVALS * probe.intervalMs + patienceMs(probe);
-    state.prune(new Set(nodes), places, now - lifeMs);
-    const missing = nodes
-      .filter((node) => places.some((place) => !state.answered(node, place)))
-      .map((node) => ({ node, why: whyMissing(node, now) }));
+    state.prune(nodes, places, now - lifeMs);
+    const missing = [...nodes].filter((node) => places.some((place) => !state.answered(node, place)));
     const status = probeStatus({
       probe,
       faults,
-      nodes,
-      wanted: nodes.length * places.length,
+      nodes: nodes.size,
+      wanted: nodes.size * places.length,
       missing,
+      whyMissing: (node) => whyMissing(node, now),
       found: state.found,
-      leftOut: leftOut.get(key) ?? 0,
+      leftOut: plan.leftOut(key),
       sinceMs: state.sinceMs,
       before: state.status,
       nowMs: now,
@@ -196,7 +187,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     const object = { metadata: { namespace, name }, status };
     await client.apply(HANDSHAKE_PROBES, object, { fieldManager: FIELD_MANAGER, subresource: 'status' });
     counters.written++;
-    const turns = turnsOf(state.status?.conditions, status.conditions);
+    const turns = toldTurns(state.status, status);
     state.status = status;
     state.wroteMs = nowMs();
     if (state.complete) changed();
@@ -226,15 +217,18 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     if (ref === undefined || result.verdict === 'aborted') return;
     const key = `${ref.namespace}/${ref.name}`;
     const probe = probes.get(key);
-    const chosen = currentPlan().located.get(key)?.nodes.includes(node) === true;
-    if (probe === undefined || !chosen || ref.uid !== probe.uid || ref.generation !== probe.generation) {
+    const plan = currentPlan();
+    // What an agent hands back is not trusted: it must be what this node was told to probe.
+    const { host, port } = result.target;
+    const asked = plan.asks(key, node, { target: ref.target, host, port });
+    if (probe === undefined || !asked || ref.uid !== probe.uid || ref.generation !== probe.generation) {
       counters.unknownResults++;
       return;
     }
     counters.results++;
     const expectation = { verdict: probe.expected, handshakeWithinUs: probe.handshakeWithinUs };
     stateOf(key, probe).add(foundOf(result, ref.target, node, expectation), probe.intervalMs);
-    if (probe.once) changed();
+    if (probe.once) plan.again(node);
     queue.add(key, GATHER_MS);
   }
 
@@ -253,7 +247,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       await queue.stop();
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
     },
-    assignmentOf: (node) => (synced ? (currentPlan().targets.get(node) ?? []) : undefined),
+    assignmentOf: (node) => (synced ? currentPlan().assignmentOf(node) : undefined),
     onResult(node, result) {
       if (synced) take(node, result);
       else if (early.length < EARLY_RESULTS) early.push({ node, result });
@@ -268,6 +262,21 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       'queue.failed': queue.counters.failed,
     }),
   };
+}
+
+/** What is worth an Event: a probe fails, is well again, or a run has ended; that a run goes on is none. */
+function toldTurns(before: HandshakeProbeStatus | undefined, now: HandshakeProbeStatus): StatusCondition[] {
+  const ended = now.conditions.filter(
+    ({ type, status, observedGeneration }) =>
+      type === 'Succeeded' &&
+      status === 'True' &&
+      !before?.conditions.some(
+        (each) =>
+          each.type === type && each.status === status && each.observedGeneration === observedGeneration,
+      ),
+  );
+  const turns = turnsOf(before?.conditions, now.conditions).filter(({ type }) => type !== 'Complete');
+  return [...turns.filter((turn) => !ended.includes(turn)), ...ended];
 }
 
 /** A changed judgement at once; other times of the same results now and then. */

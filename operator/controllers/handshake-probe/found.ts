@@ -86,5 +86,5 @@ function asExpected(verdict: Verdict, handshakeUs: number | undefined, expectati
 
 function durationUs({ phases }: ProbeResult, name: 'handshake' | 'close'): number | undefined {
   const phase = phases.find((each) => each.name === name);
-  return phase?.ok === true ? phase.toUs - phase.fromUs : undefined;
+  return phase?.ok === true ? Math.max(0, phase.toUs - phase.fromUs) : undefined;
 }

@@ -5,7 +5,7 @@ import type { AddressPolicy } from '#base/address-policy.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { HandshakeTarget } from '../../api/v1alpha1/handshake-probe.ts';
 import { HANDSHAKE_PROBE_LIMITS } from '../../api/v1alpha1/handshake-probe.ts';
-import type { EndpointsRecord, NamedPort, ServiceRecord } from './probe-record.ts';
+import type { EndpointsRecord, NamedPort, ProbeRecord, ServiceRecord } from './probe-record.ts';
 
 /** One place to probe. */
 export interface Place {
@@ -60,6 +60,15 @@ export function locate(
     }
   }
   return { places, faults };
+}
+
+/** @param service `namespace/name` */
+export function goesTo({ targets, namespace }: ProbeRecord, service: string): boolean {
+  return targets.some(
+    (target) =>
+      target.service !== undefined &&
+      `${target.service.namespace ?? namespace}/${target.service.name}` === service,
+  );
 }
 
 interface HostAndPort {

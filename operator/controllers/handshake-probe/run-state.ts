@@ -7,6 +7,8 @@ import { foundBefore, foundKey } from './found.ts';
 import type { Place } from './places.ts';
 import type { ProbeRecord } from './probe-record.ts';
 
+/** How many results are kept of a place as one node sees it: a name may have several addresses. */
+const ADDRESSES_KEPT = 16;
 /** A clean result is not replaced by a tainted one before it is so many intervals old. */
 const TRUSTED_INTERVALS = 3;
 
@@ -19,6 +21,8 @@ export class RunState {
   status: HandshakeProbeStatus | undefined;
   wroteMs = 0;
   readonly #found = new Map<string, Found>();
+  /** The keys of what was found, by what was asked: the one that came last at the end. */
+  readonly #answers = new Map<string, Set<string>>();
 
   /** Takes over what an operator before this one wrote about the same generation. */
   constructor({ uid, generation, status }: ProbeRecord, nowMs: number) {
@@ -31,7 +35,7 @@ export class RunState {
     }
     const running = status.conditions.find(({ type }) => type === 'Complete')?.lastTransitionTime;
     this.sinceMs = running === undefined ? nowMs : Date.parse(running);
-    for (const result of status.results) this.#found.set(foundKey(result), foundBefore(result));
+    for (const result of status.results) this.#keep(foundKey(result), foundBefore(result));
   }
 
   get found(): readonly Found[] {
@@ -53,15 +57,32 @@ export class RunState {
       const trusted = found.measuredMs - before.measuredMs < TRUSTED_INTERVALS * intervalMs;
       if (found.tainted !== undefined && before.tainted === undefined && trusted) return;
     }
-    this.#found.set(key, found);
+    this.#keep(key, found);
   }
 
-  answered(node: string, place: Place): boolean {
-    const wanted = hostPortText(place.host, place.port);
-    return this.found.some(
-      ({ target, node: from, asked }) =>
-        target === place.target && from === node && (asked === undefined || asked === wanted),
-    );
+  answered(node: string, { target, host, port }: Place): boolean {
+    const wanted = hostPortText(host, port);
+    return this.#answers.has(answerKey(target, node, wanted)) || this.#answers.has(answerKey(target, node));
+  }
+
+  #keep(key: string, found: Found): void {
+    this.#drop(key);
+    this.#found.set(key, found);
+    const answer = answerKey(found.target, found.node, found.asked);
+    const keys = this.#answers.get(answer) ?? new Set();
+    this.#answers.set(answer, keys.add(key));
+    const [oldest] = keys;
+    if (keys.size > ADDRESSES_KEPT && oldest !== undefined) this.#drop(oldest);
+  }
+
+  #drop(key: string): void {
+    const found = this.#found.get(key);
+    if (found === undefined) return;
+    this.#found.delete(key);
+    const answer = answerKey(found.target, found.node, found.asked);
+    const keys = this.#answers.get(answer);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#answers.delete(answer);
   }
 
   /** Lets go of results of nodes and places that are not probed any more, and of those older than `maxAgeMs`. */
@@ -70,7 +91,11 @@ export class RunState {
     const targets = new Set(places.map(({ target }) => target));
     for (const [key, each] of this.#found) {
       const probed = each.asked === undefined ? targets.has(each.target) : asked.has(each.asked);
-      if (!probed || !nodes.has(each.node) || each.measuredMs < oldestMs) this.#found.delete(key);
+      if (!probed || !nodes.has(each.node) || each.measuredMs < oldestMs) this.#drop(key);
     }
   }
+}
+
+function answerKey(target: string, node: string, asked = ''): string {
+  return `${target} ${node} ${asked}`;
 }

@@ -14,12 +14,13 @@ import type { ProbeRecord } from './probe-record.ts';
 export interface Observed {
   readonly probe: ProbeRecord;
   readonly faults: readonly Fault[];
-  /** Names of the nodes that are to probe. */
-  readonly nodes: readonly string[];
+  /** How many nodes are to probe. */
+  readonly nodes: number;
   /** Places and nodes that are to answer. */
   readonly wanted: number;
-  /** Of those, the ones that have not. */
-  readonly missing: readonly { readonly node: string; readonly why: string }[];
+  /** Names of the nodes that have not answered for all places. */
+  readonly missing: readonly string[];
+  readonly whyMissing: (node: string) => string;
   readonly found: readonly Found[];
   /** Targets that nodes have no room for. */
   readonly leftOut: number;
@@ -42,7 +43,7 @@ export function probeStatus(observed: Observed): HandshakeProbeStatus {
   const { probe, nodes, wanted, nowMs } = observed;
   const found = observed.found.toSorted(worstFirst);
   const listed = found.slice(0, HANDSHAKE_PROBE_LIMITS.results);
-  const newestMs = Math.max(0, ...found.map(({ measuredMs }) => measuredMs));
+  const newestMs = found.reduce((newest, { measuredMs }) => Math.max(newest, measuredMs), 0);
   const handshake = median(found.map(({ handshakeMicroseconds }) => handshakeMicroseconds));
   const close = median(found.map((each) => each.closeMicroseconds));
   const judgements = judge(observed, found);
@@ -57,7 +58,7 @@ export function probeStatus(observed: Observed): HandshakeProbeStatus {
     ...(handshake === undefined ? {} : { handshake: latency(handshake) }),
     ...(close === undefined ? {} : { close: latency(close) }),
     retransmits: found.reduce((sum, { retransmits = 0 }) => sum + retransmits, 0),
-    nodes: nodes.length,
+    nodes,
     ...(newestMs === 0 ? {} : { lastProbeTime: apiTime(newestMs) }),
     message: bounded(
       judgements.find(({ status }) => status !== 'True')?.message ?? judgements.at(-1)?.message ?? '',
@@ -88,7 +89,7 @@ function acceptance({ faults, nodes, leftOut, probe }: Observed): Judgement {
     const more = faults.length === 1 ? '' : ` (and ${faults.length - 1} more)`;
     return is('False', first.reason, `${first.message}${more}`);
   }
-  if (nodes.length === 0) return is('False', 'NoNodes', 'no node of the cluster is chosen by spec.nodes');
+  if (nodes === 0) return is('False', 'NoNodes', 'no node of the cluster is chosen by spec.nodes');
   if (leftOut > 0) {
     const many = `${leftOut} targets are left out: their nodes have as many as they can probe`;
     return is('False', 'TooManyTargets', `${many}; use fewer probes, targets or nodes`);
@@ -110,8 +111,8 @@ function readiness(observed: Observed, found: readonly Found[]): Judgement {
   const unexpected = firstUnexpected(found);
   if (unexpected !== undefined) return is('False', 'UnexpectedResult', resultSentence(unexpected));
   const impatient = nowMs - sinceMs > patienceMs(probe);
-  if (missing.length > 0 && impatient) return is('False', 'NoAnswer', missingText(missing));
-  if (missing.length > 0 || found.length === 0) return is('Unknown', 'Waiting', missingText(missing));
+  if (missing.length > 0 && impatient) return is('False', 'NoAnswer', missingText(observed));
+  if (missing.length > 0 || found.length === 0) return is('Unknown', 'Waiting', missingText(observed));
   return is('True', 'AsExpected', `all ${found.length} results are as expected`);
 }
 
@@ -137,7 +138,7 @@ function outcome(observed: Observed, found: readonly Found[]): Judgement[] {
   }
   const late = nowMs - sinceMs > patienceMs(probe);
   if (open && !late) {
-    const text = missingText(missing);
+    const text = missingText(observed);
     return [complete('False', 'Running', text), succeeded('Unknown', 'Running', text)];
   }
   const done = open
@@ -148,7 +149,7 @@ function outcome(observed: Observed, found: readonly Found[]): Judgement[] {
     return [done, succeeded('False', 'UnexpectedResult', resultSentence(unexpected))];
   const [fault] = faults;
   if (fault !== undefined) return [done, succeeded('False', fault.reason, fault.message)];
-  if (open) return [done, succeeded('False', 'NoAnswer', missingText(missing))];
+  if (open) return [done, succeeded('False', 'NoAnswer', missingText(observed))];
   return [done, succeeded('True', 'AsExpected', `all ${found.length} results are as expected`)];
 }
 
@@ -163,9 +164,9 @@ function resultSentence({ node, target, message = '' }: Found): string {
 
 const NAMED = 3;
 
-function missingText(missing: Observed['missing']): string {
+function missingText({ missing, whyMissing }: Observed): string {
   if (missing.length === 0) return 'no result has come yet';
-  const named = missing.slice(0, NAMED).map(({ node, why }) => `${node} (${why})`);
+  const named = missing.slice(0, NAMED).map((node) => `${node} (${whyMissing(node)})`);
   const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : '';
   return `no answer yet from ${named.join(', ')}${more}`;
 }

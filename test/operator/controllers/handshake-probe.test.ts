@@ -175,6 +175,11 @@ spec('HandshakeProbes on a real API server', (test) => {
       );
       assert.match(waited, /condition met/);
       await assigned(at, 'ferry', 0);
+      assert.equal(
+        at.events.map(({ type, reason }) => `${type} ${reason}`),
+        ['Normal AsExpected'],
+        'that it had to run first is no Event',
+      );
 
       await at.server.apply(
         manifest('once', { targets: [TARGET], once: true, nodes, expect: { verdict: 'Denied' } }),
