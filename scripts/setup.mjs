@@ -33,7 +33,7 @@ async function main() {
     const turn = await takeTurn(wanted);
     if (turn !== undefined) {
       // Another set-up may have ended between the look at the stamp and the turn.
-      if (!isReady(wanted)) await install(wanted);
+      if (!isReady(wanted)) await install(wanted, turn);
       turn.close();
       return;
     }
@@ -77,7 +77,7 @@ function checkMachine() {
 }
 
 /**
- * One set-up of this folder at a time: the turn is an abstract Unix socket, which ends with its process.
+ * One set-up of this folder at a time: the turn is an abstract Unix socket, which ends with the processes that hold it.
  * Answers undefined after somebody else's turn has ended.
  */
 function takeTurn(wanted) {
@@ -104,7 +104,7 @@ function takeTurn(wanted) {
   });
 }
 
-async function install(wanted) {
+async function install(wanted, turn) {
   const packages = fittingPackages();
   try {
     rmSync(STAMP, { force: true });
@@ -113,7 +113,7 @@ async function install(wanted) {
   }
   say(`installing ${packages.length} packages into node_modules (once; about half a minute, 370 MB)`);
   const startedMs = Date.now();
-  const { code, output } = await npmCi(packages);
+  const { code, output } = await npmCi(packages, turn);
   if (code !== 0) throw explain(output);
   try {
     writeFileSync(STAMP, wanted);
@@ -133,7 +133,8 @@ function fittingPackages() {
   });
 }
 
-function npmCi(packages) {
+/** npm holds the turn, too: when set-up is killed it goes on, and nobody else may install meanwhile. */
+function npmCi(packages, turn) {
   // The npm that runs this script, where one does, so that it is not another one from PATH.
   const npm = process.env.npm_execpath;
   const args = ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
@@ -142,7 +143,7 @@ function npmCi(packages) {
   return new Promise((resolve, reject) => {
     const child = spawn(command[0], command.slice(1).concat(args, retries), {
       cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', turn._handle?.fd ?? 'ignore'],
     });
     let output = '';
     const collect = (text) => {

@@ -12,13 +12,19 @@ import { until } from '../support/until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
+/** Stands in for a network that is down: nothing listens on the discard port of the loopback address. RFC 863 */
+const DEAD_LOOPBACK_ADDRESS = 'http://127.0.0.1:9/';
+
 /** Stands in for npm where the point is what set-up does around it; the end-to-end tests use the real one. */
 const FAKE_NPM = `
-const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs');
+const { appendFileSync, mkdirSync, rmSync, writeFileSync } = require('node:fs');
 appendFileSync('npm-calls', process.argv.slice(2).join(' ') + '\\n');
+// Two that work in one folder at a time would destroy each other's work: the second fails here.
+writeFileSync('npm-running', '', { flag: 'wx' });
 setTimeout(() => {
   mkdirSync('node_modules/.bin', { recursive: true });
   writeFileSync('node_modules/.bin/node', '');
+  rmSync('npm-running');
 }, Number(process.env.FAKE_NPM_MS ?? 0));
 `;
 
@@ -97,21 +103,19 @@ spec('setup', (test) => {
     assert.is(clone.calls(), 3);
   });
 
-  test('begins anew after an install that was interrupted', async () => {
+  test('killed outright, its npm goes on; the next waits for that and begins anew', async () => {
     await using clone = await makeClone();
-    const child = start(clone, { FAKE_NPM_MS: '1000' });
-    await once(child.stderr as NodeJS.ReadableStream, 'data');
+    const child = start(clone, { FAKE_NPM_MS: '1500' });
+    await until('the start of npm', () => existsSync(join(clone.path, 'npm-running')) || undefined);
     child.kill('SIGKILL');
     await once(child, 'close');
+    assert.ok(existsSync(join(clone.path, 'npm-running')));
     const again = await setUp(clone);
     assert.is(again.code, 0, again.said);
-    assert.match(again.said, 'installing');
-    // Nobody was left to end the npm of the first.
+    assert.match(again.said, /another set-up of this folder is at work[\s\S]*installing/);
+    assert.is(clone.calls(), 2);
     const npm = join(clone.path, 'npm.cjs');
-    await until(
-      'the end of the first npm',
-      () => listProcesses().every(({ command }) => !command.includes(npm)) || undefined,
-    );
+    assert.ok(listProcesses().every(({ command }) => !command.includes(npm)));
   });
 
   test('two at once install once; the second waits and says so', async () => {
@@ -137,7 +141,7 @@ spec('setup', (test) => {
       await using clone = await makeClone();
       const { code, said } = await setUp(clone, {
         npm_execpath: '',
-        npm_config_registry: 'http://127.0.0.1:9/',
+        npm_config_registry: DEAD_LOOPBACK_ADDRESS,
         npm_config_cache: join(clone.path, 'cache'),
       });
       assert.is(code, 1);
