@@ -81,6 +81,7 @@ export function startEngine(config: EngineConfig): EngineHandle {
   });
   /** The last fault of each target that is probed at an interval; a result without one clears it. */
   const faults = new Map<string, Condition>();
+  let scheduled: ReadonlySet<string> = new Set();
   const stopped = new AbortController();
   const { policy, ...host } = config;
   const thread = new EngineThread(host);
@@ -139,6 +140,8 @@ export function startEngine(config: EngineConfig): EngineHandle {
         .catch((error) => notResolved(target, conditionOf(error)))
         .finally(() => {
           schedule.finished(target.name);
+          // It was taken away meanwhile, and nothing would clear its fault any more.
+          if (!scheduled.has(target.name)) faults.delete(target.name);
           runDue();
         });
     }
@@ -153,8 +156,8 @@ export function startEngine(config: EngineConfig): EngineHandle {
     probe,
     onResult: (listener) => void listeners.push(listener),
     setTargets(targets) {
-      const names = new Set(targets.map(({ name }) => name));
-      for (const name of faults.keys()) if (!names.has(name)) faults.delete(name);
+      scheduled = new Set(targets.map(({ name }) => name));
+      for (const name of faults.keys()) if (!scheduled.has(name)) faults.delete(name);
       schedule.replace(targets, performance.now());
       thread.ready.then(runDue, () => {});
     },

@@ -89,4 +89,17 @@ spec("the engine's thread", (test) => {
       NEEDS,
     );
   }
+
+  test(
+    'keeps no fault of a target that was taken away while it was probed',
+    async () => {
+      await using ns = await makeNetns('withdrawn');
+      await using state = await makeTempDir('withdrawn');
+      await using child = ns.start(process.execPath, ['test/daemon/threads/engine-withdrawn.ts', state.path]);
+      assert.is((await child.ended).code, 0, child.stderr);
+      assert.not.match(child.stdout, 'NAME_UNRESOLVED');
+      assert.match(child.stdout, /^\[.*\]$/m);
+    },
+    NEEDS,
+  );
 });
