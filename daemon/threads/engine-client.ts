@@ -85,8 +85,15 @@ export function startEngine(config: EngineConfig): EngineHandle {
   const stopped = new AbortController();
   const { policy, ...host } = config;
   const thread = new EngineThread(host);
+  // Another engine takes over the targets then; both would tell of them.
+  thread.died.then(halt);
   let unresolved = 0;
   let timer: NodeJS.Timeout | undefined;
+
+  function halt(): void {
+    stopped.abort();
+    clearTimeout(timer);
+  }
 
   async function probe(target: ProbeTarget, options: ProbeOptions = {}): Promise<ProbeResult[]> {
     await thread.ready;
@@ -171,8 +178,7 @@ export function startEngine(config: EngineConfig): EngineHandle {
       conditions: distinct([...thread.conditions, ...faults.values()]),
     }),
     async stop() {
-      stopped.abort();
-      clearTimeout(timer);
+      halt();
       await thread.stop();
     },
   };

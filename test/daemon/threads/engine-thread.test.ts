@@ -102,4 +102,16 @@ spec("the engine's thread", (test) => {
     },
     NEEDS,
   );
+
+  test(
+    'probes nothing more when its device is lost: another engine takes its place',
+    async () => {
+      await using ns = await makeNetns('lost');
+      await using state = await makeTempDir('lost');
+      await using child = ns.start(process.execPath, ['test/daemon/threads/engine-lost.ts', state.path]);
+      assert.is((await child.ended).code, 0, child.stderr);
+      assert.match(child.stdout, /^results: 0$/m);
+    },
+    NEEDS,
+  );
 });
