@@ -47,6 +47,11 @@ export interface WatchEvent {
   readonly object: KubeObject;
 }
 
+/** Ends a request before its deadline. */
+export interface Cancellable {
+  readonly signal?: AbortSignal;
+}
+
 export interface ApplyOptions {
   readonly fieldManager: string;
   readonly subresource?: 'status';
@@ -55,8 +60,16 @@ export interface ApplyOptions {
 export interface KubeClient {
   readonly server: string;
   readonly namespace: string;
-  get(resource: Resource, namespace: string | undefined, name: string): Promise<KubeObject>;
-  list(resource: Resource, options?: ListOptions & { limit?: number; continue?: string }): Promise<Page>;
+  get(
+    resource: Resource,
+    namespace: string | undefined,
+    name: string,
+    options?: Cancellable,
+  ): Promise<KubeObject>;
+  list(
+    resource: Resource,
+    options?: ListOptions & Cancellable & { limit?: number; continue?: string },
+  ): Promise<Page>;
   /** Events from a resource version on, until the server or `signal` ends it. Lines that are no event are errors. */
   watch(
     resource: Resource,
@@ -66,9 +79,9 @@ export interface KubeClient {
       readonly signal: AbortSignal;
     },
   ): AsyncIterable<WatchEvent>;
-  create(resource: Resource, object: KubeObject): Promise<KubeObject>;
+  create(resource: Resource, object: KubeObject, options?: Cancellable): Promise<KubeObject>;
   /** Replaces the object; `metadata.resourceVersion` guards against a change in between (Conflict). */
-  update(resource: Resource, object: KubeObject): Promise<KubeObject>;
+  update(resource: Resource, object: KubeObject, options?: Cancellable): Promise<KubeObject>;
   /** JSON merge patch (RFC 7396). */
   patch(resource: Resource, namespace: string | undefined, name: string, patch: object): Promise<KubeObject>;
   /** Server-side apply; takes fields over from other managers. */
@@ -94,6 +107,11 @@ const METADATA_ONLY = {
  */
 export async function createKubeClient(options: { readonly kubeconfig?: string }): Promise<KubeClient> {
   return clientOn(await openTransport(options.kubeconfig));
+}
+
+interface ObjectRequest extends Cancellable {
+  readonly body?: { readonly type: string; readonly value: unknown };
+  readonly accept?: string;
 }
 
 /** A client on a given transport. */
@@ -146,10 +164,10 @@ export function clientOn(transport: Transport): KubeClient {
     resource: Resource,
     method: string,
     path: string,
-    body?: { readonly type: string; readonly value: unknown },
-    accept?: string,
+    { body, accept, signal: cancel }: ObjectRequest = {},
   ): Promise<KubeObject> {
-    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const deadline = AbortSignal.timeout(DEADLINE_MS);
+    const signal = cancel === undefined ? deadline : AbortSignal.any([deadline, cancel]);
     const answer = await send(verb, resource, {
       method,
       path,
@@ -164,14 +182,17 @@ export function clientOn(transport: Transport): KubeClient {
     server: transport.server,
     namespace: transport.namespace,
     requests,
-    get: (resource, namespace, name) => object('get', resource, 'GET', pathOf(resource, namespace, name)),
+    get: (resource, namespace, name, options) =>
+      object('get', resource, 'GET', pathOf(resource, namespace, name), options),
     async list(resource, options = {}) {
       const query = queryOf(options);
       if (options.limit !== undefined) query.set('limit', String(options.limit));
       if (options.continue !== undefined) query.set('continue', options.continue);
       const path = `${pathOf(resource, options.namespace)}?${query}`;
-      const accept = options.metadataOnly === true ? METADATA_ONLY.list : undefined;
-      const list = await object('list', resource, 'GET', path, undefined, accept);
+      const list = await object('list', resource, 'GET', path, {
+        ...(options.metadataOnly === true ? { accept: METADATA_ONLY.list } : {}),
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
       const { resourceVersion = '', continue: next } = list.metadata ?? {};
       const items = Array.isArray(list.items) ? (list.items as KubeObject[]) : [];
       return { items, resourceVersion, continue: typeof next === 'string' && next !== '' ? next : undefined };
@@ -208,23 +229,27 @@ export function clientOn(transport: Transport): KubeClient {
         answer.destroy();
       }
     },
-    create: (resource, value) =>
-      object('create', resource, 'POST', pathOf(resource, value.metadata?.namespace), json(resource, value)),
-    update: (resource, value) => {
+    create: (resource, value, options) => {
+      const path = pathOf(resource, value.metadata?.namespace);
+      return object('create', resource, 'POST', path, { ...options, body: json(resource, value) });
+    },
+    update: (resource, value, options) => {
       const { namespace, name } = value.metadata ?? {};
-      return object('update', resource, 'PUT', pathOf(resource, namespace, name), json(resource, value));
+      const path = pathOf(resource, namespace, name);
+      return object('update', resource, 'PUT', path, { ...options, body: json(resource, value) });
     },
     patch: (resource, namespace, name, value) =>
       object('patch', resource, 'PATCH', pathOf(resource, namespace, name), {
-        type: 'application/merge-patch+json',
-        value,
+        body: { type: 'application/merge-patch+json', value },
       }),
     apply: (resource, value, { fieldManager, subresource }) => {
       const { namespace, name } = value.metadata ?? {};
       const query = new URLSearchParams({ fieldManager, force: 'true' });
       const path = `${pathOf(resource, namespace, name, subresource)}?${query}`;
       const { value: body } = json(resource, value);
-      return object('apply', resource, 'PATCH', path, { type: 'application/apply-patch+yaml', value: body });
+      return object('apply', resource, 'PATCH', path, {
+        body: { type: 'application/apply-patch+yaml', value: body },
+      });
     },
     async delete(resource, namespace, name) {
       try {

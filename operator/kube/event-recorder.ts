@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '#base/log.ts';
 import type { KubeClient } from './client.ts';
 import { isNotFound } from './kube-error.ts';
@@ -43,7 +44,7 @@ export interface EventRecorder {
   /** Hands an Event over to be written; never fails and never waits. */
   record(event: EventInput): void;
   readonly counters: Readonly<{ created: number; repeated: number; dropped: number; failed: number }>;
-  /** Settles when what was recorded is written. */
+  /** Settles when what is being written is written; what still waits after a short time is dropped. */
   stop(): Promise<void>;
 }
 
@@ -56,6 +57,8 @@ const BURST = 25;
 const REFILL_MS = 300_000;
 const KEYS_KEPT = 4096;
 const WAITING = 1000;
+/** How long a stop waits for what was recorded. */
+const STOP_MS = 1000;
 
 interface Series {
   readonly namespace: string;
@@ -73,6 +76,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const allowances = new Map<string, { left: number; atMs: number }>();
   let waiting = 0;
   let writing = Promise.resolve();
+  let stopped = false;
 
   function allowed({ kind, namespace, name }: ObjectReference): boolean {
     const key = `${kind} ${namespace ?? ''} ${name}`;
@@ -130,7 +134,10 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
       waiting++;
       const atMs = nowMs();
       writing = writing
-        .then(() => write(event, atMs))
+        .then(async () => {
+          if (stopped) counters.dropped++;
+          else await write(event, atMs);
+        })
         .catch((error: unknown) => {
           counters.failed++;
           log.log('warn', 'an Event could not be written', { reason: event.reason, error: String(error) });
@@ -140,7 +147,13 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
         });
     },
     counters,
-    stop: () => writing,
+    async stop() {
+      const enough = new AbortController();
+      const patience = sleep(STOP_MS, undefined, { signal: enough.signal }).catch(() => undefined);
+      await Promise.race([writing, patience]);
+      enough.abort();
+      stopped = waiting > 0;
+    },
   };
 }
 

@@ -88,20 +88,20 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
   }
 
   /** One try to take or renew the Lease. Rejects when the API server cannot be asked. */
-  async function tryOnce(): Promise<boolean> {
+  async function tryOnce(signal: AbortSignal): Promise<boolean> {
     let lease: KubeObject;
     try {
-      lease = await client.get(LEASES, namespace, name);
+      lease = await client.get(LEASES, namespace, name, { signal });
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      observe(await client.create(LEASES, leaseOf(undefined)));
+      observe(await client.create(LEASES, leaseOf(undefined), { signal }));
       return true;
     }
     observe(lease);
     const mine = specOf(lease).holderIdentity === identity;
     if (!mine && isHeld()) return false;
     try {
-      observe(await client.update(LEASES, leaseOf(lease)));
+      observe(await client.update(LEASES, leaseOf(lease), { signal }));
       return true;
     } catch (error) {
       // Another one was faster.
@@ -138,17 +138,25 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
     for (const listener of listeners) listener(now);
   }
 
+  /** A request may take no longer than the holder may go without renewing. */
+  function patienceMs(nowMs: number): number {
+    const { renewDeadlineMs, retryMs } = durations;
+    if (!leading) return renewDeadlineMs;
+    return Math.min(renewDeadlineMs, Math.max(retryMs, renewedMs + renewDeadlineMs - nowMs));
+  }
+
   async function run(): Promise<void> {
     const { signal } = stopping;
     while (!signal.aborted) {
       const startedMs = monotonicMs();
       try {
-        const held = await tryOnce();
+        const held = await tryOnce(AbortSignal.any([signal, AbortSignal.timeout(patienceMs(startedMs))]));
         trouble = undefined;
         if (signal.aborted) return;
         if (held) renewedMs = startedMs;
         lead(held);
       } catch (error) {
+        if (signal.aborted) return;
         trouble = kubeCondition(`get, create and update leases`, error);
         log.log('warn', 'the Lease cannot be renewed or taken', { error: trouble.message });
         // Others may take it soon: this one must have stopped before.
@@ -160,20 +168,23 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
   }
 
   async function release(): Promise<void> {
-    if (!leading || observed === undefined) return;
+    if (!leading) return;
     lead(false);
-    const { lease } = observed;
-    const { leaseTransitions = 0 } = specOf(lease);
     const now = microTime(Date.now());
-    const spec = {
-      holderIdentity: '',
-      leaseDurationSeconds: 1,
-      acquireTime: now,
-      renewTime: now,
-      leaseTransitions,
-    };
+    const signal = AbortSignal.timeout(durations.renewDeadlineMs);
     try {
-      await client.update(LEASES, { ...lease, spec });
+      // A renewal that was cut off may have been done all the same.
+      const lease = await client.get(LEASES, namespace, name, { signal });
+      const { holderIdentity, leaseTransitions = 0 } = specOf(lease);
+      if (holderIdentity !== identity) return;
+      const spec = {
+        holderIdentity: '',
+        leaseDurationSeconds: 1,
+        acquireTime: now,
+        renewTime: now,
+        leaseTransitions,
+      };
+      await client.update(LEASES, { ...lease, spec }, { signal });
     } catch (error) {
       log.log('warn', 'the Lease could not be given up: the next leader has to wait for its end', {
         error: String(error),

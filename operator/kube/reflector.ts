@@ -68,6 +68,9 @@ const TIMING: ReflectorTiming = {
   retryMaxMs: 30_000,
 };
 
+/** A watch that ends sooner without an event is a fault: it must not be begun again and again without a pause. */
+const SHORT_WATCH_MS = 1000;
+
 export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
   const { client, resource, slim, log } = options;
   const { namespace, labelSelector, fieldSelector, metadataOnly } = options;
@@ -108,9 +111,12 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
     counters.lists++;
     const seen = new Set<ObjectKey>();
     let next: string | undefined;
+    /** Of the list: it holds when all pages have come, and not before. */
+    let listed: string | undefined;
     do {
       const page = await client.list(resource, {
         ...scope,
+        signal: stopping.signal,
         limit: timing.pageSize,
         ...(next === undefined ? {} : { continue: next }),
       });
@@ -119,15 +125,18 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
         seen.add(keyOf(object));
         put(object);
       }
-      version = page.resourceVersion;
+      listed = page.resourceVersion;
       next = page.continue;
     } while (next !== undefined);
     for (const key of [...records.keys()]) if (!seen.has(key)) remove(key);
+    version = listed;
     resolveSynced();
   }
 
   async function watch(resourceVersion: string): Promise<void> {
     counters.watches++;
+    const startedMs = performance.now();
+    const eventsBefore = counters.events;
     const timeoutSeconds = Math.round(timing.watchSeconds * (1 + Math.random()));
     const stalled = AbortSignal.timeout(timeoutSeconds * 1000 + timing.graceMs);
     const signal = AbortSignal.any([stopping.signal, stalled]);
@@ -144,6 +153,9 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
       well();
       if (type === 'DELETED') remove(keyOf(object));
       else if (type !== 'BOOKMARK') put(object);
+    }
+    if (counters.events === eventsBefore && performance.now() - startedMs < SHORT_WATCH_MS) {
+      throw new KubeError(0, 'Unreachable', `watch ${resource.plural}: ended at once without an event`);
     }
   }
 

@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as assert from 'uvu/assert';
+import type { Page } from '../../../operator/kube/client.ts';
+import { createEventRecorder } from '../../../operator/kube/event-recorder.ts';
+import { KubeError } from '../../../operator/kube/kube-error.ts';
+import { createLeaderElection } from '../../../operator/kube/leader-election.ts';
+import { createReflector } from '../../../operator/kube/reflector.ts';
+import { CONFIG_MAPS } from '../../../operator/kube/resource.ts';
+import { spec } from '../../harness.ts';
+import { until } from '../../support/until.ts';
+
+const log = { log: () => {} };
+const timing = { retryFirstMs: 5, retryMaxMs: 20 };
+const named = (name: string) => ({ metadata: { namespace: 'web', name, resourceVersion: '1' } });
+
+/** As a request that is never answered. */
+function stalls(options: { readonly signal?: AbortSignal } = {}): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  options.signal?.addEventListener('abort', () => reject(new KubeError(0, 'Timeout', 'cut off')));
+  return promise;
+}
+
+async function* silent(_: unknown, { signal }: { signal: AbortSignal }) {
+  yield await stalls({ signal });
+}
+
+const quickly = async (work: Promise<unknown>): Promise<boolean> =>
+  Promise.race([work.then(() => true), sleep(1500, false)]);
+
+spec('an API server that stalls or fails midway', (test) => {
+  test('lets a list begin anew when a page after the first fails', async () => {
+    let calls = 0;
+    const list = async (): Promise<Page> => {
+      calls++;
+      if (calls === 2) throw new KubeError(503, 'ServiceUnavailable', 'restarting');
+      const first = calls === 1 || calls === 3;
+      return {
+        items: [named(first ? 'a' : 'b')],
+        resourceVersion: '7',
+        continue: first ? 'more' : undefined,
+      };
+    };
+    const reflector = createReflector({
+      client: { list, watch: silent },
+      resource: CONFIG_MAPS,
+      slim: () => true,
+      log,
+      timing,
+    });
+    reflector.start();
+    assert.ok(await quickly(reflector.synced));
+    assert.is(reflector.size, 2);
+    await reflector.stop();
+  });
+
+  test('lets a reflector stop in the middle of a list', async () => {
+    const client = {
+      list: (_: unknown, options?: { signal?: AbortSignal }) => stalls(options),
+      watch: silent,
+    };
+    const reflector = createReflector({ client, resource: CONFIG_MAPS, slim: () => true, log });
+    reflector.start();
+    assert.ok(await quickly(reflector.stop()));
+  });
+
+  test('is not asked again at once for a watch that ends at once', async () => {
+    const list = async (): Promise<Page> => ({ items: [], resourceVersion: '7', continue: undefined });
+    async function* watch() {}
+    const reflector = createReflector({
+      client: { list, watch },
+      resource: CONFIG_MAPS,
+      slim: () => true,
+      log,
+      timing: { retryFirstMs: 50, retryMaxMs: 100 },
+    });
+    reflector.start();
+    await sleep(300);
+    await reflector.stop();
+    assert.ok(reflector.counters.watches <= 6, `${reflector.counters.watches} watches`);
+  });
+
+  test('takes the lead from one whose renewals are not answered, in time', async () => {
+    let answers = true;
+    let lease = { metadata: { resourceVersion: '1' }, spec: {} };
+    const client = {
+      get: async (...args: unknown[]) => (answers ? lease : stalls(args[3] as { signal: AbortSignal })),
+      create: async () => lease,
+      update: async (_: unknown, next: object) => {
+        lease = { ...lease, ...next, metadata: { resourceVersion: lease.metadata.resourceVersion + 1 } };
+        return lease;
+      },
+    };
+    const election = createLeaderElection({
+      client: client as never,
+      namespace: 'default',
+      name: 'finwait',
+      identity: 'a',
+      address: 'https://a:7461',
+      log,
+      durations: { leaseMs: 900, renewDeadlineMs: 400, retryMs: 50 },
+    });
+    const turns: boolean[] = [];
+    election.onChange((leads) => turns.push(leads));
+    election.start();
+    await until('leads', () => election.isLeader() || undefined, 2000);
+    answers = false;
+    await sleep(800);
+    assert.equal(turns, [true, false]);
+    answers = true;
+    assert.ok(await quickly(election.stop()));
+  });
+
+  test('does not hold up a stop for Events that wait', async () => {
+    const recorder = createEventRecorder({
+      client: { create: () => stalls(), patch: () => stalls() },
+      instance: 'a',
+      log,
+    });
+    const regarding = { apiVersion: 'v1', kind: 'Pod', namespace: 'web', name: 'shop' };
+    const event = { regarding, type: 'Normal', action: 'Probe', note: '' } as const;
+    for (const reason of ['A', 'B']) recorder.record({ ...event, reason });
+    assert.ok(await quickly(recorder.stop()));
+  });
+});
