@@ -49,7 +49,8 @@ export interface EventRecorder {
 }
 
 const CONTROLLER = 'finwait.io/operator';
-const NOTE_LENGTH = 1024;
+/** In bytes: the API server counts these, and refuses a longer note. */
+const NOTE_BYTES = 1024;
 /** An event that comes again within this time continues its series. */
 const SERIES_MS = 6 * 60_000;
 /** For each object: so many at once, and one more for each five minutes, as client-go's spam filter has it. */
@@ -107,7 +108,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     }
     // Events about cluster-wide objects are in the namespace `default`, as the API server demands.
     const namespace = event.regarding.namespace ?? 'default';
-    const name = `${event.regarding.name.slice(0, 200)}.${hash(`${key} ${atMs} ${instance}`)}`;
+    const name = `${prefixOf(event.regarding.name)}.${hash(`${key} ${atMs} ${instance}`)}`;
     const { type, reason, action, regarding, related } = event;
     await client.create(EVENTS, {
       metadata: { namespace, name },
@@ -163,7 +164,16 @@ function keyOf({ regarding, type, reason, action }: EventInput): string {
 }
 
 function noteOf({ note }: EventInput): string {
-  return note.length <= NOTE_LENGTH ? note : `${note.slice(0, NOTE_LENGTH - 1)}…`;
+  if (Buffer.byteLength(note) <= NOTE_BYTES) return note;
+  const end = '…';
+  const room = new Uint8Array(NOTE_BYTES - Buffer.byteLength(end));
+  const { read } = new TextEncoder().encodeInto(note, room);
+  return note.slice(0, read) + end;
+}
+
+/** Each part of a name between dots ends with a letter or digit, also where it is cut. */
+function prefixOf(name: string): string {
+  return name.slice(0, 200).replace(/[^a-z0-9]+$/, '');
 }
 
 function hash(text: string): string {

@@ -54,6 +54,26 @@ spec('Events on a real API server', (test) => {
   );
 
   test(
+    'are written with a note and a name however long, cut where the API server wants it',
+    async () => {
+      await using server = await startApiServer();
+      const recorder = createEventRecorder({ client: server.client, instance: 'op-1', log });
+      const longName = `${'a'.repeat(199)}-${'b'.repeat(40)}`;
+      const regarding = { apiVersion: 'v1', kind: 'Pod', namespace: 'default', name: longName };
+      recorder.record(event({ note: 'n'.repeat(2000), reason: 'Long' }));
+      recorder.record(event({ note: `${'€'.repeat(340)}😀😀`, reason: 'Wide' }));
+      recorder.record(event({ regarding }));
+      await recorder.stop();
+      assert.equal(recorder.counters, { created: 3, repeated: 0, dropped: 0, failed: 0 });
+      const { items } = await server.client.list(EVENTS, { namespace: 'default' });
+      const noteOf = (wanted: string) => items.find(({ reason }) => reason === wanted)?.note;
+      assert.is(noteOf('Long'), `${'n'.repeat(1021)}…`);
+      assert.is(noteOf('Wide'), `${'€'.repeat(340)}…`, 'no half of a character');
+    },
+    { needs: ['cluster'], timeoutMs: 60_000 },
+  );
+
+  test(
     'about nodes are in the namespace default, with what they are related to',
     async () => {
       await using server = await startApiServer();
