@@ -112,7 +112,8 @@ export function conditionOf(error: unknown): Condition {
 export function errorLines(error: FinwaitError): string[] {
   const lines = [`finwait: ${error.code}: ${cleanText(error.message)}`];
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
-    lines.push(`  cause: ${cleanText(cause.message)}`);
+    // Many a message ends with its cause already.
+    if (!error.message.includes(cause.message)) lines.push(`  cause: ${cleanText(cause.message)}`);
   }
   lines.push(`  hint: ${cleanText(error.hint)}`);
   return lines;

@@ -1,7 +1,9 @@
 /**
  * Log lines for machines and people: one JSON object a line on standard error, or short text on a terminal.
- * Nothing here throws; a closed standard error loses lines and nothing else.
+ * What strangers wrote is made harmless in text, as JSON escapes it. A closed standard error loses lines and nothing else.
  */
+
+import { cleanText } from './clean-text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFormat = 'text' | 'json';
@@ -33,9 +35,9 @@ export function createLogger(
         write(JSON.stringify({ time, level: lineLevel, component, message, ...fields }));
       } else {
         const tail = Object.entries(fields).map(([name, value]) => ` ${name}=${fieldText(value)}`);
-        write(
-          `finwait ${component}: ${lineLevel === 'info' ? '' : `${lineLevel}: `}${message}${tail.join('')}`,
-        );
+        const text = `${lineLevel === 'info' ? '' : `${lineLevel}: `}${message}${tail.join('')}`;
+        // A stack keeps its lines.
+        write(`finwait ${component}: ${text.split('\n').map(cleanText).join('\n')}`);
       }
     },
   };

@@ -43,7 +43,7 @@ export interface ParsedSettings<Table extends SettingsTable> {
 
 /**
  * Reads command line and environment against a table; the command line wins.
- * @throws FinwaitError USAGE with every problem found, one to a line
+ * @throws FinwaitError USAGE with every problem found
  */
 export function readSettings<Table extends SettingsTable>(
   table: Table,

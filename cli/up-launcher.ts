@@ -3,7 +3,7 @@
  * to pass a Ctrl-C on, so `finwait up` ends too. A shell is no launcher: what it started may outlive it.
  */
 
-import { readFileSync } from 'node:fs';
+import { textOf } from './quiet-read.ts';
 import type { ProcessMark } from './up-runtime.ts';
 import { lives, markOf } from './up-runtime.ts';
 
@@ -36,12 +36,4 @@ export function whenLauncherEnds(launcher: ProcessMark | undefined, onEnd: () =>
 /** proc_pid_status(5), `PPid`; 0 when the process is gone. */
 function parentOf(pid: number): number {
   return Number(/^PPid:\s*(\d+)/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? 0);
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -1,8 +1,8 @@
 /** What `finwait up` asks of the machine before it starts anything. */
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { FinwaitError } from '#base/errors.ts';
+import { linkOf, namesIn, textOf } from './quiet-read.ts';
 
 /** @throws FinwaitError UNSUPPORTED_PLATFORM anywhere but on Linux with the Node this package pins */
 export function checkPlatform(platform: string, nodeVersion: string): void {
@@ -94,28 +94,4 @@ function shown(command: string): string {
 
 function linesOf(path: string): string[] {
   return textOf(path).split('\n').slice(1);
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return '';
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

@@ -4,19 +4,11 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { FinwaitError } from '#base/errors.ts';
+import { namesIn } from './quiet-read.ts';
 import { runFiles } from './up-settings.ts';
 
 /** A process that cannot be mistaken for a later one with the same number. */
@@ -154,12 +146,4 @@ export function removeLeftovers(base: string): string[] {
 function markFromName(name: string, kind: 'up' | 'child'): ProcessMark | undefined {
   const match = new RegExp(`^${kind}-(\\d+)-(\\d+)$`).exec(name);
   return match === null ? undefined : { pid: Number(match[1]), startTime: match[2] ?? '' };
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

@@ -111,7 +111,7 @@ async function main(): Promise<number> {
   process.chdir(ROOT);
   if (values['test-name'] !== undefined) process.env.FINWAIT_TEST_NAME = values['test-name'];
   const files = discover(positionals);
-  const outcomes = await runAll(files, Math.max(1, Number(values.jobs)), values.verbose);
+  const outcomes = await runAll(files, Math.max(1, Number(values.jobs) || 1), values.verbose);
 
   const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
   const skipped = outcomes.reduce((sum, outcome) => sum + outcome.skipped.length, 0);

@@ -38,8 +38,7 @@ async function removeEmpty(folder: string): Promise<void> {
       if (code === 'ENOENT') return;
       // Another cgroup of the same test may be in the folders above.
       if (code === 'ENOTEMPTY') return;
-      if (code !== 'EBUSY') throw error;
-      if (performance.now() > endMs) return;
+      if (code !== 'EBUSY' || performance.now() > endMs) throw error;
     }
   }
 }
