@@ -1,6 +1,6 @@
 /** Cgroups for tests: a tree of folders of one controller (version 1) or of all (version 2), removed at the end. */
 
-import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -36,9 +36,13 @@ async function removeEmpty(folder: string): Promise<void> {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT') return;
-      // Another cgroup of the same test may be in the folders above.
-      if (code === 'ENOTEMPTY') return;
+      // Another cgroup of the same test may be in the folders above; the last one takes them away.
+      if (hasFolders(folder)) return;
       if (code !== 'EBUSY' || performance.now() > endMs) throw error;
     }
   }
+}
+
+function hasFolders(folder: string): boolean {
+  return readdirSync(folder, { withFileTypes: true }).some((entry) => entry.isDirectory());
 }

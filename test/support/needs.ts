@@ -55,7 +55,7 @@ export const NEEDS = {
     missing: () =>
       ['containerd', 'runc', 'buildah', 'debootstrap', 'go', 'gcc'].map(noProgram).find(Boolean) ??
       (existsSync('/usr/lib/cni/bridge') ? undefined : 'no CNI plugins in /usr/lib/cni'),
-    get: 'apt-get install containerd runc containernetworking-plugins buildah debootstrap gcc; install Go',
+    get: 'apt-get install containerd runc containernetworking-plugins buildah debootstrap gcc libc6-dev; install Go',
   },
   helm: { missing: () => noProgram('go'), get: 'install Go 1.25 or newer, which helm is built with' },
   chromium: { missing: () => noProgram('chromium'), get: 'apt-get install chromium' },
