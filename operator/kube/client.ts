@@ -1,7 +1,7 @@
 /** Requests to the API server: typed failures, a deadline for each, and a count of all. */
 
 import type { IncomingMessage } from 'node:http';
-import { createInterface } from 'node:readline';
+import { noAnswer, parsed, readLines, readText } from './answer.ts';
 import type { Transport } from './credentials.ts';
 import { openTransport } from './credentials.ts';
 import { errorOfAnswer, KubeError } from './kube-error.ts';
@@ -77,6 +77,8 @@ export interface KubeClient {
       readonly resourceVersion: string;
       readonly timeoutSeconds: number;
       readonly signal: AbortSignal;
+      /** The server has accepted the watch. */
+      readonly onOpen?: () => void;
     },
   ): AsyncIterable<WatchEvent>;
   create(resource: Resource, object: KubeObject, options?: Cancellable): Promise<KubeObject>;
@@ -94,8 +96,6 @@ export interface KubeClient {
 }
 
 const DEADLINE_MS = 15_000;
-/** Longer than any answer of the API server in this use: pages are bounded by `limit`. */
-const MAX_ANSWER_BYTES = 64 << 20;
 const METADATA_ONLY = {
   list: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',
   watch: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
@@ -203,31 +203,17 @@ export function clientOn(transport: Transport): KubeClient {
       query.set('allowWatchBookmarks', 'true');
       query.set('resourceVersion', options.resourceVersion);
       query.set('timeoutSeconds', String(options.timeoutSeconds));
+      const what = `watch ${resource.plural}`;
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(new DOMException('no answer', 'TimeoutError')), DEADLINE_MS);
       const answer = await send('watch', resource, {
         method: 'GET',
         path: `${pathOf(resource, options.namespace)}?${query}`,
-        signal: options.signal,
+        signal: AbortSignal.any([options.signal, late.signal]),
         ...(options.metadataOnly === true ? { accept: METADATA_ONLY.watch } : {}),
-      });
-      const what = `watch ${resource.plural}`;
-      const lines = createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY });
-      // readline does not pass on the errors of its input.
-      const { promise: broken, reject } = Promise.withResolvers<never>();
-      broken.catch(() => undefined);
-      answer.once('error', reject);
-      try {
-        const iterator = lines[Symbol.asyncIterator]();
-        for (;;) {
-          const next = await Promise.race([iterator.next(), broken]);
-          if (next.done === true) return;
-          if (next.value !== '') yield parsed(what, next.value) as unknown as WatchEvent;
-        }
-      } catch (error) {
-        throw error instanceof KubeError ? error : noAnswer(what, error);
-      } finally {
-        lines.close();
-        answer.destroy();
-      }
+      }).finally(() => clearTimeout(timer));
+      options.onOpen?.();
+      for await (const line of readLines(what, answer)) yield parsed(what, line) as unknown as WatchEvent;
     },
     create: (resource, value, options) => {
       const path = pathOf(resource, value.metadata?.namespace);
@@ -274,35 +260,4 @@ function queryOf({ labelSelector, fieldSelector }: ListOptions): URLSearchParams
   if (labelSelector !== undefined) query.set('labelSelector', labelSelector);
   if (fieldSelector !== undefined) query.set('fieldSelector', fieldSelector);
   return query;
-}
-
-async function readText(what: string, answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of answer) {
-      length += (chunk as Buffer).length;
-      if (length > MAX_ANSWER_BYTES) throw new KubeError(0, 'Undecodable', `${what}: the answer is too long`);
-      chunks.push(chunk as Buffer);
-    }
-  } catch (error) {
-    throw error instanceof KubeError ? error : noAnswer(what, error);
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-function parsed(what: string, text: string): KubeObject {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as KubeObject;
-  } catch (error) {
-    throw new KubeError(0, 'Undecodable', `${what}: the answer is not JSON`, { cause: error });
-  }
-  throw new KubeError(0, 'Undecodable', `${what}: the answer is no object`);
-}
-
-function noAnswer(what: string, cause: unknown): KubeError {
-  const { name, message } = cause instanceof Error ? cause : new Error(String(cause));
-  const reason = name === 'TimeoutError' ? 'Timeout' : 'Unreachable';
-  return new KubeError(0, reason, `${what}: ${message}`, { cause });
 }

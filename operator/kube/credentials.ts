@@ -83,7 +83,8 @@ function transportOf(loaded: KubeConfig, server: URL, reload: () => KubeConfig):
     return shared.agent;
   };
 
-  async function sendOnce({ method, path, headers, body, signal }: SendOptions): Promise<IncomingMessage> {
+  async function sendOnce(sending: SendOptions): Promise<IncomingMessage> {
+    const { method, path, headers, body, signal } = sending;
     const credentials: RequestOptions = {};
     await config.applyToHTTPSOptions(credentials);
     const { agent: _, auth, headers: own, ...tls } = credentials;
@@ -104,8 +105,17 @@ function transportOf(loaded: KubeConfig, server: URL, reload: () => KubeConfig):
     };
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const request = (secure ? httpsRequest : httpRequest)(options);
-    request.once('response', resolve);
-    request.on('error', reject);
+    let answered = false;
+    request.once('response', (answer) => {
+      answered = true;
+      resolve(answer);
+    });
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      // The server may close an idle connection just when it is used again: that says nothing of the server.
+      const stale = request.reusedSocket && error.code === 'ECONNRESET' && !answered;
+      if (stale) resolve(sendOnce(sending));
+      else reject(error);
+    });
     request.end(body);
     return promise;
   }

@@ -50,6 +50,9 @@ const REASONS: Readonly<Record<number, KubeReason>> = {
   504: 'Timeout',
 };
 
+/** What stands between may ask for more, up to times that no timer can hold. */
+const RETRY_AFTER_MAX_MS = 120_000;
+
 /**
  * The error of an answer that is none of success.
  * @param what the request, for the message: `get pods web/shop`
@@ -59,7 +62,7 @@ export function errorOfAnswer(what: string, status: number, body: string, retryA
   const given = statusOf(body);
   const reason = given?.reason ?? REASONS[status] ?? 'Unknown';
   const seconds = Number(retryAfter ?? given?.details?.retryAfterSeconds ?? Number.NaN);
-  const retryAfterMs = Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+  const retryAfterMs = seconds >= 0 ? Math.min(seconds * 1000, RETRY_AFTER_MAX_MS) : undefined;
   return new KubeError(status, reason, `${what}: ${given?.message ?? `HTTP ${status}`}`, { retryAfterMs });
 }
 

@@ -88,7 +88,7 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
   }
 
   /** One try to take or renew the Lease. Rejects when the API server cannot be asked. */
-  async function tryOnce(signal: AbortSignal): Promise<boolean> {
+  async function tryOnce(signal: AbortSignal, mayRepeat = true): Promise<boolean> {
     let lease: KubeObject;
     try {
       lease = await client.get(LEASES, namespace, name, { signal });
@@ -104,9 +104,9 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
       observe(await client.update(LEASES, leaseOf(lease), { signal }));
       return true;
     } catch (error) {
-      // Another one was faster.
-      if (isConflict(error)) return false;
-      throw error;
+      if (!isConflict(error)) throw error;
+      // Another one was faster; or somebody edited the Lease of this one, as an upgrade of the chart does.
+      return mine && mayRepeat ? tryOnce(signal, false) : false;
     }
   }
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { Backoff } from './backoff.ts';
-import type { KubeClient, KubeObject, ListOptions } from './client.ts';
+import type { KubeClient, KubeObject, ListOptions, WatchEvent } from './client.ts';
 import { kubeCondition } from './kube-condition.ts';
 import { errorOfAnswer, isExpired, KubeError } from './kube-error.ts';
 import type { Resource } from './resource.ts';
@@ -25,8 +25,11 @@ export interface ReflectorTiming {
   readonly pageSize: number;
   /** The server ends a watch after this time and up to as much again. */
   readonly watchSeconds: number;
-  /** A watch that is silent for so long beyond its time is given up. */
-  readonly graceMs: number;
+  /**
+   * A watch that is silent for so long is begun anew: its connection may be dead without a sign. A server that is well
+   * sends a bookmark each minute.
+   */
+  readonly silenceMs: number;
   readonly retryFirstMs: number;
   readonly retryMaxMs: number;
 }
@@ -40,6 +43,8 @@ export interface ReflectorCounters {
   lists: number;
   watches: number;
   events: number;
+  /** Watches given up as they were silent. */
+  silences: number;
   failures: number;
 }
 
@@ -63,7 +68,7 @@ export interface Reflector<R> {
 const TIMING: ReflectorTiming = {
   pageSize: 500,
   watchSeconds: 240,
-  graceMs: 30_000,
+  silenceMs: 150_000,
   retryFirstMs: 800,
   retryMaxMs: 30_000,
 };
@@ -84,7 +89,7 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
   const backoff = new Backoff({ firstMs: timing.retryFirstMs, maxMs: timing.retryMaxMs });
   const records = new Map<ObjectKey, R>();
   const listeners: ChangeListener<R>[] = [];
-  const counters: ReflectorCounters = { lists: 0, watches: 0, events: 0, failures: 0 };
+  const counters: ReflectorCounters = { lists: 0, watches: 0, events: 0, silences: 0, failures: 0 };
   const { promise: synced, resolve: resolveSynced } = Promise.withResolvers<void>();
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
@@ -138,30 +143,39 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
     const startedMs = performance.now();
     const eventsBefore = counters.events;
     const timeoutSeconds = Math.round(timing.watchSeconds * (1 + Math.random()));
-    const stalled = AbortSignal.timeout(timeoutSeconds * 1000 + timing.graceMs);
-    const signal = AbortSignal.any([stopping.signal, stalled]);
-    for await (const { type, object } of client.watch(resource, {
-      ...scope,
-      resourceVersion,
-      timeoutSeconds,
-      signal,
-    })) {
-      if (type === 'ERROR')
-        throw errorOfAnswer(`watch ${resource.plural}`, Number(object.code ?? 0), JSON.stringify(object));
-      version = object.metadata?.resourceVersion ?? version;
-      counters.events++;
-      well();
-      if (type === 'DELETED') remove(keyOf(object));
-      else if (type !== 'BOOKMARK') put(object);
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), timing.silenceMs);
+    const signal = AbortSignal.any([stopping.signal, silence.signal]);
+    const onOpen = (): void => {
+      trouble = undefined;
+    };
+    try {
+      const events = client.watch(resource, { ...scope, resourceVersion, timeoutSeconds, signal, onOpen });
+      for await (const event of events) {
+        timer.refresh();
+        apply(event);
+      }
+    } catch (error) {
+      if (!silence.signal.aborted) throw error;
+      counters.silences++;
+      return;
+    } finally {
+      clearTimeout(timer);
     }
     if (counters.events === eventsBefore && performance.now() - startedMs < SHORT_WATCH_MS) {
       throw new KubeError(0, 'Unreachable', `watch ${resource.plural}: ended at once without an event`);
     }
+    backoff.reset();
   }
 
-  function well(): void {
-    trouble = undefined;
+  function apply({ type, object }: WatchEvent): void {
+    if (type === 'ERROR')
+      throw errorOfAnswer(`watch ${resource.plural}`, Number(object.code ?? 0), JSON.stringify(object));
+    version = object.metadata?.resourceVersion ?? version;
+    counters.events++;
     backoff.reset();
+    if (type === 'DELETED') remove(keyOf(object));
+    else if (type !== 'BOOKMARK') put(object);
   }
 
   async function follow(): Promise<void> {
@@ -170,7 +184,7 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
       try {
         if (version === undefined) {
           await list();
-          well();
+          trouble = undefined;
         }
         if (version !== undefined && !signal.aborted) await watch(version);
       } catch (error) {
@@ -186,8 +200,8 @@ export function createReflector<R>(options: ReflectorOptions<R>): Reflector<R> {
     const listing = version === undefined;
     if (isExpired(error)) {
       version = undefined;
-      // A list that expired between its pages begins anew as well, after a pause; a watch at once.
-      if (!listing) return 0;
+      // No fault, as long as the list that follows does not expire between its pages.
+      if (!listing) return backoff.next();
     }
     counters.failures++;
     const verb = listing ? 'list' : 'watch';

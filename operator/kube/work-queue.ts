@@ -5,10 +5,11 @@
 
 import type { Logger } from '#base/log.ts';
 import { Backoff } from './backoff.ts';
+import { KubeError } from './kube-error.ts';
 
 export interface WorkQueueOptions {
   readonly name: string;
-  /** May ask for the key to be worked again later. A rejection is tried again with a growing pause. */
+  /** May ask for the key to be worked again later. A rejection is tried again with a growing pause, and not before the API server wants it. */
   readonly handle: (key: string) => Promise<{ readonly requeueAfterMs?: number } | undefined>;
   readonly log: Logger;
   readonly concurrency?: number;
@@ -83,7 +84,8 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       counters.failed++;
       const backoff = backoffs.get(key) ?? new Backoff({ firstMs: retryFirstMs, maxMs: retryMaxMs });
       backoffs.set(key, backoff);
-      const pauseMs = Math.round(backoff.next());
+      const asked = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
+      const pauseMs = Math.round(Math.max(asked, backoff.next()));
       log.log('warn', `${options.name}: ${key} could not be handled, will try again`, {
         error: error instanceof Error ? error.message : String(error),
         pauseMs,

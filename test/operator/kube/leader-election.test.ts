@@ -115,6 +115,41 @@ spec('leader election on a real Lease', (test) => {
   );
 
   test(
+    'keeps the lead when somebody edits the Lease just as it is renewed',
+    async () => {
+      await using server = await startApiServer();
+      let edits = 0;
+      const { client } = server;
+      const a = elector(
+        {
+          ...client,
+          async get(...args) {
+            const lease = await client.get(...args);
+            if (a.isLeader() && edits < 1) {
+              edits++;
+              await client.patch(LEASES, 'default', 'finwait', { metadata: { labels: { edited: 'yes' } } });
+            }
+            return lease;
+          },
+        },
+        'a',
+      );
+      const turns: boolean[] = [];
+      a.onChange((leading) => turns.push(leading));
+      const renewal = async (): Promise<unknown> =>
+        ((await client.get(LEASES, 'default', 'finwait')).spec as Record<string, unknown>).renewTime;
+      await seen(() => edits === 1);
+      const before = await renewal();
+      await until('renewed', async () => (await renewal()) !== before || undefined);
+      assert.equal(turns, [true]);
+      const lease = await client.get(LEASES, 'default', 'finwait');
+      assert.equal(lease.metadata?.labels, { edited: 'yes' });
+      await a.stop();
+    },
+    NEEDS,
+  );
+
+  test(
     'fills a Lease that was made without a holder',
     async () => {
       await using server = await startApiServer();

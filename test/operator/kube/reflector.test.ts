@@ -133,6 +133,10 @@ spec('a reflector on a real API server', (test) => {
       proxy.mend();
       await seen(() => maps.get('default/meanwhile') === '1');
       assert.equal(maps.conditions(), []);
+      proxy.cut(true);
+      await seen(() => maps.conditions().length > 0);
+      proxy.mend();
+      await seen(() => maps.conditions().length === 0);
       assert.is(maps.counters.lists, 1, 'it watched on from where it was');
       client.close();
     },

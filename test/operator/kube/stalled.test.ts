@@ -79,6 +79,50 @@ spec('an API server that stalls or fails midway', (test) => {
     assert.ok(reflector.counters.watches <= 6, `${reflector.counters.watches} watches`);
   });
 
+  test('is given a pause when it calls each version too old', async () => {
+    const list = async (): Promise<Page> => ({ items: [], resourceVersion: '7', continue: undefined });
+    async function* watch() {
+      yield { type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } };
+    }
+    const reflector = createReflector({
+      client: { list, watch },
+      resource: CONFIG_MAPS,
+      slim: () => true,
+      log,
+      timing: { retryFirstMs: 50, retryMaxMs: 100 },
+    });
+    reflector.start();
+    await sleep(300);
+    await reflector.stop();
+    const { lists } = reflector.counters;
+    assert.ok(lists >= 2 && lists <= 6, `${lists} lists`);
+  });
+
+  test('is watched anew when it says nothing, not even that it is there', async () => {
+    const list = async (): Promise<Page> => ({ items: [], resourceVersion: '7', continue: undefined });
+    const from: string[] = [];
+    async function* watch(_: unknown, options: { signal: AbortSignal; resourceVersion: string }) {
+      from.push(options.resourceVersion);
+      yield { type: 'BOOKMARK', object: { metadata: { resourceVersion: `${from.length * 10}` } } };
+      yield await stalls(options);
+    }
+    const reflector = createReflector({
+      client: { list, watch },
+      resource: CONFIG_MAPS,
+      slim: () => true,
+      log,
+      timing: { silenceMs: 30 },
+    });
+    reflector.start();
+    await until('watched three times', () => from.length >= 3 || undefined, 2000);
+    await reflector.stop();
+    assert.equal(from.slice(0, 3), ['7', '10', '20']);
+    const { lists, failures, silences } = reflector.counters;
+    assert.equal([lists, failures], [1, 0]);
+    assert.ok(silences >= 2);
+    assert.equal(reflector.conditions(), []);
+  });
+
   test('takes the lead from one whose renewals are not answered, in time', async () => {
     let answers = true;
     let lease = { metadata: { resourceVersion: '1' }, spec: {} };

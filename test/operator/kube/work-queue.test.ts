@@ -1,5 +1,6 @@
 import * as assert from 'uvu/assert';
 import { Backoff } from '../../../operator/kube/backoff.ts';
+import { errorOfAnswer } from '../../../operator/kube/kube-error.ts';
 import type { WorkQueue } from '../../../operator/kube/work-queue.ts';
 import { createWorkQueue } from '../../../operator/kube/work-queue.ts';
 import { spec } from '../../harness.ts';
@@ -91,6 +92,18 @@ spec('a work queue', (test) => {
     await queue.stop();
   });
 
+  test('leaves a key alone for as long as the API server wants it', async () => {
+    const { queue, started, finish, begun } = queueOf();
+    queue.add('a');
+    const startedMs = performance.now();
+    await finish('a', errorOfAnswer('apply', 429, '', '1'));
+    await begun(2);
+    assert.ok(performance.now() - startedMs >= 990);
+    assert.equal(started, ['a', 'a']);
+    await finish('a');
+    await queue.stop();
+  });
+
   test('waits at its end for what is under way, and begins nothing more', async () => {
     const { queue, started, finish } = queueOf(1);
     queue.add('a');
@@ -109,6 +122,19 @@ spec('a work queue', (test) => {
     await new Promise((resolve) => setTimeout(resolve, 5));
     assert.equal(started, []);
     await queue.stop();
+  });
+});
+
+spec('what the API server asks for by Retry-After', (test) => {
+  const asked = (header?: string, body = ''): number | undefined =>
+    errorOfAnswer('list pods', 429, body, header).retryAfterMs;
+
+  test('is heeded, up to two minutes', () => {
+    assert.is(asked('3'), 3000);
+    assert.is(asked(undefined, '{"details":{"retryAfterSeconds":2}}'), 2000);
+    assert.is(asked('99999999999'), 120_000);
+    for (const strange of ['-1', 'soon']) assert.is(asked(strange), undefined);
+    assert.is(asked(), undefined);
   });
 });
 
