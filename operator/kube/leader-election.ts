@@ -138,11 +138,11 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
     for (const listener of listeners) listener(now);
   }
 
-  /** A request may take no longer than the holder may go without renewing. */
+  /** A request may take no longer than the holder may go without renewing. In whole milliseconds, for timers. */
   function patienceMs(nowMs: number): number {
     const { renewDeadlineMs, retryMs } = durations;
     if (!leading) return renewDeadlineMs;
-    return Math.min(renewDeadlineMs, Math.max(retryMs, renewedMs + renewDeadlineMs - nowMs));
+    return Math.ceil(Math.min(renewDeadlineMs, Math.max(retryMs, renewedMs + renewDeadlineMs - nowMs)));
   }
 
   async function run(): Promise<void> {

@@ -115,6 +115,35 @@ spec('leader election on a real Lease', (test) => {
   );
 
   test(
+    'renews it for as long as it leads, without a fault',
+    async () => {
+      await using server = await startApiServer();
+      let renewals = 0;
+      const a = elector(
+        {
+          ...server.client,
+          update: (...args) => {
+            renewals++;
+            return server.client.update(...args);
+          },
+        },
+        'a',
+      );
+      const turns: boolean[] = [];
+      a.onChange((leading) => turns.push(leading));
+      const faults = new Set<string>();
+      await seen(() => {
+        for (const { message } of a.conditions()) faults.add(message);
+        return renewals >= 20;
+      });
+      assert.equal([...faults], []);
+      assert.equal(turns, [true]);
+      await a.stop();
+    },
+    NEEDS,
+  );
+
+  test(
     'keeps the lead when somebody edits the Lease just as it is renewed',
     async () => {
       await using server = await startApiServer();
