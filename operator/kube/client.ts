@@ -115,7 +115,7 @@ interface ObjectRequest extends Cancellable {
 }
 
 /** A client on a given transport. */
-export function clientOn(transport: Transport): KubeClient {
+function clientOn(transport: Transport): KubeClient {
   const requests = new Map<string, number>();
   const count = (verb: string, { plural }: Resource, code: number): void => {
     const key = `${verb} ${plural} ${code}`;
