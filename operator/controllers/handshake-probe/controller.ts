@@ -61,7 +61,8 @@ const LOOK_AGAIN_MS = 5000;
 const RESULT_LIFE_INTERVALS = 3;
 /** How many results are kept that come before everything was listed. */
 const EARLY_RESULTS = 10_000;
-const BUDGET = { perSecond: 10, burst: 100 };
+/** Writes per second in the long run, and at once: other times of the same results must not hold up judgements. */
+const BUDGETS = { judgement: { perSecond: 25, burst: 250 }, figures: { perSecond: 10, burst: 50 } };
 
 export function createHandshakeProbeController(options: HandshakeProbeOptions): HandshakeProbeController {
   const { client, inventory, fleet, recorder, policy, log, nowMs = Date.now } = options;
@@ -71,7 +72,10 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
   const reflectors = [probes, services, slices] as const;
   const endpoints = new Endpoints();
   const states = new Map<string, RunState>();
-  const budget = new WriteBudget(BUDGET.perSecond, BUDGET.burst);
+  const budgets = {
+    judgement: new WriteBudget(BUDGETS.judgement.perSecond, BUDGETS.judgement.burst),
+    figures: new WriteBudget(BUDGETS.figures.perSecond, BUDGETS.figures.burst),
+  };
   const counters = {
     results: 0,
     unknownResults: 0,
@@ -173,8 +177,9 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       before: state.status,
       nowMs: now,
     });
-    if (!worthWriting(state, status, now)) return { requeueAfterMs: LOOK_AGAIN_MS };
-    if (!budget.take(now)) {
+    const news = newsOf(state, status, now);
+    if (news === 'none') return { requeueAfterMs: LOOK_AGAIN_MS };
+    if (!budgets[news].take(now)) {
       counters.deferred++;
       return { requeueAfterMs: 1000 };
     }
@@ -280,13 +285,14 @@ function toldTurns(before: HandshakeProbeStatus | undefined, now: HandshakeProbe
 }
 
 /** A changed judgement at once; other times of the same results now and then. */
-function worthWriting(
+function newsOf(
   { status: before, wroteMs }: RunState,
   next: HandshakeProbeStatus,
   nowMs: number,
-): boolean {
-  if (before === undefined || judgement(before) !== judgement(next)) return true;
-  return nowMs - wroteMs >= FIGURES_EVERY_MS && before.lastProbeTime !== next.lastProbeTime;
+): 'judgement' | 'figures' | 'none' {
+  if (before === undefined || judgement(before) !== judgement(next)) return 'judgement';
+  const due = nowMs - wroteMs >= FIGURES_EVERY_MS && before.lastProbeTime !== next.lastProbeTime;
+  return due ? 'figures' : 'none';
 }
 
 function judgement({

@@ -75,7 +75,7 @@ export function createReportsController(options: ReportsOptions): ReportsControl
   });
   const reflectors = [policies, tcpReports, nodeReports] as const;
   const budget = new WriteBudget(BUDGET.perSecond, BUDGET.burst);
-  const counters = { written: 0, failed: 0, deferred: 0, unknownPods: 0, foreignPods: 0 };
+  const counters = { written: 0, failed: 0, deferred: 0, failedRounds: 0, unknownPods: 0, foreignPods: 0 };
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
 
@@ -138,7 +138,13 @@ export function createReportsController(options: ReportsOptions): ReportsControl
     const tcpRound = createTcpRound(rounds);
     const nodeRound = createNodeRound(rounds);
     while (!signal.aborted) {
-      await write(judge(tcpRound, nodeRound));
+      try {
+        await write(judge(tcpRound, nodeRound));
+      } catch (error) {
+        // A node's report that cannot be judged must not end the reports of all others.
+        counters.failedRounds++;
+        log.log('error', 'a round of reports failed', { error: String((error as Error).stack) });
+      }
       await sleep(roundMs, undefined, { signal }).catch(() => undefined);
     }
   }
