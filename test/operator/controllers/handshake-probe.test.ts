@@ -147,6 +147,7 @@ spec('HandshakeProbes on a real API server', (test) => {
       assert.is(bad.message, 'from harbour, target shop: refused: RST');
       assert.is(bad.whole.results[0]?.node, 'harbour', 'the worst comes first');
       assert.is(bad.whole.result, '1 refused, 1 open');
+      await until('an Event', () => at.events.length > 0 || undefined);
       assert.equal(
         at.events.map(({ type, reason }) => `${type} ${reason}`),
         ['Warning UnexpectedResult'],
@@ -175,6 +176,7 @@ spec('HandshakeProbes on a real API server', (test) => {
       );
       assert.match(waited, /condition met/);
       await assigned(at, 'ferry', 0);
+      await until('an Event', () => at.events.length > 0 || undefined);
       assert.equal(
         at.events.map(({ type, reason }) => `${type} ${reason}`),
         ['Normal AsExpected'],

@@ -125,6 +125,14 @@ async function tcpReport(at: Scene, matches: (status: TcpReportStatus) => boolea
   });
 }
 
+/** The last Event; it is recorded a moment after the status is written. */
+async function told(at: Scene, reason: string): Promise<EventInput> {
+  return until(`an Event ${reason}`, () => {
+    const last = at.events.at(-1);
+    return last?.reason === reason ? last : undefined;
+  });
+}
+
 spec('reports on a real API server', (test) => {
   test(
     'tell of a workload that does not close, with an Event, and go when it is quiet',
@@ -140,7 +148,7 @@ spec('reports on a real API server', (test) => {
       const table = await at.server.kubectl('get', 'tcpr');
       assert.match(table, /^deployment-shop +0 +150 +\S+ +10\.0\.0\.9:5432 +CLOSE_WAIT piles up +\S+$/m);
       assert.ok((table.split('\n')[1] ?? '').length <= 120);
-      const [event] = at.events;
+      const event = await told(at, 'CloseWaitPilesUp');
       assert.equal(
         [event?.type, event?.reason, event?.regarding.kind],
         ['Warning', 'CloseWaitPilesUp', 'Deployment'],
@@ -186,10 +194,10 @@ spec('reports on a real API server', (test) => {
       await until('it is silent', async () =>
         (await status())?.agent.state === 'Silent' ? true : undefined,
       );
-      assert.is(at.events.at(-1)?.reason, 'Silent');
+      await told(at, 'Silent');
       at.nodes = [view(at, undefined, 0)];
       await until('it is back', async () => ((await status())?.agent.state === 'OK' ? true : undefined));
-      assert.is(at.events.at(-1)?.reason, 'AgentReportingAgain');
+      await told(at, 'AgentReportingAgain');
     },
     NEEDS,
   );
