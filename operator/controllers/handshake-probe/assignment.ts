@@ -39,8 +39,9 @@ export function chosenNodes({ nodes }: ProbeRecord, all: Iterable<NodeRecord>): 
 /**
  * Shares the room of a node fairly: one target of each probe, then the second of each, and so on.
  * @param planned the probes that run from the node
+ * @param term of the leader that assigns
  */
-export function assignTo(node: string, planned: readonly Planned[]): Assignment {
+export function assignTo(node: string, planned: readonly Planned[], term: string): Assignment {
   const shares = planned.map(({ probe, places, answered }) => ({
     probe,
     places: places.filter((place) => !probe.once || !answered(node, place)),
@@ -53,19 +54,22 @@ export function assignTo(node: string, planned: readonly Planned[]): Assignment 
       const place = places[round];
       if (place === undefined) continue;
       const key = `${probe.namespace}/${probe.name}`;
-      if (targets.length < CONTRACT_LIMITS.targets) targets.push(targetOf(probe, place));
+      if (targets.length < CONTRACT_LIMITS.targets) targets.push(targetOf(probe, place, term));
       else leftOut.set(key, (leftOut.get(key) ?? 0) + 1);
     }
   }
   return { targets, leftOut };
 }
 
-/** Names one run of a probe that runs once: a change of the spec makes another. */
-export function runOf({ uid, generation }: ProbeRecord): string {
-  return `${uid}/${generation}`;
+/**
+ * Names one run of a probe that runs once. A change of the spec makes another; so does a new leader, for the one before
+ * it may have had the answer and not yet written it down.
+ */
+function runOf({ uid, generation }: ProbeRecord, term: string): string {
+  return `${uid}/${generation}/${term}`;
 }
 
-function targetOf(probe: ProbeRecord, { target, host, port }: Place): ProbeTarget {
+function targetOf(probe: ProbeRecord, { target, host, port }: Place, term: string): ProbeTarget {
   const { namespace, name, uid, generation, intervalMs, limits, send } = probe;
   return {
     name: shortened(`${namespace}/${name}/${target} ${hostPortText(host, port)}`),
@@ -75,7 +79,7 @@ function targetOf(probe: ProbeRecord, { target, host, port }: Place): ProbeTarge
     intervalMs,
     limits,
     ref: refText({ namespace, name, target, uid, generation }),
-    ...(probe.once ? { once: runOf(probe) } : {}),
+    ...(probe.once ? { once: runOf(probe, term) } : {}),
     ...(send === undefined ? {} : { send }),
   };
 }

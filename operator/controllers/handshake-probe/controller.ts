@@ -3,6 +3,7 @@
  * into the status. Runs on the leader alone; a new leader goes on from the status.
  */
 
+import { randomUUID } from 'node:crypto';
 import type { AddressPolicy } from '#base/address-policy.ts';
 import type { Condition } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
@@ -12,6 +13,7 @@ import type { HandshakeProbeStatus } from '../../api/v1alpha1/handshake-probe.ts
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { EventRecorder } from '../../kube/event-recorder.ts';
+import { isConflict, isNotFound } from '../../kube/kube-error.ts';
 import type { Reflector } from '../../kube/reflector.ts';
 import { countersOf, createReflector, sizesOf } from '../../kube/reflector.ts';
 import { ENDPOINT_SLICES, HANDSHAKE_PROBES, SERVICES } from '../../kube/resource.ts';
@@ -71,6 +73,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
   const slices = createReflector({ client, resource: ENDPOINT_SLICES, slim: endpointsRecord, log });
   const reflectors = [probes, services, slices] as const;
   const endpoints = new Endpoints();
+  const term = randomUUID();
   const states = new Map<string, RunState>();
   const budgets = {
     judgement: new WriteBudget(BUDGETS.judgement.perSecond, BUDGETS.judgement.burst),
@@ -143,6 +146,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       nodes: [...inventory.nodes.list()],
       stateOf: (probe) => stateOf(`${probe.namespace}/${probe.name}`, probe),
       directory,
+      term,
     });
     return plan;
   }
@@ -183,14 +187,22 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       counters.deferred++;
       return { requeueAfterMs: 1000 };
     }
-    await write(probe, state, status);
+    if (!(await write(probe, state, status))) return { requeueAfterMs: GATHER_MS };
     return state.complete ? undefined : { requeueAfterMs: LOOK_AGAIN_MS };
   }
 
-  async function write(probe: ProbeRecord, state: RunState, status: HandshakeProbeStatus): Promise<void> {
-    const { namespace, name, uid } = probe;
-    const object = { metadata: { namespace, name }, status };
-    await client.apply(HANDSHAKE_PROBES, object, { fieldManager: FIELD_MANAGER, subresource: 'status' });
+  /** @returns whether it was written */
+  async function write(probe: ProbeRecord, state: RunState, status: HandshakeProbeStatus): Promise<boolean> {
+    const { namespace, name, uid, resourceVersion } = probe;
+    // Its version keeps it from a probe that was made anew under the same name.
+    const object = { metadata: { namespace, name, resourceVersion }, status };
+    try {
+      await client.apply(HANDSHAKE_PROBES, object, { fieldManager: FIELD_MANAGER, subresource: 'status' });
+    } catch (error) {
+      // It is gone, or was changed meanwhile: the reflector is about to tell.
+      if (isNotFound(error) || isConflict(error)) return false;
+      throw error;
+    }
     counters.written++;
     const turns = toldTurns(state.status, status);
     state.status = status;
@@ -206,6 +218,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
         note: turn.message,
       });
     }
+    return true;
   }
 
   function whyMissing(node: string, now: number): string {

@@ -57,7 +57,11 @@ export function written({ asked: _asked, measuredMs: _measuredMs, ...result }: F
 }
 
 /** One result is kept for each target, node and address. */
-export function foundKey({ target, node, address }: HandshakeResult): string {
+export function foundKey({
+  target,
+  node,
+  address,
+}: Pick<HandshakeResult, 'target' | 'node' | 'address'>): string {
   return `${target} ${node} ${address ?? ''}`;
 }
 

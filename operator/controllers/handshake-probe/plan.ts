@@ -15,6 +15,8 @@ export interface PlanInput {
   readonly nodes: readonly NodeRecord[];
   readonly stateOf: (probe: ProbeRecord) => Pick<RunState, 'answered' | 'complete'>;
   readonly directory: Directory;
+  /** Of the leader that plans. */
+  readonly term: string;
 }
 
 export interface PlannedProbe extends Located {
@@ -32,8 +34,10 @@ export class Plan {
   readonly #byNode = new Map<string, Planned[]>();
   readonly #assignments = new Map<string, Assignment>();
   readonly #leftOut = new Map<string, number>();
+  readonly #term: string;
 
-  constructor({ probes, nodes: all, stateOf, directory }: PlanInput) {
+  constructor({ probes, nodes: all, stateOf, directory, term }: PlanInput) {
+    this.#term = term;
     for (const probe of probes) {
       const state = stateOf(probe);
       const located = locate(probe.targets, probe.namespace, directory);
@@ -82,7 +86,7 @@ export class Plan {
 
   #assign(node: string): void {
     for (const [key, count] of this.#assignments.get(node)?.leftOut ?? []) this.#leave(key, -count);
-    const assignment = assignTo(node, this.#byNode.get(node) ?? []);
+    const assignment = assignTo(node, this.#byNode.get(node) ?? [], this.#term);
     this.#assignments.set(node, assignment);
     for (const [key, count] of assignment.leftOut) this.#leave(key, count);
   }

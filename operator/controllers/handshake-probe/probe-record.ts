@@ -16,8 +16,8 @@ export interface ProbeRecord {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
+  readonly resourceVersion: string;
   readonly generation: number;
-  readonly createdMs: number;
   readonly targets: readonly HandshakeTarget[];
   readonly nodes: NonNullable<HandshakeProbeSpec['nodes']>;
   readonly once: boolean;
@@ -59,8 +59,8 @@ export function probeRecord({ metadata, spec, status }: KubeObject): ProbeRecord
     namespace: metadata?.namespace ?? '',
     name: metadata?.name ?? '',
     uid: metadata?.uid ?? '',
+    resourceVersion: metadata?.resourceVersion ?? '',
     generation: metadata?.generation ?? 0,
-    createdMs: Date.parse(String(metadata?.creationTimestamp ?? '')) || 0,
     targets: given.targets ?? [],
     nodes: given.nodes ?? {},
     once: given.once === true,

@@ -1,5 +1,6 @@
 /** What is known of one generation of a HandshakeProbe while this operator leads. Pure. */
 
+import { isIP } from 'node:net';
 import { hostPortText } from '#base/host-port.ts';
 import type { HandshakeProbeStatus } from '../../api/v1alpha1/handshake-probe.ts';
 import type { Found } from './found.ts';
@@ -62,7 +63,12 @@ export class RunState {
 
   answered(node: string, { target, host, port }: Place): boolean {
     const wanted = hostPortText(host, port);
-    return this.#answers.has(answerKey(target, node, wanted)) || this.#answers.has(answerKey(target, node));
+    if (this.#answers.has(answerKey(target, node, wanted))) return true;
+    // What an operator before this one wrote tells the address, not the name that was asked for.
+    const before = this.#answers.get(answerKey(target, node));
+    return (
+      before !== undefined && (isIP(host) === 0 || before.has(foundKey({ target, node, address: wanted })))
+    );
   }
 
   #keep(key: string, found: Found): void {

@@ -7,6 +7,7 @@ import type { StatusCondition } from '../../../operator/api/v1alpha1/condition.t
 import type { HandshakeProbeStatus } from '../../../operator/api/v1alpha1/handshake-probe.ts';
 import type { HandshakeProbeController } from '../../../operator/controllers/handshake-probe/controller.ts';
 import { createHandshakeProbeController } from '../../../operator/controllers/handshake-probe/controller.ts';
+import type { KubeClient } from '../../../operator/kube/client.ts';
 import type { EventInput } from '../../../operator/kube/event-recorder.ts';
 import { HANDSHAKE_PROBES } from '../../../operator/kube/resource.ts';
 import { createInventory } from '../../../operator/workloads/inventory.ts';
@@ -24,6 +25,8 @@ interface Scene extends AsyncDisposable {
   readonly server: ApiServer;
   readonly controller: HandshakeProbeController;
   readonly events: EventInput[];
+  /** Called before each write of a status. */
+  beforeWrite: () => Promise<void>;
   restart(): Promise<void>;
 }
 
@@ -39,10 +42,18 @@ async function scene(): Promise<Scene> {
   const events: EventInput[] = [];
   const denied = addressRange('169.254.0.0/16');
   const policy = addressPolicy([], denied.ok ? [denied.value] : []);
+  const hook = { beforeWrite: async () => {} };
+  const client: KubeClient = {
+    ...server.client,
+    async apply(...write) {
+      await hook.beforeWrite();
+      return server.client.apply(...write);
+    },
+  };
   const begin = () => {
     const inventory = createInventory({ client: server.client, log });
     const controller = createHandshakeProbeController({
-      client: server.client,
+      client,
       inventory,
       fleet: { nodeView: () => undefined },
       recorder: { record: (event) => void events.push(event) },
@@ -63,6 +74,9 @@ async function scene(): Promise<Scene> {
   return {
     server,
     events,
+    set beforeWrite(listener: () => Promise<void>) {
+      hook.beforeWrite = listener;
+    },
     get controller() {
       return current.controller;
     },
@@ -217,6 +231,91 @@ spec('HandshakeProbes on a real API server', (test) => {
       await condition(at, 'once', 'Succeeded', 'True');
       await at.restart();
       await assigned(at, 'harbour', 0);
+    },
+    NEEDS,
+  );
+
+  test(
+    'are asked again by a new leader when the answer was lost with the one before',
+    async () => {
+      await using at = await scene();
+      const targets = [TARGET, { ...TARGET, name: 'till', address: '10.0.0.8' }];
+      const nodes = { names: ['ferry'] };
+      await at.server.apply(manifest('once', { targets, once: true, nodes }));
+      const [first, second] = await assigned(at, 'ferry', 2);
+      if (first === undefined || second === undefined) throw new Error('nothing is assigned');
+      at.controller.onResult('ferry', resultFor(first));
+      await until('the first answer is written', async () =>
+        (await statusOf(at, 'once'))?.expected === '1/2' ? true : undefined,
+      );
+      at.controller.onResult('ferry', resultFor(second));
+      await at.restart();
+      const [again] = await assigned(at, 'ferry', 1);
+      assert.is(again?.name, second.name);
+      assert.is.not(again?.once, second.once, 'an agent probes but once for each run');
+      at.controller.onResult('ferry', resultFor(second));
+      await condition(at, 'once', 'Succeeded', 'True');
+    },
+    NEEDS,
+  );
+
+  test(
+    'with several endpoints are not done for one of them that was written down by the leader before',
+    async () => {
+      await using at = await scene();
+      const metadata = { name: 'web', namespace: 'default' };
+      const ports = [{ name: 'http', port: 80 }];
+      await at.server.apply(JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata, spec: { ports } }));
+      await at.server.apply(
+        JSON.stringify({
+          apiVersion: 'discovery.k8s.io/v1',
+          kind: 'EndpointSlice',
+          metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'web' } },
+          addressType: 'IPv4',
+          ports,
+          endpoints: ['10.244.1.5', '10.244.2.6'].map((address) => ({ addresses: [address] })),
+        }),
+      );
+      const targets = [{ name: 'pods', service: { name: 'web', via: 'Endpoints' }, port: 80 }];
+      await at.server.apply(manifest('once', { targets, once: true, nodes: { names: ['ferry'] } }));
+      const [first, second] = await assigned(at, 'ferry', 2);
+      if (first === undefined) throw new Error('nothing is assigned');
+      at.controller.onResult('ferry', resultFor(first));
+      await until('the first answer is written', async () =>
+        (await statusOf(at, 'once'))?.expected === '1/2' ? true : undefined,
+      );
+      await at.restart();
+      const [left] = await assigned(at, 'ferry', 1);
+      assert.is(left?.host, second?.host);
+    },
+    NEEDS,
+  );
+
+  test(
+    'that are made anew under their name do not get the status of those before',
+    async () => {
+      await using at = await scene();
+      const probe = manifest('once', { targets: [TARGET], once: true, nodes: { names: ['ferry'] } });
+      await at.server.apply(probe);
+      const [target] = await assigned(at, 'ferry', 1);
+      if (target === undefined) throw new Error('nothing is assigned');
+      await condition(at, 'once', 'Succeeded', 'Unknown');
+      const held = Promise.withResolvers<void>();
+      const waiting = Promise.withResolvers<void>();
+      at.beforeWrite = () => {
+        waiting.resolve();
+        return held.promise;
+      };
+      at.controller.onResult('ferry', resultFor(target));
+      await waiting.promise;
+      await at.server.kubectl('delete', 'hsp', 'once');
+      await at.server.apply(probe);
+      at.beforeWrite = async () => {};
+      held.resolve();
+      const { whole } = await condition(at, 'once', 'Succeeded', 'Unknown');
+      assert.is(whole.expected, '0/1');
+      assert.equal(at.events, []);
+      assert.is(at.controller.counters()['queue.failed'], 0);
     },
     NEEDS,
   );
