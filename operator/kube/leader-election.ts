@@ -55,6 +55,8 @@ export interface LeaderElection {
 
 /** Short, so that agents find a new leader within 15 s after a leader was killed. */
 const DURATIONS: LeaseDurations = { leaseMs: 8000, renewDeadlineMs: 5000, retryMs: 1000 };
+/** No operator takes it for longer: a Lease that says so was edited, and must not keep all from leading. */
+const LONGEST_LEASE_MS = 60_000;
 
 interface LeaseSpec {
   readonly holderIdentity?: string;
@@ -84,7 +86,8 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
   function isHeld(): boolean {
     if (observed === undefined) return false;
     const { holderIdentity = '', leaseDurationSeconds = 0 } = specOf(observed.lease);
-    return holderIdentity !== '' && monotonicMs() - observed.atMs < leaseDurationSeconds * 1000;
+    const heldMs = Math.min(leaseDurationSeconds * 1000, LONGEST_LEASE_MS);
+    return holderIdentity !== '' && monotonicMs() - observed.atMs < heldMs;
   }
 
   /** One try to take or renew the Lease. Rejects when the API server cannot be asked. */

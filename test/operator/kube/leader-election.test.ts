@@ -15,7 +15,7 @@ const seen = (look: () => boolean): Promise<true> =>
 
 type Client = Pick<KubeClient, 'get' | 'create' | 'update'>;
 
-function elector(client: Client, identity: string): LeaderElection {
+function elector(client: Client, identity: string, monotonicMs = () => performance.now()): LeaderElection {
   const election = createLeaderElection({
     client,
     namespace: 'default',
@@ -24,6 +24,7 @@ function elector(client: Client, identity: string): LeaderElection {
     address: `https://${identity}:7461`,
     log: { log: () => {} },
     durations: DURATIONS,
+    monotonicMs,
   });
   election.start();
   return election;
@@ -195,6 +196,25 @@ spec('leader election on a real Lease', (test) => {
         unknown
       >;
       assert.is(released.holderIdentity ?? '', '');
+    },
+    NEEDS,
+  );
+
+  test(
+    'takes a Lease within a minute that somebody edited to be held by nobody for years',
+    async () => {
+      await using server = await startApiServer();
+      await server.client.create(LEASES, {
+        metadata: { namespace: 'default', name: 'finwait' },
+        spec: { holderIdentity: 'nobody', leaseDurationSeconds: 2 ** 31 - 1 },
+      });
+      let passedMs = 0;
+      const a = elector(server.client, 'a', () => performance.now() + passedMs);
+      await seen(() => a.leader()?.identity === 'nobody');
+      assert.not(a.isLeader());
+      passedMs = 61_000;
+      await seen(() => a.isLeader());
+      await a.stop();
     },
     NEEDS,
   );
