@@ -92,19 +92,19 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
 
   /** One try to take or renew the Lease. Rejects when the API server cannot be asked. */
   async function tryOnce(signal: AbortSignal, mayRepeat = true): Promise<boolean> {
-    let lease: KubeObject;
-    try {
-      lease = await client.get(LEASES, namespace, name, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      observe(await client.create(LEASES, leaseOf(undefined), { signal }));
-      return true;
+    const lease = await client.get(LEASES, namespace, name, { signal }).catch((error: unknown) => {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    });
+    let mine = false;
+    if (lease !== undefined) {
+      observe(lease);
+      mine = specOf(lease).holderIdentity === identity;
+      if (!mine && isHeld()) return false;
     }
-    observe(lease);
-    const mine = specOf(lease).holderIdentity === identity;
-    if (!mine && isHeld()) return false;
     try {
-      observe(await client.update(LEASES, leaseOf(lease), { signal }));
+      const write = lease === undefined ? client.create : client.update;
+      observe(await write(LEASES, leaseOf(lease), { signal }));
       return true;
     } catch (error) {
       if (!isConflict(error)) throw error;

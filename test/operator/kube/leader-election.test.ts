@@ -218,4 +218,32 @@ spec('leader election on a real Lease', (test) => {
     },
     NEEDS,
   );
+
+  test(
+    'makes a Lease anew that somebody deleted, and calls it no fault that another was faster',
+    async () => {
+      await using server = await startApiServer();
+      const a = elector(server.client, 'a');
+      await seen(() => a.isLeader());
+      await server.client.delete(LEASES, 'default', 'finwait');
+      const lease = await until('there is a Lease', () =>
+        server.client.get(LEASES, 'default', 'finwait').catch(() => undefined),
+      );
+      assert.is((lease.spec as Record<string, unknown>).holderIdentity, 'a');
+      let tries = 0;
+      const late = {
+        ...server.client,
+        get: () => Promise.reject(new KubeError(404, 'NotFound', 'not there yet')),
+        create: (...args: Parameters<Client['create']>) => {
+          tries++;
+          return server.client.create(...args);
+        },
+      };
+      const b = elector(late, 'b');
+      await seen(() => tries >= 3);
+      assert.equal([b.isLeader(), b.conditions()], [false, []]);
+      await Promise.all([a.stop(), b.stop()]);
+    },
+    NEEDS,
+  );
 });
