@@ -83,6 +83,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     results: 0,
     unknownResults: 0,
     droppedResults: 0,
+    failedResults: 0,
     written: 0,
     deferred: 0,
     eventsRecorded: 0,
@@ -250,15 +251,30 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     queue.add(key, GATHER_MS);
   }
 
+  /** A result that cannot be handled must not cost the other results of its report, nor its trace. */
+  function takeSafely(node: string, result: ProbeResult): void {
+    try {
+      take(node, result);
+    } catch (error) {
+      counters.failedResults++;
+      log.log('error', 'a result could not be handled', { node, error: String((error as Error).stack) });
+    }
+  }
+
+  async function begin(): Promise<void> {
+    await Promise.all([inventory.synced, ...reflectors.map((each) => each.synced)]);
+    synced = true;
+    const waiting = early;
+    early = [];
+    for (const { node, result } of waiting) takeSafely(node, result);
+    allAgain();
+  }
+
   return {
     start() {
       for (const reflector of reflectors) reflector.start();
-      Promise.all([inventory.synced, ...reflectors.map((each) => each.synced)]).then(() => {
-        synced = true;
-        const waiting = early;
-        early = [];
-        for (const { node, result } of waiting) take(node, result);
-        allAgain();
+      begin().catch((error: unknown) => {
+        log.log('error', 'the probes could not be begun', { error: String((error as Error).stack) });
       });
     },
     async stop() {
@@ -267,7 +283,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     },
     assignmentOf: (node) => (synced ? currentPlan().assignmentOf(node) : undefined),
     onResult(node, result) {
-      if (synced) take(node, result);
+      if (synced) takeSafely(node, result);
       else if (early.length < EARLY_RESULTS) early.push({ node, result });
       else counters.droppedResults++;
     },

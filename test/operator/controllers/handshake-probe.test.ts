@@ -19,12 +19,12 @@ import { sampleProbe } from '../../support/report.ts';
 import { until } from '../../support/until.ts';
 
 const NEEDS = { needs: ['cluster' as const], timeoutMs: 120_000 };
-const log = { log: () => {} };
-
 interface Scene extends AsyncDisposable {
   readonly server: ApiServer;
   readonly controller: HandshakeProbeController;
   readonly events: EventInput[];
+  /** What was logged as an error. */
+  readonly logged: { readonly message: string }[];
   /** Called before each write of a status. */
   beforeWrite: () => Promise<void>;
   restart(): Promise<void>;
@@ -40,6 +40,10 @@ async function scene(): Promise<Scene> {
     );
   }
   const events: EventInput[] = [];
+  const logged: { readonly message: string }[] = [];
+  const log = {
+    log: (level: string, message: string) => void (level === 'error' && logged.push({ message })),
+  };
   const denied = addressRange('169.254.0.0/16');
   const policy = addressPolicy([], denied.ok ? [denied.value] : []);
   const hook = { beforeWrite: async () => {} };
@@ -74,6 +78,7 @@ async function scene(): Promise<Scene> {
   return {
     server,
     events,
+    logged,
     set beforeWrite(listener: () => Promise<void>) {
       hook.beforeWrite = listener;
     },
@@ -316,6 +321,31 @@ spec('HandshakeProbes on a real API server', (test) => {
       assert.is(whole.expected, '0/1');
       assert.equal(at.events, []);
       assert.is(at.controller.counters()['queue.failed'], 0);
+    },
+    NEEDS,
+  );
+
+  test(
+    'go on when a result cannot be handled, before everything is listed and after: it is counted and told',
+    async () => {
+      await using at = await scene();
+      await at.server.apply(manifest('shop', { targets: [TARGET] }));
+      const [target] = await assigned(at, 'ferry', 1);
+      if (target === undefined) throw new Error('nothing is assigned');
+      const odd = { ...resultFor(target), phases: undefined as never };
+      at.controller.onResult('ferry', odd);
+      assert.is(at.controller.counters().failedResults, 1);
+      await at.restart();
+      assert.is(at.controller.assignmentOf('ferry'), undefined, 'nothing is listed yet');
+      at.controller.onResult('ferry', odd);
+      for (const node of ['ferry', 'harbour']) at.controller.onResult(node, resultFor(target));
+      await condition(at, 'shop', 'Ready', 'True');
+      assert.is(at.controller.counters().failedResults, 1);
+      assert.is(at.controller.counters().results, 3, 'the one that failed too');
+      assert.equal(
+        at.logged.map(({ message }) => message),
+        ['a result could not be handled', 'a result could not be handled'],
+      );
     },
     NEEDS,
   );
