@@ -246,7 +246,8 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     }
     counters.results++;
     const expectation = { verdict: probe.expected, handshakeWithinUs: probe.handshakeWithinUs };
-    stateOf(key, probe).add(foundOf(result, ref.target, node, expectation), probe.intervalMs);
+    const origin = { target: ref.target, node, receivedMs: nowMs() };
+    stateOf(key, probe).add(foundOf(result, origin, expectation), probe.intervalMs);
     if (probe.once) plan.again(node);
     queue.add(key, GATHER_MS);
   }

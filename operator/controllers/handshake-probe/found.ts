@@ -11,7 +11,18 @@ import { severityOf } from '../../fleet/severity.ts';
 export interface Found extends HandshakeResult {
   /** `HOST:PORT` that was asked for; undefined of a result that an operator before this one wrote into the status. */
   readonly asked: string | undefined;
-  readonly measuredMs: number;
+  /** When it was measured, as its agent says: clocks of nodes may be wrong, so this orders its own results and no more. */
+  readonly saidMs: number;
+  /** When it came, by the clock of the operator: from then on it ages. */
+  readonly receivedMs: number;
+}
+
+/** Of which target, from which node and when a result came. */
+export interface Origin {
+  /** Name of the target in the probe. */
+  readonly target: string;
+  readonly node: string;
+  readonly receivedMs: number;
 }
 
 export interface Expectation {
@@ -19,12 +30,15 @@ export interface Expectation {
   readonly handshakeWithinUs: number | undefined;
 }
 
-/** @param target name of the target in the probe */
-export function foundOf(result: ProbeResult, target: string, node: string, expectation: Expectation): Found {
+export function foundOf(
+  result: ProbeResult,
+  { target, node, receivedMs }: Origin,
+  expectation: Expectation,
+): Found {
   const { verdict, remote, retransmits, tainted, id, sentence } = result;
   const handshakeUs = durationUs(result, 'handshake');
   const closeUs = durationUs(result, 'close');
-  const measuredMs = Math.floor(result.startUs / 1000);
+  const saidMs = Math.floor(result.startUs / 1000);
   const resolved = remote.address !== '0.0.0.0';
   return {
     target,
@@ -38,21 +52,22 @@ export function foundOf(result: ProbeResult, target: string, node: string, expec
     ...(closeUs === undefined ? {} : { close: latency(closeUs), closeMicroseconds: Math.round(closeUs) }),
     retransmits: retransmits.syn + retransmits.data + retransmits.fin,
     ...(tainted === undefined ? {} : { tainted: bounded(tainted, 32) }),
-    time: apiTime(measuredMs),
+    time: apiTime(saidMs),
     traceId: id,
     message: bounded(sentence, HANDSHAKE_PROBE_LIMITS.message),
     asked: hostPortText(result.target.host, result.target.port),
-    measuredMs,
+    saidMs,
+    receivedMs,
   };
 }
 
-/** A result as the operator before this one wrote it. */
-export function foundBefore(written: HandshakeResult): Found {
-  return { ...written, asked: undefined, measuredMs: Date.parse(written.time ?? '') || 0 };
+/** A result as the operator before this one wrote it, who received it at `receivedMs` or before. */
+export function foundBefore(written: HandshakeResult, receivedMs: number): Found {
+  return { ...written, asked: undefined, saidMs: Date.parse(written.time ?? '') || 0, receivedMs };
 }
 
 /** As it goes into the status. */
-export function written({ asked: _asked, measuredMs: _measuredMs, ...result }: Found): HandshakeResult {
+export function written({ asked: _a, saidMs: _s, receivedMs: _r, ...result }: Found): HandshakeResult {
   return result;
 }
 

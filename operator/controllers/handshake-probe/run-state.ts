@@ -10,7 +10,10 @@ import type { ProbeRecord } from './probe-record.ts';
 
 /** How many results are kept of a place as one node sees it: a name may have several addresses. */
 const ADDRESSES_KEPT = 16;
-/** A clean result is not replaced by a tainted one before it is so many intervals old. */
+/**
+ * A result that is no older than so many intervals is not replaced by a tainted one, nor by one that was measured before
+ * it: reports may come again. After that it is, for a clock may have been set back.
+ */
 const TRUSTED_INTERVALS = 3;
 
 export class RunState {
@@ -36,7 +39,8 @@ export class RunState {
     }
     const running = status.conditions.find(({ type }) => type === 'Complete')?.lastTransitionTime;
     this.sinceMs = running === undefined ? nowMs : Date.parse(running);
-    for (const result of status.results) this.#keep(foundKey(result), foundBefore(result));
+    const receivedMs = Math.min(nowMs, Date.parse(status.lastProbeTime ?? '') || 0);
+    for (const result of status.results) this.#keep(foundKey(result), foundBefore(result, receivedMs));
   }
 
   get found(): readonly Found[] {
@@ -53,10 +57,9 @@ export class RunState {
   add(found: Found, intervalMs: number): void {
     const key = foundKey(found);
     const before = this.#found.get(key);
-    if (before !== undefined) {
-      if (before.measuredMs > found.measuredMs) return;
-      const trusted = found.measuredMs - before.measuredMs < TRUSTED_INTERVALS * intervalMs;
-      if (found.tainted !== undefined && before.tainted === undefined && trusted) return;
+    if (before !== undefined && found.receivedMs - before.receivedMs < TRUSTED_INTERVALS * intervalMs) {
+      if (before.saidMs > found.saidMs) return;
+      if (found.tainted !== undefined && before.tainted === undefined) return;
     }
     this.#keep(key, found);
   }
@@ -91,13 +94,13 @@ export class RunState {
     if (keys?.size === 0) this.#answers.delete(answer);
   }
 
-  /** Lets go of results of nodes and places that are not probed any more, and of those older than `maxAgeMs`. */
+  /** Lets go of results of nodes and places that are not probed any more, and of those that came before `oldestMs`. */
   prune(nodes: ReadonlySet<string>, places: readonly Place[], oldestMs: number): void {
     const asked = new Set(places.map(({ host, port }) => hostPortText(host, port)));
     const targets = new Set(places.map(({ target }) => target));
     for (const [key, each] of this.#found) {
       const probed = each.asked === undefined ? targets.has(each.target) : asked.has(each.asked);
-      if (!probed || !nodes.has(each.node) || each.measuredMs < oldestMs) this.#drop(key);
+      if (!probed || !nodes.has(each.node) || each.receivedMs < oldestMs) this.#drop(key);
     }
   }
 }

@@ -43,7 +43,7 @@ export function probeStatus(observed: Observed): HandshakeProbeStatus {
   const { probe, nodes, wanted, nowMs } = observed;
   const found = observed.found.toSorted(worstFirst);
   const listed = found.slice(0, HANDSHAKE_PROBE_LIMITS.results);
-  const newestMs = found.reduce((newest, { measuredMs }) => Math.max(newest, measuredMs), 0);
+  const newestMs = found.reduce((newest, { receivedMs }) => Math.max(newest, receivedMs), 0);
   const handshake = median(found.map(({ handshakeMicroseconds }) => handshakeMicroseconds));
   const close = median(found.map((each) => each.closeMicroseconds));
   const judgements = judge(observed, found);

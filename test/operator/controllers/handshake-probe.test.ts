@@ -176,6 +176,24 @@ spec('HandshakeProbes on a real API server', (test) => {
   );
 
   test(
+    'are ready whatever the clocks of the nodes say',
+    async () => {
+      await using at = await scene();
+      await at.server.apply(manifest('shop', { targets: [TARGET] }));
+      const startMs = Date.now();
+      for (const [node, offsetMs] of Object.entries({ ferry: -18_000_000, harbour: 18_000_000 })) {
+        for (const each of await assigned(at, node, 1)) {
+          at.controller.onResult(node, resultFor(each, { startUs: (startMs + offsetMs) * 1000 }));
+        }
+      }
+      const { whole: status } = await condition(at, 'shop', 'Ready', 'True');
+      const last = Date.parse(status.lastProbeTime ?? '');
+      assert.ok(last > startMs - 2000 && last <= Date.now(), status.lastProbeTime);
+    },
+    NEEDS,
+  );
+
+  test(
     'with once are run once from the chosen nodes, so that kubectl can wait for them, and again after an edit',
     async () => {
       await using at = await scene();
