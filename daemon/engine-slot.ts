@@ -6,6 +6,7 @@
 import type { Condition } from '#base/errors.ts';
 import { conditionOf, FinwaitError } from '#base/errors.ts';
 import type { ProbeResult, ProbeTarget } from '#contract';
+import { RunMemory } from './probe/run-memory.ts';
 import type { Clock } from './report/clock.ts';
 import type { EngineConfig, EngineHandle, EngineReady } from './threads/engine-client.ts';
 
@@ -35,6 +36,8 @@ export class EngineSlot {
   #stopping = false;
   #lost: { readonly condition: Condition; readonly atMs: number } | undefined;
   #losses = 0;
+  /** Runs that have their result: an engine that takes another's place must not run them again. */
+  readonly #answered = new RunMemory();
 
   constructor(config: EngineConfig, deps: EngineSlotDeps) {
     this.#config = config;
@@ -59,7 +62,10 @@ export class EngineSlot {
   async start(): Promise<FinwaitError | undefined> {
     const engine = this.#deps.startEngine(this.#config);
     this.#engine = engine;
-    engine.onResult(this.#deps.onResult);
+    engine.onResult((result) => {
+      if (result.verdict !== 'aborted') this.#answered.add(result.target);
+      this.#deps.onResult(result);
+    });
     engine.died.then((error) => {
       if (error.code === 'TUN_LOST') this.#onLost(error);
       else this.#death.resolve(error);
@@ -78,7 +84,8 @@ export class EngineSlot {
   }
 
   setTargets(targets: readonly ProbeTarget[]): void {
-    if (this.#ready !== undefined) this.#engine?.setTargets(targets);
+    if (this.#ready === undefined) return;
+    this.#engine?.setTargets(targets.filter((target) => !this.#answered.has(target)));
   }
 
   conditions(): readonly Condition[] {

@@ -4,6 +4,7 @@
  */
 
 import type { ProbeTarget } from '#contract';
+import { RunMemory } from './run-memory.ts';
 
 export interface ScheduleOptions {
   /** Uniform in [0, 1). */
@@ -15,9 +16,6 @@ export interface ScheduleOptions {
   /** An interval is longer or shorter by up to this share of it, so that agents do not probe in step. */
   readonly jitter: number;
 }
-
-/** Runs that are over and remembered; an assignment that comes again after so many others would be run again. */
-const RUNS_REMEMBERED = 4096;
 
 interface Entry {
   target: ProbeTarget;
@@ -33,8 +31,7 @@ export class Schedule {
   #entries = new Map<string, Entry>();
   /** Names under way, also of targets that have been removed since. */
   readonly #running = new Set<string>();
-  /** Runs begun of targets that are probed once, the oldest first. */
-  readonly #begun = new Set<string>();
+  readonly #begun = new RunMemory();
   #freeFromMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ScheduleOptions) {
@@ -52,7 +49,7 @@ export class Schedule {
       if (this.#entries.has(target.name)) continue;
       const old = before.get(target.name);
       const same = old !== undefined && samePlace(old.target, target);
-      const dueMs = this.#isOver(target)
+      const dueMs = this.#begun.has(target)
         ? Number.POSITIVE_INFINITY
         : same
           ? Math.min(old.dueMs, nowMs + target.intervalMs)
@@ -70,7 +67,7 @@ export class Schedule {
     this.#running.add(entry.target.name);
     entry.running = true;
     if (entry.target.once !== undefined) {
-      this.#remember(runOf(entry.target));
+      this.#begun.add(entry.target);
       entry.dueMs = Number.POSITIVE_INFINITY;
       return entry.target;
     }
@@ -102,23 +99,9 @@ export class Schedule {
     return first;
   }
 
-  #isOver(target: ProbeTarget): boolean {
-    return target.once !== undefined && this.#begun.has(runOf(target));
-  }
-
-  #remember(run: string): void {
-    this.#begun.add(run);
-    const [oldest] = this.#begun;
-    if (this.#begun.size > RUNS_REMEMBERED && oldest !== undefined) this.#begun.delete(oldest);
-  }
-
   #interval(target: ProbeTarget): number {
     return target.intervalMs * (1 + this.#options.jitter * (2 * this.#options.random() - 1));
   }
-}
-
-function runOf({ name, once }: ProbeTarget): string {
-  return `${name} ${once}`;
 }
 
 function samePlace(a: ProbeTarget, b: ProbeTarget): boolean {

@@ -291,6 +291,36 @@ spec('engine slot', (test) => {
     await slot.stop();
   });
 
+  test('has a run that has its result not run again by the engine that takes the place of a lost one', async () => {
+    const clock = new VirtualClock();
+    const engines: FakeEngine[] = [];
+    const told: string[] = [];
+    const runs = ['answered', 'aborted', 'waiting'].map((name) => ({ ...ASSIGNED, name, once: 'r1' }));
+    const slot: EngineSlot = new EngineSlot({} as EngineConfig, {
+      startEngine(config) {
+        engines.push(new FakeEngine(config));
+        return engines.at(-1) as FakeEngine;
+      },
+      clock,
+      onReady: () => slot.setTargets([...runs, ASSIGNED]),
+      onResult: ({ target }) => void told.push(target.name),
+    });
+    await slot.start();
+    const asked = (engine: FakeEngine | undefined) => engine?.targets.map(({ name }) => name);
+    assert.equal(asked(engines[0]), ['answered', 'aborted', 'waiting', 'db:5432']);
+    for (const [n, verdict] of (['refused', 'aborted'] as const).entries()) {
+      engines[0]?.result(makeResult({ target: runs[n] ?? ASSIGNED, verdict }));
+    }
+    engines[0]?.result(makeResult({ target: ASSIGNED }));
+    assert.equal(told, ['answered', 'aborted', 'db:5432']);
+    engines[0]?.die(new FinwaitError('TUN_LOST', 'finwait0 was removed', 'leave it alone'));
+    await clock.run(2_000);
+    assert.equal(asked(engines[1]), ['aborted', 'waiting', 'db:5432']);
+    slot.setTargets([{ ...ASSIGNED, name: 'answered', once: 'r2' }]);
+    assert.equal(asked(engines[1]), ['answered'], 'another run of the same target');
+    await slot.stop();
+  });
+
   test('does not start again once it is stopped', async () => {
     const clock = new VirtualClock();
     let starts = 0;
