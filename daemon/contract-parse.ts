@@ -53,10 +53,11 @@ const DAY_US = DAY_MS * 1000;
 const words = text(LIMITS.text);
 const name = text(253, /./, 'is empty');
 const targetName = text(LIMITS.text, /./, 'is empty');
-const count = integerIn(0, Number.MAX_SAFE_INTEGER);
 const port = integerIn(0, 65_535);
 const targetPort = integerIn(1, 65_535);
 const uint32 = integerIn(0, 0xffff_ffff);
+/** Sums of the kernel's counts, which have 32 bits, stay exact. */
+const count = uint32;
 /** Unix time as far as a Date reaches. */
 const unixMs = numberIn(0, 8.64e15);
 const unixUs = numberIn(0, Number.MAX_SAFE_INTEGER);
@@ -146,7 +147,7 @@ const conntrack = object<ConntrackSummary>({
 });
 
 const health = object<AgentHealth>({
-  rssBytes: count,
+  rssBytes: integerIn(0, Number.MAX_SAFE_INTEGER),
   cpuSeconds: numberIn(0, Number.MAX_SAFE_INTEGER),
   loopLagMs: durationMs,
   counters: map(numberIn(0, Number.MAX_SAFE_INTEGER), LIMITS.counters, 128),

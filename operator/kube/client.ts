@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { noAnswer, parsed, readLines, readText } from './answer.ts';
+import { bodyText } from './body.ts';
 import type { Transport } from './credentials.ts';
 import { openTransport } from './credentials.ts';
 import { errorOfAnswer, KubeError } from './kube-error.ts';
@@ -145,7 +146,7 @@ function clientOn(transport: Transport): KubeClient {
           ...(request.type === undefined ? {} : { 'content-type': request.type }),
           'user-agent': 'finwait-operator',
         },
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+        ...(request.body === undefined ? {} : { body: bodyText(request.body) }),
         signal: request.signal,
       });
     } catch (error) {

@@ -74,9 +74,14 @@ export function controllerOf(object: unknown): OwnerRef | undefined {
   const owner = (object as PodObject).metadata?.ownerReferences?.find(
     ({ controller }) => controller === true,
   );
-  if (owner === undefined) return undefined;
+  if (owner === undefined || !isPossible(owner)) return undefined;
   const { apiVersion, kind, name, uid } = owner;
   return { apiVersion, kind, name, uid };
+}
+
+/** Who makes an object writes its owners as he likes: the API server does not look whether there can be such ones. */
+function isPossible({ apiVersion, kind, name }: OwnerRef): boolean {
+  return apiVersion.length <= 317 && /^[A-Za-z][-A-Za-z0-9]{0,62}$/.test(kind) && name.length <= 253;
 }
 
 /**

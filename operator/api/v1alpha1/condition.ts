@@ -16,9 +16,9 @@ export interface StatusCondition {
 /** Longest message the schemas allow. */
 const MESSAGE_LENGTH = 1024;
 
-/** Shortens text to what a schema allows, with an ellipsis for what is missing. */
+/** Shortens text to what a schema allows, with an ellipsis for what is missing. Halves of characters become U+FFFD. */
 export function bounded(text: string, length: number = MESSAGE_LENGTH): string {
-  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+  return (text.length <= length ? text : `${text.slice(0, length - 1)}…`).toWellFormed();
 }
 
 /**
@@ -39,7 +39,10 @@ export function nextCondition(
   };
 }
 
-/** A time as metav1.Time has it: RFC 3339 in whole seconds. */
+/** The last second of the year 9999: RFC 3339 has no later ones. */
+const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59);
+
+/** A time as metav1.Time has it: RFC 3339 in whole seconds. What a clock or an age cannot be is cut off. */
 export function apiTime(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  return `${new Date(Math.min(Math.max(0, ms), LAST_MS)).toISOString().slice(0, 19)}Z`;
 }

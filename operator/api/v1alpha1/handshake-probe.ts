@@ -10,6 +10,7 @@ export const HANDSHAKE_PROBE_LIMITS = {
   targetsText: 256,
   resultText: 128,
   message: 512,
+  address: 64,
 } as const;
 
 /** What holds where a spec says nothing. */

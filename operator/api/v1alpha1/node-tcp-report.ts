@@ -35,4 +35,4 @@ export interface StateCount {
 }
 
 /** Bounds of the schema. */
-export const NODE_REPORT_LIMITS = { problems: 16, conntrackStates: 32 } as const;
+export const NODE_REPORT_LIMITS = { problems: 16, conntrackStates: 32, conntrackState: 16 } as const;

@@ -43,7 +43,9 @@ export function foundOf(
   return {
     target,
     node,
-    ...(resolved ? { address: hostPortText(remote.address, remote.port) } : {}),
+    ...(resolved
+      ? { address: bounded(hostPortText(remote.address, remote.port), HANDSHAKE_PROBE_LIMITS.address) }
+      : {}),
     verdict,
     asExpected: asExpected(verdict, handshakeUs, expectation),
     ...(handshakeUs === undefined

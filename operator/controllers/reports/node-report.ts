@@ -114,10 +114,18 @@ function conntrackOf(
     max,
     ...(max === 0 ? {} : { fill: `${Math.round((100 * count) / max)}%` }),
     ...(toFullMs === undefined ? {} : { timeToFull: spanText(toFullMs) }),
-    states: sorted(
-      states.slice(0, NODE_REPORT_LIMITS.conntrackStates).map(({ state, count }) => ({ state, count })),
-    ),
+    states: sorted(conntrackStates(states)),
   };
+}
+
+/** Each state once, for the list is a map to the API server. */
+function conntrackStates(states: readonly StateCount[]): StateCount[] {
+  const counts = new Map<string, number>();
+  for (const { state, count } of states) {
+    const name = bounded(state, NODE_REPORT_LIMITS.conntrackState);
+    counts.set(name, (counts.get(name) ?? 0) + count);
+  }
+  return [...counts].slice(0, NODE_REPORT_LIMITS.conntrackStates).map(([state, count]) => ({ state, count }));
 }
 
 /** Undefined when the table does not grow, or is not full within a day. */
@@ -149,7 +157,7 @@ function healthOf(faults: readonly Condition[]): Judgement {
 }
 
 function camelCase(code: string): string {
-  return code.toLowerCase().replace(/(^|_)([a-z0-9])/g, (_, _bar, letter: string) => letter.toUpperCase());
+  return code.toLowerCase().replaceAll(/(?:^|_+)([a-z0-9]?)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function roomOf({ view, policy, growthPerMinute }: NodeReportInput, toFullMs: number | undefined): Judgement {

@@ -7,6 +7,8 @@ import type { Workload } from '../../workloads/workload.ts';
 export const FIELD_MANAGER = 'finwait-reports';
 const NAME_LENGTH = 253;
 const HASH_LENGTH = 8;
+/** RFC 1123, as the API server wants the names of objects. */
+const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 /** What is kept of a report that exists. */
 export interface StoredReport<Status> {
@@ -46,10 +48,10 @@ export function storedTcpReport(object: unknown): StoredTcpReport {
 /** The name of the TCPReport of a workload: `deployment-shop`; one that would be no name or too long ends in a hash. */
 export function reportName({ kind, name }: Pick<Workload, 'kind' | 'name'>): string {
   const plain = `${kind.toLowerCase()}-${name}`;
-  const valid = plain.replaceAll(/[^a-z0-9.-]/g, '-');
-  if (valid === plain && plain.length <= NAME_LENGTH) return plain;
+  if (plain.length <= NAME_LENGTH && SUBDOMAIN.test(plain)) return plain;
   const hash = createHash('sha256').update(`${kind}/${name}`).digest('hex').slice(0, HASH_LENGTH);
-  return `${valid.slice(0, NAME_LENGTH - HASH_LENGTH - 1)}-${hash}`;
+  const words = plain.match(/[a-z0-9]+/g) ?? [];
+  return `${words.join('-').slice(0, NAME_LENGTH - HASH_LENGTH - 2)}-${hash}`.replace('--', '-');
 }
 
 /** The one who owns a report, so that the garbage collector takes it along. */

@@ -66,7 +66,7 @@ export function createTcpRound({
       const status = tcpReportStatus({ holding, policy, before: before?.status, growthPerMinute, nowMs });
       const makes = before === undefined || before.ownerUid !== workload.uid;
       if (!quiet(key, nowMs) && (makes || isWorthWriting(before.status, status, nowMs))) {
-        writes.push(writeOf(key, workload, policy, makes, before?.status, status));
+        writes.push(writeOf(key, workload, policy, makes, before, status));
       }
     }
     for (const [key, before] of stored) {
@@ -92,7 +92,7 @@ export function createTcpRound({
     const { status: before, workload } = stored;
     const status = tcpReportStatus({ holding: undefined, policy, before, growthPerMinute: undefined, nowMs });
     if (isWorthWriting(before, status, nowMs)) {
-      writes.push(writeOf(key, workload, policy, false, before, status));
+      writes.push(writeOf(key, workload, policy, false, stored, status));
     }
   }
 
@@ -101,17 +101,20 @@ export function createTcpRound({
     workload: Workload,
     policy: Policy,
     makes: boolean,
-    before: TcpReportStatus | undefined,
+    before: StoredTcpReport | undefined,
     status: TcpReportStatus,
   ): Write {
     const { namespace, apiVersion, kind, name } = workload;
     const metadata = { namespace, name: reportName(workload) };
     const identity = { apiVersion: 'finwait.io/v1alpha1', kind: 'TCPReport', metadata };
-    const turns = turnsOf(before?.conditions, status.conditions);
+    const turns = turnsOf(before?.status?.conditions, status.conditions);
+    // A report is of one workload for good, and another version or group of its kind makes another one.
+    const replaces = makes && before !== undefined && before.workload.apiVersion !== apiVersion;
     return {
       what: `TCPReport ${key}`,
       urgent: turns.length > 0,
       async run() {
+        if (replaces) await client.delete(TCP_REPORTS, namespace, metadata.name);
         if (makes) {
           const owned = { ...metadata, ownerReferences: [ownerReference(workload)] };
           const spec = { workload: { apiVersion, kind, name } };
