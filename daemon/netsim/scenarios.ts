@@ -219,6 +219,7 @@ function act(end: EndState, event: StackEvent, stack: TcpStack, nowUs: number): 
     end.ended = event.reason;
     end.endUs = nowUs;
   }
+  if (event.kind === 'accepted') stack.accept(event.listener);
   if (event.kind === 'readable') read(end, stack, nowUs);
   proceed(end, stack, nowUs);
 }

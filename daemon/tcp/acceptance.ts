@@ -19,6 +19,9 @@ export interface Edges {
   readonly timestamps: boolean;
   /** PAWS: its timestamp is older than TS.Recent. */
   readonly oldTimestamp: boolean;
+  /** RFC 5961: a RST or SYN that is not exact is challenged; otherwise as RFC 793 has it. */
+  readonly challengeRst: boolean;
+  readonly challengeSyn: boolean;
 }
 
 export type Acceptance =
@@ -27,7 +30,9 @@ export type Acceptance =
   | { readonly kind: 'reset' }
   | { readonly kind: 'drop'; readonly reason: DropReason }
   /** Dropped and answered with an ACK; `challenge`: only so often (RFC 5961 section 7). */
-  | { readonly kind: 'acknowledge'; readonly reason: DropReason; readonly challenge: boolean };
+  | { readonly kind: 'acknowledge'; readonly reason: DropReason; readonly challenge: boolean }
+  /** RFC 793: a SYN in the window is an error, and the connection is reset. */
+  | { readonly kind: 'reset-both' };
 
 const PROCESS: Acceptance = { kind: 'process' };
 const RESET: Acceptance = { kind: 'reset' };
@@ -49,12 +54,16 @@ export function judge(segment: Segment, edges: Edges): Acceptance {
 
   // Second, check the RST bit. RFC 5961 3.2: only at exactly RCV.NXT does it reset (N2), else challenge (N1).
   if (rst) {
-    if (segment.seq === edges.rcvNxt) return RESET;
+    if (segment.seq === edges.rcvNxt || !edges.challengeRst) return RESET;
     return { kind: 'acknowledge', reason: 'rst-not-exact', challenge: true };
   }
 
   // Fourth, check the SYN bit. RFC 5961 4.2: irrespective of the sequence number, challenge (N3).
-  if (isSyn(segment)) return { kind: 'acknowledge', reason: 'syn-in-connection', challenge: true };
+  if (isSyn(segment)) {
+    const inWindow = seqInWindow(segment.seq, edges.rcvNxt, Math.max(edges.rcvWnd, 1));
+    if (edges.challengeSyn) return { kind: 'acknowledge', reason: 'syn-in-connection', challenge: true };
+    return inWindow ? { kind: 'reset-both' } : repeated(segment, 'out-of-window');
+  }
 
   // Fifth, check the ACK field: without ACK, drop.
   if (!isAck(segment)) return { kind: 'drop', reason: 'ack-missing' };

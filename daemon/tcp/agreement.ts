@@ -5,10 +5,11 @@ import { IPV4_HEADER_BYTES } from '../wire/ipv4.ts';
 import { IPV6_HEADER_BYTES } from '../wire/ipv6.ts';
 import { TCP_HEADER_BYTES } from '../wire/tcp-header.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
-import { DEFAULT_SEND_MSS, MAX_WINDOW_SHIFT, MIN_SEND_MSS, type Profile } from './profile.ts';
+import { MAX_WINDOW_SHIFT, MIN_SEND_MSS, type Profile } from './profile.ts';
+import type { Settings } from './settings.ts';
 
 /** Bytes of the timestamps option with its alignment, on every segment once agreed. */
-const TIMESTAMPS_BYTES = 12;
+export const TIMESTAMPS_BYTES = 12;
 
 /** Options in force on a connection. */
 export interface Agreement {
@@ -19,48 +20,57 @@ export interface Agreement {
   readonly rcvWindShift: number | undefined;
   readonly timestamps: boolean;
   readonly sack: boolean;
+  /** RFC 3168: packets may be marked instead of dropped. */
+  readonly ecn: boolean;
 }
 
 export function ipHeaderBytes(family: Family): number {
   return family === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
 }
 
-/** The MSS to announce: the largest segment that fits the link, less the fixed headers (MUST-67). */
-export function announcedMss(family: Family, mtu: number): number {
-  return Math.min(mtu - ipHeaderBytes(family) - TCP_HEADER_BYTES, 0xffff);
+/** The MSS to announce: the largest segment that fits the link, less the fixed headers (MUST-67), or the user's. */
+export function announcedMss(family: Family, mtu: number, maxSegment: number | undefined): number {
+  return Math.min(mtu - ipHeaderBytes(family) - TCP_HEADER_BYTES, 0xffff, maxSegment ?? 0xffff);
 }
 
-/** The options of a SYN of ours; an answer to a SYN offers only what that SYN offered. */
+/** The options of a SYN of ours. */
 export function synOptions(
   profile: Profile,
   mss: number,
   timestamps: { readonly value: number; readonly echo: number },
-  peer?: TcpOptions,
 ): TcpOptions {
   return {
     mss,
-    windowScale: peer === undefined || peer.windowScale !== undefined ? profile.windowShift : undefined,
-    sackPermitted: profile.offerSack && (peer === undefined || peer.sackPermitted),
+    windowScale: profile.windowShift,
+    sackPermitted: profile.offerSack,
     sack: undefined,
-    timestamps:
-      profile.offerTimestamps && (peer === undefined || peer.timestamps !== undefined)
-        ? timestamps
-        : undefined,
+    timestamps: profile.offerTimestamps ? timestamps : undefined,
     malformed: false,
   };
 }
 
-/** What holds once the peer's SYN is known: an option only when both sides sent it. */
-export function agree(profile: Profile, family: Family, peer: TcpOptions): Agreement {
-  const scaling = profile.windowShift !== undefined && peer.windowScale !== undefined;
+/**
+ * What holds once the peer's SYN is known: an option only when both sides sent it.
+ */
+export function agree(
+  profile: Profile,
+  settings: Settings,
+  family: Family,
+  peer: TcpOptions,
+  ecn: boolean,
+): Agreement {
+  const offers = settings.offerOptions;
+  const scaling = offers && profile.windowShift !== undefined && peer.windowScale !== undefined;
+  const peerMss = Math.max(peer.mss ?? profile.defaultMss[family], MIN_SEND_MSS);
   return {
     // MUST-15: a peer that says no MSS takes 536 or 1220.
-    peerMss: Math.max(peer.mss ?? DEFAULT_SEND_MSS[family], MIN_SEND_MSS),
+    peerMss: Math.min(peerMss, settings.maxSegment ?? peerMss),
     // RFC 7323 2.3: a shift count above 14 is taken as 14.
     sndWindShift: scaling ? Math.min(peer.windowScale ?? 0, MAX_WINDOW_SHIFT) : undefined,
     rcvWindShift: scaling ? profile.windowShift : undefined,
-    timestamps: profile.offerTimestamps && peer.timestamps !== undefined,
-    sack: profile.offerSack && peer.sackPermitted,
+    timestamps: offers && profile.offerTimestamps && peer.timestamps !== undefined,
+    sack: offers && profile.offerSack && peer.sackPermitted,
+    ecn,
   };
 }
 

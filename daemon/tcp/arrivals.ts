@@ -15,23 +15,25 @@ import {
 import { decodeTcpHeader } from '../wire/tcp-header.ts';
 import { decodeTcpOptions, NO_OPTIONS } from '../wire/tcp-options.ts';
 import { icmpErrorArrives } from './icmp-reaction.ts';
-import { onSegmentInListen } from './listen.ts';
-import type { Listener } from './listener.ts';
-import type { Opener } from './open.ts';
+import type { PassiveOpener } from './passive-open.ts';
 import type { Registry } from './registry.ts';
 import { isSyn, type Segment, segmentOf } from './segment.ts';
 import { segmentArrives } from './segment-arrives.ts';
 import type { Strangers } from './strangers.ts';
 import { mayReplaceTimeWait } from './time-wait.ts';
-import type { SocketAddress } from './types.ts';
 
 export class Arrivals {
   readonly #registry: Registry;
   readonly #strangers: Strangers;
-  readonly #opener: Opener;
+  readonly #opener: PassiveOpener;
   readonly #addresses: readonly IpAddress[];
 
-  constructor(registry: Registry, strangers: Strangers, opener: Opener, addresses: readonly IpAddress[]) {
+  constructor(
+    registry: Registry,
+    strangers: Strangers,
+    opener: PassiveOpener,
+    addresses: readonly IpAddress[],
+  ) {
     this.#registry = registry;
     this.#strangers = strangers;
     this.#opener = opener;
@@ -84,7 +86,7 @@ export class Arrivals {
     const options = optionsAt === payload ? NO_OPTIONS : decodeTcpOptions(packet, optionsAt, payload);
     // MUST-7: what could be read of the options counts, the rest is lost.
     if (options.malformed) registry.drop('options-malformed');
-    const segment = segmentOf(packet, end, ip.ttl, header.value, options);
+    const segment = segmentOf(packet, ip, header.value, options);
     registry.counters.segmentsIn += 1;
 
     const bytes = addressBytes(ip.family);
@@ -113,27 +115,7 @@ export class Arrivals {
     if (listener === undefined) {
       return this.#strangers.segment(segment, local, remote, ip.trafficClass & ~3, nowUs);
     }
-    this.#inListen(listener, segment, local, remote, localIndex, minimumIss, nowUs);
-  }
-
-  #inListen(
-    listener: Listener,
-    segment: Segment,
-    local: SocketAddress,
-    remote: SocketAddress,
-    localIndex: number,
-    minimumIss: Segment['seq'] | undefined,
-    nowUs: number,
-  ): void {
-    const disposition = onSegmentInListen(segment);
-    switch (disposition.kind) {
-      case 'drop':
-        return this.#registry.drop(disposition.reason);
-      case 'reset-peer':
-        return this.#strangers.segment(segment, local, remote, 0, nowUs);
-      case 'enter-syn-received':
-        return this.#opener.passive(listener, segment, local, remote, localIndex, minimumIss, nowUs);
-    }
+    this.#opener.arrives(listener, segment, { local, remote, localIndex }, minimumIss, nowUs);
   }
 
   #icmp(packet: Uint8Array, ip: IpHeader, localIndex: number, nowUs: number): void {

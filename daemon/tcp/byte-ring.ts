@@ -12,7 +12,7 @@ const SMALLEST_BYTES = 2048;
 const NOTHING = new Uint8Array(0);
 
 export class ByteRing {
-  readonly limit: number;
+  limit: number;
   #bytes = NOTHING;
   #head = 0;
   #length = 0;

@@ -5,7 +5,8 @@ import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
 import { closeSending } from './establish.ts';
 import type { ResetAnswer } from './listen.ts';
-import type { EngineErrorReason, EngineResult } from './types.ts';
+import { hasReceiver, hasSender } from './states.ts';
+import type { EngineErrorReason, EngineResult, SocketOptions, TcpStack } from './types.ts';
 
 const NOTHING = new Uint8Array(0);
 
@@ -21,7 +22,11 @@ export function refused(reason: EngineErrorReason): {
 }
 
 /** SEND: queues what the buffer takes. */
-export function send(connection: Connection, data: Uint8Array): EngineResult<number> {
+export function send(
+  connection: Connection,
+  data: Uint8Array,
+  { more = false, urgent = false }: { readonly more?: boolean; readonly urgent?: boolean } = {},
+): EngineResult<number> {
   const { state } = connection;
   switch (state.name) {
     case 'SYN-SENT':
@@ -30,8 +35,11 @@ export function send(connection: Connection, data: Uint8Array): EngineResult<num
       if (state.closing) return refused('already-closing');
       return accepted(state.early.append(data, 0, data.length));
     case 'ESTABLISHED':
-    case 'CLOSE-WAIT':
-      return accepted(state.sender.ring.append(data, 0, data.length));
+    case 'CLOSE-WAIT': {
+      const taken = state.sender.ring.append(data, 0, data.length);
+      state.sender.textQueued(more, urgent && taken === data.length && taken > 0);
+      return accepted(taken);
+    }
     default:
       return refused('already-closing');
   }
@@ -48,6 +56,33 @@ export function receive(
   connection.readableTold = false;
   const data = state.receiver.read(max);
   return accepted({ data, eof: state.receiver.finished && state.receiver.unreadBytes === 0 });
+}
+
+/** Where urgent data ends (MUST-33). */
+export function urgentOf({ state }: Connection): ReturnType<TcpStack['urgent']> {
+  if (!hasReceiver(state)) return undefined;
+  const { receiver } = state;
+  const toMark = receiver.urgent.toMark(receiver.readSeq);
+  return toMark === undefined ? undefined : { toMark, octet: receiver.peek(toMark) };
+}
+
+/** Options that hold from now on. */
+export function configure(connection: Connection, options: Partial<SocketOptions>): void {
+  const { settings, state } = connection;
+  Object.assign(settings, options);
+  if (hasSender(state)) {
+    if (options.sendBufferBytes !== undefined) state.sender.ring.limit = options.sendBufferBytes;
+    if (options.congestion !== undefined) state.sender.loss.window.use(options.congestion);
+    if (options.maxSegment !== undefined) state.sender.limitMss(options.maxSegment);
+  } else if ('early' in state && options.sendBufferBytes !== undefined) {
+    state.early.limit = options.sendBufferBytes;
+  }
+  if (hasReceiver(state) && options.receiveBufferBytes !== undefined) {
+    state.receiver.resize(options.receiveBufferBytes);
+  }
+  if (hasReceiver(state) && options.quickAck === true && state.receiver.acks.duty.kind === 'delayed') {
+    state.receiver.acks.oweNow();
+  }
 }
 
 /** CLOSE of the sending side: FIN after all that is queued. */
@@ -77,9 +112,15 @@ export function close(core: Core, connection: Connection, nowUs: number): Engine
   connection.readerGone = true;
   const { state } = connection;
   if (state.name !== 'SYN-SENT' && state.receiver.unreadBytes > 0) return abort(core, connection, nowUs);
+  if (state.name === 'FIN-WAIT-2') state.expiresUs = nowUs + finWait2TimeoutUs(connection);
   const closed = shutdown(core, connection, nowUs);
   // After a `shutdown`, `close` only gives up reading.
   return closed.ok || closed.reason === 'already-closing' ? accepted(undefined) : closed;
+}
+
+/** How long a peer may keep its side open when nobody reads any more. */
+export function finWait2TimeoutUs({ settings, readerGone }: Connection): number {
+  return readerGone ? (settings.finWait2TimeoutUs ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
 }
 
 /** ABORT: RST where the peer may still hold a connection, and CLOSED. */
@@ -89,7 +130,7 @@ export function abort(core: Core, connection: Connection, nowUs: number): Engine
 }
 
 /** <SEQ=SND.NXT><CTL=RST,ACK>; the RFC leaves the ACK out, other stacks send it, and firewalls expect it. */
-function abortReset({ state }: Connection): ResetAnswer | undefined {
+export function abortReset({ state }: Connection): ResetAnswer | undefined {
   switch (state.name) {
     case 'SYN-RECEIVED':
       return { seq: state.syn.firstDataSeq, ack: state.receiver.nxt, flags: RST | ACK };

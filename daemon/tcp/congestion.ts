@@ -1,104 +1,104 @@
-/** NewReno congestion control. RFC 5681, RFC 6582, RFC 6928 */
+/** The congestion window: slow start, congestion avoidance, reduction. RFC 5681, RFC 6928 */
 
-import { type Seq, seqLeq, seqLt } from '../wire/seq.ts';
+import { Cubic } from './cubic.ts';
+import type { Profile } from './profile.ts';
+import type { CongestionName } from './types.ts';
 
-const DUPLICATE_ACKS = 3;
+/** What an algorithm decides; the rest is the same for all. Octets and microseconds. */
+export interface CongestionAlgorithm {
+  readonly name: CongestionName;
+  /** What the window grows to in congestion avoidance, when `acked` octets are acknowledged. */
+  avoid(cwnd: number, acked: number, mss: number, srttUs: number, nowUs: number): number;
+  /** Ssthresh after a loss, or a mark (RFC 3168). */
+  reduce(cwnd: number, flight: number, mss: number): number;
+  /** The window was not used, or the network is another: what was learnt no longer holds. */
+  reset(): void;
+}
 
-/** What a duplicate or partial acknowledgement asks of the sender. */
-export type LossAdvice = 'none' | 'retransmit-head';
+class NewReno implements CongestionAlgorithm {
+  readonly name = 'newreno';
 
-export class NewReno {
+  /** RFC 5681 (3) */
+  avoid(cwnd: number, _acked: number, mss: number): number {
+    return cwnd + Math.max(1, Math.floor((mss * mss) / cwnd));
+  }
+
+  /** RFC 5681 (4) */
+  reduce(_cwnd: number, flight: number, mss: number): number {
+    return Math.max(Math.floor(flight / 2), 2 * mss);
+  }
+
+  reset(): void {}
+}
+
+export class CongestionWindow {
   cwnd: number;
   ssthresh = Number.POSITIVE_INFINITY;
-  #duplicates = 0;
-  /** RFC 6582: recovery ends when everything sent before it began is acknowledged. */
-  #recover: Seq;
-  #recovering = false;
+  readonly #profile: Profile;
+  #algorithm: CongestionAlgorithm;
   #mss: number;
 
   /** @param synWasLost RFC 5681 3.1: then the initial window is one segment */
-  constructor(mss: number, iss: Seq, synWasLost: boolean) {
+  constructor(profile: Profile, name: CongestionName, mss: number, synWasLost: boolean) {
+    this.#profile = profile;
+    this.#algorithm = algorithmOf(name);
     this.#mss = mss;
-    this.#recover = iss;
-    this.cwnd = synWasLost ? mss : initialWindow(mss);
+    this.cwnd = synWasLost ? mss : this.initial;
   }
 
-  get recovering(): boolean {
-    return this.#recovering;
+  get name(): CongestionName {
+    return this.#algorithm.name;
+  }
+
+  /** RFC 6928 section 2 */
+  get initial(): number {
+    const segments = this.#profile.initialWindowSegments;
+    return Math.min(segments * this.#mss, Math.max(2 * this.#mss, segments * 1460));
+  }
+
+  use(name: CongestionName): void {
+    if (name !== this.#algorithm.name) this.#algorithm = algorithmOf(name);
   }
 
   setMss(mss: number): void {
     this.#mss = mss;
   }
 
-  /** `acked` new octets were acknowledged, up to `una`. */
-  onAck(una: Seq, acked: number, flightSize: number): LossAdvice {
-    this.#duplicates = 0;
-    if (this.#recovering) return this.#onAckInRecovery(una, acked, flightSize);
-    // A window that is not used says nothing about the path: it does not grow.
-    if (flightSize + acked < this.cwnd / 2) return 'none';
+  /** `acked` octets were acknowledged of `flight` that were on their way. */
+  onAck(acked: number, flight: number, srttUs: number, nowUs: number): void {
+    // A window that is not used says nothing about the path: it does not grow (RFC 7661).
+    if (flight < this.cwnd / 2) return;
     if (this.cwnd < this.ssthresh) {
-      // RFC 5681 (2): slow start
-      this.cwnd += Math.min(acked, this.#mss);
+      // RFC 5681 (2), with RFC 3465's count of octets.
+      this.cwnd += Math.min(acked, this.#profile.slowStartSegments * this.#mss);
     } else {
-      // RFC 5681 (3): congestion avoidance
-      this.cwnd += Math.max(1, Math.floor((this.#mss * this.#mss) / this.cwnd));
+      this.cwnd = this.#algorithm.avoid(this.cwnd, acked, this.#mss, srttUs, nowUs);
     }
-    return 'none';
   }
 
-  #onAckInRecovery(una: Seq, acked: number, flightSize: number): LossAdvice {
-    if (seqLt(una, this.#recover)) {
-      // RFC 6582 3.2 step 3, partial acknowledgement: the next hole is lost as well; deflate.
-      this.cwnd = Math.max(this.cwnd - acked, 0) + (acked >= this.#mss ? this.#mss : 0);
-      this.cwnd = Math.max(this.cwnd, this.#mss);
-      return 'retransmit-head';
-    }
-    // RFC 6582 3.2 step 3, full acknowledgement, option (1)
-    this.cwnd = Math.min(this.ssthresh, Math.max(flightSize, this.#mss) + this.#mss);
-    this.#recovering = false;
-    return 'none';
+  /** A loss or a mark: ssthresh is set, the window is the caller's to bring down. */
+  reduce(flight: number): void {
+    this.ssthresh = this.#algorithm.reduce(this.cwnd, flight, this.#mss);
   }
 
-  /** A duplicate acknowledgement as RFC 5681 section 2 defines it. */
-  onDuplicateAck(una: Seq, sndMax: Seq, flightSize: number): LossAdvice {
-    this.#duplicates += 1;
-    if (this.#recovering) {
-      // RFC 5681 3.2 step 4: another segment has left the network.
-      this.cwnd += this.#mss;
-      return 'none';
-    }
-    // RFC 6582 3.2 step 1: not for segments of a loss that was already dealt with.
-    if (this.#duplicates !== DUPLICATE_ACKS || seqLeq(una, this.#recover)) return 'none';
-    this.#halve(flightSize);
-    // RFC 5681 3.2 step 3
-    this.cwnd = this.ssthresh + DUPLICATE_ACKS * this.#mss;
-    this.#recover = sndMax;
-    this.#recovering = true;
-    return 'retransmit-head';
-  }
-
-  /** The retransmission timer expired. RFC 5681 3.1 (4), RFC 6582 section 4 */
-  onTimeout(sndMax: Seq, flightSize: number, first: boolean): void {
-    // The threshold is set once for a segment, not again by each repetition.
-    if (first) this.#halve(flightSize);
+  /** The retransmission timer expired. RFC 5681 3.1 */
+  onTimeout(): void {
     this.cwnd = this.#mss;
-    this.#recover = sndMax;
-    this.#recovering = false;
-    this.#duplicates = 0;
   }
 
   /** The path took nothing for more than an RTO: the window starts over. RFC 5681 4.1 */
   onIdle(): void {
-    this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
+    this.cwnd = Math.min(this.cwnd, this.initial);
+    this.#algorithm.reset();
   }
 
-  #halve(flightSize: number): void {
-    this.ssthresh = Math.max(Math.floor(flightSize / 2), 2 * this.#mss);
+  /** What was taken for a loss was none: as before it. */
+  restore(cwnd: number, ssthresh: number): void {
+    this.cwnd = Math.max(this.cwnd, cwnd);
+    this.ssthresh = ssthresh;
   }
 }
 
-/** RFC 6928 section 2 */
-function initialWindow(mss: number): number {
-  return Math.min(10 * mss, Math.max(2 * mss, 14600));
+function algorithmOf(name: CongestionName): CongestionAlgorithm {
+  return name === 'cubic' ? new Cubic() : new NewReno();
 }

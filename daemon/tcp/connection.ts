@@ -4,21 +4,26 @@ import type { Agreement } from './agreement.ts';
 import { ChallengeAckLimiter } from './challenge-ack.ts';
 import type { Timed } from './deadlines.ts';
 import type { Tuple } from './demux.ts';
+import { KeepAlive } from './keepalive.ts';
 import type { ResetAnswer } from './listen.ts';
-import type { PacketPath } from './packets.ts';
+import type { Profile } from './profile.ts';
+import type { Settings } from './settings.ts';
 import type { State } from './states.ts';
+import { Totals } from './totals.ts';
 import type { ConnectionId, EndReason } from './types.ts';
 
-export interface Connection extends Tuple, PacketPath, Timed {
+export interface Connection extends Tuple, Timed {
   readonly id: ConnectionId;
   readonly timestampOffset: number;
+  /** IPv6: the same for all packets of a connection, RFC 6437. */
+  readonly flowLabel: number;
   /** MSS of our SYN. */
   readonly announcedMss: number;
-  /** R2 as the user set it; undefined: the profile's. */
-  readonly userTimeoutUs: number | undefined;
-  readonly nagle: boolean;
+  readonly settings: Settings;
   readonly challenges: ChallengeAckLimiter;
+  readonly keepAlive: KeepAlive;
   readonly retransmits: { syn: number; data: number; fin: number };
+  readonly totals: Totals;
   state: State;
   /** The largest packet the path is known to take. */
   pathMtu: number;
@@ -37,19 +42,23 @@ export interface Connection extends Tuple, PacketPath, Timed {
 }
 
 export function createConnection(
-  start: Tuple &
-    PacketPath & { readonly id: ConnectionId; readonly timestampOffset: number } & {
-      readonly announcedMss: number;
-      readonly userTimeoutUs: number | undefined;
-      readonly nagle: boolean;
-      readonly pathMtu: number;
-    },
+  profile: Profile,
+  start: Tuple & {
+    readonly id: ConnectionId;
+    readonly timestampOffset: number;
+    readonly announcedMss: number;
+    readonly settings: Settings;
+    readonly pathMtu: number;
+  },
   state: State,
 ): Connection {
   return {
     ...start,
-    challenges: new ChallengeAckLimiter(),
+    flowLabel: start.timestampOffset & 0xfffff,
+    challenges: new ChallengeAckLimiter(profile),
+    keepAlive: new KeepAlive(start.settings),
     retransmits: { syn: 0, data: 0, fin: 0 },
+    totals: new Totals(),
     state,
     reset: undefined,
     endedAs: undefined,
@@ -67,15 +76,14 @@ export function agreementOf(state: State): Agreement | undefined {
   return state.name === 'SYN-SENT' ? undefined : state.agreement;
 }
 
-/** When the connection's state needs the clock next; Infinity when it does not. */
-export function stateDeadlineUs(state: State): number {
-  if (state.name === 'TIME-WAIT') return Math.min(state.expiresUs, ackDeadlineUs(state));
-  if ('syn' in state) return state.syn.deadlineUs;
-  const ackUs = ackDeadlineUs(state);
-  return 'sender' in state ? Math.min(state.sender.deadlineUs, ackUs) : ackUs;
-}
-
-function ackDeadlineUs(state: Exclude<State, { readonly name: 'SYN-SENT' }>): number {
-  const { ackDuty } = state.receiver;
-  return ackDuty.kind === 'delayed' ? ackDuty.atUs : Number.POSITIVE_INFINITY;
+/** When the connection needs the clock next; Infinity when it does not. */
+export function nextDeadlineUs({ state, keepAlive }: Connection): number {
+  if (state.name === 'SYN-SENT') return state.syn.deadlineUs;
+  const { duty } = state.receiver.acks;
+  const ackUs = duty.kind === 'delayed' ? duty.atUs : Number.POSITIVE_INFINITY;
+  if (state.name === 'SYN-RECEIVED') return Math.min(state.syn.deadlineUs, ackUs);
+  if (state.name === 'TIME-WAIT') return Math.min(state.expiresUs, ackUs);
+  if (state.name === 'FIN-WAIT-2') return Math.min(state.expiresUs, keepAlive.deadlineUs(true), ackUs);
+  const idle = state.sender.loss.board.empty && state.sender.timer.kind === 'idle';
+  return Math.min(state.sender.deadlineUs, keepAlive.deadlineUs(idle), ackUs);
 }

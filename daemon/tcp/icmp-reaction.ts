@@ -6,7 +6,7 @@ import { type Seq, seqLeq, seqLt } from '../wire/seq.ts';
 import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
 import { shrinkPath } from './process-segment.ts';
-import { MIN_PATH_MTU } from './profile.ts';
+import { MIN_PATH_MTU, type Profile } from './profile.ts';
 
 /** What RFC 1191 section 5 takes when an old router names no MTU: the next lower one of these. */
 const PLATEAUS = [65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68] as const;
@@ -25,10 +25,13 @@ export function icmpErrorArrives(
   // RFC 5927 4.1: an error about something that is not in flight is not about this connection.
   if (!isInFlight(connection, quotedSeq)) return core.drop('icmp-unmatched');
   core.tell({ kind: 'icmp', id: connection.id, atUs: nowUs, from, error });
-  if (error.kind === 'too-big') return tooBig(core, connection, error.mtu ?? 0);
+  if (error.kind === 'too-big') {
+    if (!core.profile.pathMtuDiscovery) return core.drop('icmp-ignored');
+    return tooBig(core, connection, error.mtu ?? 0);
+  }
   // RFC 5461 4.1: hard errors end only what is not yet synchronized; later they may be forged or pass.
-  const synchronizing = 'syn' in connection.state;
-  if (synchronizing && isHard(error)) core.end(connection, 'unreachable', nowUs);
+  if (!('syn' in connection.state) || !core.profile.icmpMayReset) return;
+  if (isFatal(core.profile.icmpFatal, error)) core.end(connection, 'unreachable', nowUs);
 }
 
 function isInFlight({ state }: Connection, quoted: Seq): boolean {
@@ -44,6 +47,11 @@ function isHard(error: IcmpError): boolean {
     error.kind === 'port-unreachable' ||
     error.kind === 'administratively-prohibited'
   );
+}
+
+function isFatal(which: Profile['icmpFatal'], error: IcmpError): boolean {
+  if (which === 'all' || isHard(error)) return true;
+  return which === 'hard-and-expired' && error.kind === 'time-exceeded';
 }
 
 /** RFC 1191, RFC 8201: the path takes less. Values that cannot be are dropped. */

@@ -3,6 +3,7 @@
 import type { IpAddress } from '../wire/address.ts';
 import { sameAddress } from '../wire/address.ts';
 import type { Connection } from './connection.ts';
+import type { Settings } from './settings.ts';
 import type { ConnectionId } from './types.ts';
 
 export interface Listener {
@@ -10,9 +11,22 @@ export interface Listener {
   /** Undefined: any of the engine's addresses. */
   readonly address: IpAddress | undefined;
   readonly port: number;
-  /** Most connections in SYN-RECEIVED. */
-  readonly backlog: number;
+  /** Most connections in SYN-RECEIVED, and most that wait for `accept` when another SYN comes. */
+  backlog: number;
+  /** What its connections inherit. */
+  readonly settings: Settings;
   readonly halfOpen: Set<Connection>;
+  /** Connections that are open and that nobody has accepted, oldest first. */
+  readonly waiting: Set<Connection>;
+}
+
+/** As Linux counts (sk_acceptq_is_full): one more than the backlog can wait. */
+export function isAcceptQueueFull({ waiting, backlog }: Listener): boolean {
+  return waiting.size > backlog;
+}
+
+export function isSynQueueFull({ halfOpen, backlog }: Listener): boolean {
+  return halfOpen.size >= Math.max(backlog, 1);
 }
 
 export class Listeners {
@@ -21,6 +35,10 @@ export class Listeners {
 
   get size(): number {
     return this.#byId.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Listener> {
+    return this.#byId.values();
   }
 
   get(id: ConnectionId): Listener | undefined {

@@ -29,6 +29,8 @@ export interface PacketPath {
   readonly trafficClass: number;
   /** IPv6: the same for all packets of a connection, RFC 6437. */
   readonly flowLabel: number;
+  /** IPv4: routers are to say when a packet is too large, not to cut it. Default true. */
+  readonly dontFragment?: boolean;
 }
 
 export interface OutgoingSegment {
@@ -37,6 +39,8 @@ export interface OutgoingSegment {
   readonly flags: TcpFlags;
   /** The header's field, scaled already. */
   readonly window: number;
+  /** Meaningful with the URG flag only. */
+  readonly urgentPointer: number;
   readonly options: TcpOptions;
   readonly layout: readonly OptionPlace[];
   /** Text: `length` bytes from `offset` of the ring on. */
@@ -67,11 +71,11 @@ export class PacketBuilder {
   writeIpHeader(packet: Uint8Array, path: PacketPath, protocol: number): void {
     const source = path.local.address.bytes;
     const destination = path.remote.address.bytes;
-    const { ttl, trafficClass, flowLabel } = path;
+    const { ttl, trafficClass, flowLabel, dontFragment = true } = path;
     if (path.remote.address.family === 4) {
       this.#identification = (this.#identification + 1) & 0xffff;
       const identification = this.#identification;
-      encodeIpv4(packet, { source, destination, protocol, ttl, trafficClass, identification });
+      encodeIpv4(packet, { source, destination, protocol, ttl, trafficClass, identification, dontFragment });
     } else {
       encodeIpv6(packet, { source, destination, protocol, ttl, trafficClass, flowLabel });
     }
@@ -92,7 +96,7 @@ export class PacketBuilder {
       ack: segment.ack,
       flags: segment.flags,
       window: segment.window,
-      urgentPointer: 0,
+      urgentPointer: segment.urgentPointer,
       optionBytes,
     });
     for (let i = 0; i < optionBytes; i += 1) {

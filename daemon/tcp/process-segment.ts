@@ -1,12 +1,19 @@
 /** Fifth to eighth step of RFC 9293 section 3.10.7.4: the ACK, the text and the FIN of an acceptable segment. */
 
+import { seqAdd } from '../wire/seq.ts';
+import { CWR, URG } from '../wire/tcp-header.ts';
 import { type Agreement, effectiveSendMss } from './agreement.ts';
+import { finWait2TimeoutUs } from './calls.ts';
 import { afterSegment } from './close.ts';
 import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
 import { resetAnswer } from './listen.ts';
+import type { Receiver } from './receiver.ts';
 import { isFin, isSyn, type Segment } from './segment.ts';
 import { hasSender, type SendingState, type SentAll, type SynchronizedState } from './states.ts';
+
+/** CE of RFC 3168 section 5. */
+const CONGESTION_EXPERIENCED = 3;
 
 /** SEG.WND in octets; the window of a SYN is not scaled. RFC 7323 2.3 */
 export function scaledWindow(agreement: Agreement, segment: Segment): number {
@@ -22,6 +29,8 @@ export function processSegment(
 ): void {
   const { receiver, agreement } = state;
   const { timestamps } = segment.options;
+  connection.keepAlive.heard(nowUs);
+  connection.totals.received(segment.payloadLength, nowUs);
   if (agreement.timestamps && timestamps !== undefined) {
     receiver.noteTimestamp(timestamps.value, segment.seq, nowUs);
   }
@@ -31,6 +40,8 @@ export function processSegment(
   const mayReceive =
     state.name === 'ESTABLISHED' || state.name === 'FIN-WAIT-1' || state.name === 'FIN-WAIT-2';
   let peerFinished = false;
+  if (agreement.ecn) noteCongestion(receiver, segment);
+  if (mayReceive && (segment.flags & URG) !== 0) takeUrgent(core, connection, receiver, segment, nowUs);
   if (mayReceive && (segment.payloadLength > 0 || isFin(segment))) {
     if (connection.readerGone && segment.payloadLength > 0) {
       // RFC 9293 3.6.1 (SHLD-3): data for a user who has closed is answered with a RST.
@@ -38,6 +49,7 @@ export function processSegment(
     }
     const outcome = receiver.accept(segment, nowUs);
     peerFinished = outcome.finished;
+    connection.totals.bytesReceived += outcome.readable;
     if (outcome.dropped) core.drop('receive-buffer-full');
     if (outcome.readable > 0 || outcome.finished) tellReadable(core, connection, outcome.finished, nowUs);
   }
@@ -56,16 +68,38 @@ function takeAck(
   const acked = sender.onAck(
     segment,
     scaledWindow(agreement, segment),
-    echoedRttUs(connection, agreement, segment, nowUs),
+    echoedAtUs(connection, agreement, segment, nowUs),
     nowUs,
   );
+  connection.totals.acknowledged(acked, nowUs);
   if (acked <= 0) return;
   connection.warned = false;
   if (queued > 0 && sender.ring.length === 0) core.tell({ kind: 'drained', id: connection.id, atUs: nowUs });
 }
 
-/** The round trip that the echoed timestamp of ours says, in steps of its clock. RFC 7323 section 4 */
-function echoedRttUs(
+/** RFC 3168 6.1.3: a mark is told to the peer until it says that it knows. */
+function noteCongestion(receiver: Receiver, segment: Segment): void {
+  if ((segment.flags & CWR) !== 0) receiver.acks.congestionSeen = false;
+  if ((segment.trafficClass & 3) === CONGESTION_EXPERIENCED) receiver.acks.congestionSeen = true;
+}
+
+/** Sixth step of RFC 9293 3.10.7.4: RCV.UP, and the user is told (MUST-32). */
+function takeUrgent(
+  core: Core,
+  connection: Connection,
+  receiver: Receiver,
+  segment: Segment,
+  nowUs: number,
+): void {
+  if (segment.urgentPointer === 0) return;
+  const end = seqAdd(segment.seq, segment.urgentPointer);
+  if (receiver.urgent.arrives(end, receiver.readSeq)) {
+    core.tell({ kind: 'urgent', id: connection.id, atUs: nowUs });
+  }
+}
+
+/** When the segment was sent whose timestamp is echoed, in steps of that clock. RFC 7323 section 4 */
+function echoedAtUs(
   connection: Connection,
   agreement: Agreement,
   segment: Segment,
@@ -74,7 +108,7 @@ function echoedRttUs(
   const { timestamps } = segment.options;
   if (!agreement.timestamps || timestamps === undefined || timestamps.echo === 0) return undefined;
   const elapsedMs = (timestampValue(connection, nowUs) - timestamps.echo) | 0;
-  return elapsedMs < 0 ? undefined : elapsedMs * 1000;
+  return elapsedMs < 0 ? undefined : (Math.floor(nowUs / 1000) - elapsedMs) * 1000;
 }
 
 /** TSval: a clock of milliseconds that starts somewhere else for each connection. RFC 7323 5.4 */
@@ -103,7 +137,17 @@ function moveOn(
     case 'CLOSED':
       return core.end(connection, 'closed', nowUs);
     case 'FIN-WAIT-2':
-      return core.enter(connection, { name: next, agreement, receiver, sent: sentAll(state) }, nowUs);
+      return core.enter(
+        connection,
+        {
+          name: next,
+          agreement,
+          receiver,
+          sent: sentAll(state),
+          expiresUs: nowUs + finWait2TimeoutUs(connection),
+        },
+        nowUs,
+      );
     case 'TIME-WAIT': {
       const expiresUs = nowUs + 2 * core.profile.mslUs;
       return core.enter(

@@ -1,11 +1,18 @@
-/** What the RFCs leave to the implementation, as data: how SYNs look and which timers hold. Times are microseconds. */
+/**
+ * What the RFCs leave to the implementation, as data: how segments look, which timers hold and which extensions
+ * are on. Times are microseconds. The engine reads a profile at the moment it needs it, so an object that changes
+ * while connections live works as a system's settings do.
+ */
 
 import type { OptionPlace } from '../wire/tcp-options.ts';
+import type { CongestionName } from './types.ts';
 
-const MILLISECOND_US = 1_000;
-const SECOND_US = 1_000_000;
+export const MILLISECOND_US = 1_000;
+export const SECOND_US = 1_000_000;
 
 export interface Profile {
+  readonly name: 'finwait' | 'linux' | 'freebsd';
+
   /** Order and padding of the options of a SYN and of all other segments. */
   readonly synLayout: readonly OptionPlace[];
   readonly layout: readonly OptionPlace[];
@@ -13,9 +20,21 @@ export interface Profile {
   readonly offerSack: boolean;
   /** Undefined: no window scaling is offered. */
   readonly windowShift: number | undefined;
+  /** RFC 3168: never; when the peer asks; ask. */
+  readonly ecn: 'off' | 'passive' | 'on';
+  /** Retransmissions of a SYN after which it no longer asks for ECN. */
+  readonly ecnSynRetries: number;
+  /** Retransmissions of a SYN after which only its MSS option is left; undefined: options stay. */
+  readonly synOptionRetries: number | undefined;
   readonly ttl: number;
+  /** MSS of a peer that says none. RFC 9293 3.7.1 (MUST-15) */
+  readonly defaultMss: { readonly 4: number; readonly 6: number };
+
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
+  /** How the receive buffer becomes a window, and when what arrived is acknowledged: receive-rules.ts. */
+  readonly receiveRule: 'finwait' | 'linux' | 'freebsd';
+
   /** RTO before the first measurement. RFC 6298 (2.1) */
   readonly initialRtoUs: number;
   /** RTO after a SYN had to be repeated. RFC 6298 (5.7) */
@@ -23,56 +42,66 @@ export interface Profile {
   readonly minRtoUs: number;
   /** RFC 6298 (2.5): at least 60 s */
   readonly maxRtoUs: number;
+  /** Added to each timeout that was measured or backed off. */
+  readonly rtoSlopUs: number;
+  /** Timeouts of a SYN before they begin to double. */
+  readonly synLinearTimeouts: number;
   /** How long an ACK may wait for data to ride on. RFC 9293 3.8.6.3: below 0.5 s */
   readonly delayedAckUs: number;
   /** How long a small segment waits for a larger window. RFC 9293 3.8.6.2.1: 0.1 to 1 s */
   readonly overrideUs: number;
+  /** How long corked text waits at most. */
+  readonly corkUs: number;
+  /** Nagle's algorithm waits for the last small segment only, not for all that is in flight. */
+  readonly nagleBySmall: boolean;
+  /** What a probe of a shut window carries: an octet of text, or nothing and an old number. RFC 9293 3.8.6.1 */
+  readonly windowProbe: 'octet' | 'bare';
   /** Retransmissions after which the connection is in trouble. RFC 9293 3.8.3: R1, at least 3 (SHLD-10) */
   readonly r1Retransmissions: number;
+  /** Most retransmissions of a SYN, of a SYN,ACK, and of anything else; undefined: only time decides. */
+  readonly synRetries: number | undefined;
+  readonly synAckRetries: number | undefined;
+  readonly retries: number | undefined;
   /** Time without an acknowledgement after which it is given up. RFC 9293 3.8.3: R2 */
   readonly handshakeTimeoutUs: number;
   readonly userTimeoutUs: number;
+  /** RFC 9293 3.8.4 */
+  readonly keepIdleUs: number;
+  readonly keepIntervalUs: number;
+  readonly keepCount: number;
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long. */
   readonly mslUs: number;
+  /** How long a connection that nobody reads any more stays in FIN-WAIT-2; undefined: for ever. */
+  readonly finWait2TimeoutUs: number | undefined;
+
+  readonly congestion: CongestionName;
+  /** RFC 6928 */
+  readonly initialWindowSegments: number;
+  /** Segments that the window grows by at most for one ACK in slow start. RFC 3465 */
+  readonly slowStartSegments: number;
+  /** How a lost segment is told from a late one: RFC 8985, or RFC 6675. */
+  readonly lossDetection: 'rack' | 'sack';
+
+  /** RFC 5961: a RST or a SYN that is in the window but not exact is challenged; off: RFC 793. */
+  readonly challengeRst: boolean;
+  readonly challengeSyn: boolean;
+  /** Challenge ACKs of a connection within five seconds. RFC 5961 section 7 */
+  readonly challengeAcks: number;
+  /** RFC 4987: never; when a listener's half-open connections fill its backlog; for each SYN. */
+  readonly synCookies: 'off' | 'pressure' | 'always';
+  /** Whether ICMP errors may end a handshake (RFC 5461 section 4.1), and which. */
+  readonly icmpMayReset: boolean;
+  readonly icmpFatal: 'hard' | 'hard-and-expired' | 'all';
+  readonly pathMtuDiscovery: boolean;
+  /** Nothing is answered to who asks for a port where nobody listens. */
+  readonly blackhole: boolean;
+  /** A SYN that carries FIN is dropped. */
+  readonly dropSynFin: boolean;
+  /** Text on a SYN: kept until the handshake is done, or left for the peer to repeat. RFC 9293 3.10.7.2 */
+  readonly keepSynText: boolean;
+  /** A RST ends TIME-WAIT, which RFC 1337 calls an assassination. */
+  readonly resetEndsTimeWait: boolean;
 }
-
-export const FINWAIT_PROFILE: Profile = {
-  synLayout: [
-    { nops: 0, option: 'mss' },
-    { nops: 0, option: 'sackPermitted' },
-    { nops: 0, option: 'timestamps' },
-    { nops: 1, option: 'windowScale' },
-  ],
-  layout: [
-    { nops: 2, option: 'timestamps' },
-    { nops: 2, option: 'sack' },
-  ],
-  offerTimestamps: true,
-  offerSack: true,
-  // The smallest shift that can say the whole receive buffer: little is lost to rounding.
-  windowShift: 3,
-  ttl: 64,
-  receiveBufferBytes: 256 * 1024,
-  sendBufferBytes: 256 * 1024,
-  initialRtoUs: SECOND_US,
-  rtoAfterLostSynUs: 3 * SECOND_US,
-  // RFC 6298 (2.4) asks for 1 s but knows that a finer clock allows less; Linux holds 200 ms.
-  minRtoUs: 200 * MILLISECOND_US,
-  maxRtoUs: 120 * SECOND_US,
-  // The lowest that Linux waits.
-  delayedAckUs: 40 * MILLISECOND_US,
-  overrideUs: 200 * MILLISECOND_US,
-  r1Retransmissions: 3,
-  // RFC 9293 3.8.3: a SYN is retransmitted for at least 3 minutes (MUST-23), data for at least 100 s (SHLD-11).
-  handshakeTimeoutUs: 180 * SECOND_US,
-  // The default of OPEN in RFC 9293 3.9.1.1.
-  userTimeoutUs: 300 * SECOND_US,
-  // RFC 9293 3.4.2 takes two minutes and calls it an engineering choice; Linux and FreeBSD take 30 s.
-  mslUs: 30 * SECOND_US,
-};
-
-/** MSS of a peer that says none. RFC 9293 3.7.1 (MUST-15) */
-export const DEFAULT_SEND_MSS = { 4: 536, 6: 1220 } as const;
 
 /** A peer's MSS below that is taken as that: smaller segments only serve to wear the sender out. Linux tcp_min_snd_mss */
 export const MIN_SEND_MSS = 48;

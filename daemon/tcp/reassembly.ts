@@ -64,6 +64,18 @@ export class Reassembly {
     return octets;
   }
 
+  /** What of [left, right) is there already: the first piece of it. */
+  overlap(left: Seq, right: Seq): SackBlock | undefined {
+    const range = this.#ranges.find((held) => seqLt(left, held.right) && seqLt(held.left, right));
+    return range && { left: seqMax(left, range.left), right: seqMin(right, range.right) };
+  }
+
+  /** The held range that a block lies in. */
+  around({ left, right }: SackBlock): SackBlock | undefined {
+    const range = this.#ranges.find((held) => seqLeq(held.left, left) && seqLeq(right, held.right));
+    return range && { left: range.left, right: range.right };
+  }
+
   /** RFC 2018 section 4: the block with the segment that arrived last comes first. */
   sackBlocks(count: number): SackBlock[] {
     return this.#ranges

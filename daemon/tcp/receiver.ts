@@ -1,24 +1,21 @@
 /**
- * The receiving half of a connection: RCV.NXT, the window, reassembly, and when to acknowledge.
- * RFC 9293 3.8.6 and 3.10.7.4, RFC 5681 4.2, RFC 7323 4.3 (TS.Recent)
+ * The receiving half of a connection: RCV.NXT, reassembly, the end of the stream, and what the reader takes.
+ * RFC 9293 3.8.6 and 3.10.7.4. When to acknowledge is in acknowledger.ts, how much to offer in receive-window.ts.
  */
 
 import { type Seq, seqAdd, seqDiff, seqInWindow, seqLeq, seqLt, seqMax, seqMin } from '../wire/seq.ts';
 import type { SackBlock } from '../wire/tcp-options.ts';
+import { Acknowledger } from './acknowledger.ts';
 import type { Agreement } from './agreement.ts';
 import { ByteRing } from './byte-ring.ts';
 import type { Profile } from './profile.ts';
 import { Reassembly } from './reassembly.ts';
+import { receiveRule } from './receive-rules.ts';
+import { ReceiveWindow } from './receive-window.ts';
 import { isFin, isSyn, type Segment } from './segment.ts';
-import { ACK_NOW, type AckDuty, NO_ACK } from './timers.ts';
+import type { Settings } from './settings.ts';
+import { UrgentReceiver } from './urgent.ts';
 
-/**
- * Rounding the window up to its scale may promise a little more than the buffer with each segment; so many steps
- * of the scale are kept in reserve, up to half a buffer.
- */
-const RESERVE_STEPS = 512;
-/** The window field has 16 bits. */
-const WINDOW_FIELD_MAX = 0xffff;
 /** A TS.Recent older than that says nothing. RFC 7323 5.5: 24 days */
 const TS_RECENT_VALID_US = 24 * 24 * 3600 * 1_000_000;
 
@@ -31,54 +28,60 @@ export interface TextOutcome {
   readonly dropped: boolean;
 }
 
+export interface ReceiverStart {
+  readonly profile: Profile;
+  readonly settings: Settings;
+  readonly agreement: Agreement;
+  readonly irs: Seq;
+  /** The window of our SYN. */
+  readonly offered: number;
+  /** The largest segment to come: what we announced, less what options take. */
+  readonly rmss: number;
+}
+
 export class Receiver {
   readonly irs: Seq;
   /** RCV.NXT */
   nxt: Seq;
-  ackDuty: AckDuty = NO_ACK;
+  readonly acks: Acknowledger;
+  readonly urgent = new UrgentReceiver();
   /** TS.Recent, the peer's timestamp to echo. */
   tsRecent = 0;
 
-  readonly #profile: Profile;
-  readonly #shift: number;
   readonly #ring: ByteRing;
+  readonly #window: ReceiveWindow;
   readonly #held = new Reassembly();
   readonly #sack: boolean;
-  readonly #rmss: number;
   #tsRecentAtUs = 0;
-  #lastAckSent: Seq;
-  /** The first octet beyond what was offered: RCV.NXT + RCV.WND, never taken back (SHLD-14). */
-  #edge: Seq;
+  /** What arrived twice and has not been told (RFC 2883). */
+  #duplicate: SackBlock | undefined;
   /** Sequence number of a FIN that arrived, in order or not. */
   #finSeq: Seq | undefined;
-  /** Text that was not yet acknowledged, and the largest segment the peer sends. */
-  #unacked = 0;
-  #largestSegment = 1;
 
-  /**
-   * @param offered the window of our SYN, which is never scaled
-   * @param rmss the largest segment we announced
-   */
-  constructor(profile: Profile, agreement: Agreement, irs: Seq, offered: number, rmss: number) {
-    this.#profile = profile;
-    this.#shift = agreement.rcvWindShift ?? 0;
-    this.#sack = agreement.sack;
-    const reserve = Math.min(RESERVE_STEPS << this.#shift, profile.receiveBufferBytes / 2);
-    this.#ring = new ByteRing(profile.receiveBufferBytes + reserve);
+  constructor({ profile, settings, agreement, irs, offered, rmss }: ReceiverStart) {
+    const rule = receiveRule(profile);
     this.irs = irs;
-    this.#rmss = rmss;
     this.nxt = seqAdd(irs, 1);
-    this.#lastAckSent = this.nxt;
-    this.#edge = seqAdd(this.nxt, offered);
+    const shift = agreement.rcvWindShift ?? 0;
+    const edge = seqAdd(this.nxt, offered);
+    this.#window = new ReceiveWindow(rule, settings.receiveBufferBytes, shift, rmss, edge);
+    this.#ring = new ByteRing(this.#window.hardLimit);
+    this.#sack = agreement.sack;
+    this.acks = new Acknowledger(profile, settings, rule, this.nxt);
   }
 
   /** RCV.WND: octets from RCV.NXT on that the peer was offered. */
   get window(): number {
-    return Math.max(seqDiff(this.#edge, this.nxt), 0);
+    return Math.max(seqDiff(this.#window.edge, this.nxt), 0);
   }
 
   get unreadBytes(): number {
     return this.#ring.length;
+  }
+
+  /** Octets that the receive buffer takes. */
+  get limit(): number {
+    return this.#window.limit;
   }
 
   /** Bytes of memory in use. */
@@ -91,6 +94,16 @@ export class Receiver {
     return this.#finSeq !== undefined && seqLt(this.#finSeq, this.nxt);
   }
 
+  /** The number of the next octet that the reader takes. */
+  get readSeq(): Seq {
+    return seqAdd(this.nxt, -this.#ring.length - (this.finished ? 1 : 0));
+  }
+
+  resize(bufferBytes: number): void {
+    this.#window.resize(bufferBytes);
+    this.#ring.limit = this.#window.hardLimit;
+  }
+
   /** Whether a segment brings nothing that has not arrived before. */
   isRepeated(segment: Segment): boolean {
     if (segment.length === 0) return false;
@@ -100,7 +113,7 @@ export class Receiver {
 
   /** RFC 7323 4.3 (2): the timestamp of the segment that will be acknowledged next is the one to echo. */
   noteTimestamp(value: number, segmentSeq: Seq, nowUs: number): void {
-    if (seqLeq(segmentSeq, this.#lastAckSent) && ((value - this.tsRecent) | 0) >= 0) {
+    if (seqLeq(segmentSeq, this.acks.lastSent) && ((value - this.tsRecent) | 0) >= 0) {
       this.startTimestamps(value, nowUs);
     }
   }
@@ -116,6 +129,11 @@ export class Receiver {
     return ((value - this.tsRecent) | 0) < 0 && nowUs - this.#tsRecentAtUs < TS_RECENT_VALID_US;
   }
 
+  /** A segment that came again: the peer is told which (RFC 2883 section 4). */
+  noteDuplicate(left: Seq, right: Seq): void {
+    if (this.#sack && seqLt(left, right)) this.#duplicate ??= { left, right };
+  }
+
   /** Seventh and eighth step of RFC 9293 3.10.7.4: text and FIN of an acceptable segment. */
   accept(segment: Segment, nowUs: number): TextOutcome {
     const before = this.nxt;
@@ -123,20 +141,28 @@ export class Receiver {
     const textEnd = seqAdd(textSeq, segment.payloadLength);
     // A segment may overlap what is there, or reach beyond the window: both ends are trimmed.
     const left = seqMax(textSeq, this.nxt);
-    const right = seqMin(textEnd, this.#finSeq ?? this.#edge);
+    const right = seqMin(textEnd, this.#finSeq ?? this.#window.edge);
     const fresh = seqDiff(right, left);
+    const gap = !this.#held.empty || seqLt(this.nxt, textSeq);
     let dropped = seqLt(right, textEnd);
+    this.#noteOverlap(textSeq, textEnd, left);
     if (isFin(segment) && this.#isPlausibleFin(textEnd)) this.#finSeq ??= textEnd;
     if (fresh > 0) dropped = !this.#keep(segment, textSeq, left, right) || dropped;
     if (this.#finSeq === this.nxt) this.nxt = seqAdd(this.nxt, 1);
-    if (segment.payloadLength > 0 || isFin(segment)) {
-      this.#oweAck(seqDiff(this.nxt, before), segment.payloadLength, nowUs);
+    const advanced = seqDiff(this.nxt, before);
+    const length = segment.payloadLength;
+    if (length > 0 || isFin(segment)) {
+      const ended = this.#finSeq !== undefined;
+      this.acks.textArrived({ advanced, length, ended, inOrder: !gap && advanced === length }, nowUs);
     }
-    return {
-      readable: seqDiff(this.nxt, before) - (this.finished && this.nxt !== before ? 1 : 0),
-      finished: this.finished && this.nxt !== before,
-      dropped,
-    };
+    const finished = this.finished && advanced > 0;
+    return { readable: advanced - (finished ? 1 : 0), finished, dropped };
+  }
+
+  #noteOverlap(textSeq: Seq, textEnd: Seq, left: Seq): void {
+    if (seqLt(textSeq, left)) return this.noteDuplicate(textSeq, seqMin(textEnd, left));
+    const again = this.#held.overlap(left, textEnd);
+    if (again !== undefined) this.noteDuplicate(again.left, again.right);
   }
 
   /** A FIN takes no room: it may sit right at the edge of the window. Nothing may lie behind it. */
@@ -163,76 +189,50 @@ export class Receiver {
     return true;
   }
 
-  #oweAck(advanced: number, payloadLength: number, nowUs: number): void {
-    this.#largestSegment = Math.max(this.#largestSegment, payloadLength);
-    this.#unacked += advanced;
-    // RFC 5681 4.2: at once for a segment out of order, one that fills a gap, and a FIN; else at least for
-    // every second full-sized segment (SHLD-19) and within the delay (MUST-40).
-    const inOrder = advanced === payloadLength && this.#held.empty && this.#finSeq === undefined;
-    if (!inOrder || this.#unacked >= 2 * this.#largestSegment) this.oweAckNow();
-    else if (this.ackDuty.kind === 'none') {
-      this.ackDuty = { kind: 'delayed', atUs: nowUs + this.#profile.delayedAckUs };
-    }
-  }
-
-  oweAckNow(): void {
-    this.ackDuty = ACK_NOW;
-  }
-
-  /** The delay of an ACK is over when its time has come. */
-  advance(nowUs: number): void {
-    if (this.ackDuty.kind === 'delayed' && this.ackDuty.atUs <= nowUs) this.oweAckNow();
-  }
-
   /** Moves up to `max` bytes to the reader, and owes the peer an ACK when that opens the window enough. */
   read(max: number): Uint8Array {
-    const data = new Uint8Array(Math.max(Math.min(max, this.#ring.length), 0));
+    const most = Math.min(max, this.#ring.length, this.urgent.readable(this.readSeq));
+    const data = new Uint8Array(Math.max(most, 0));
     this.#ring.copy(0, data.length, data, 0);
     this.#ring.drop(data.length);
     if (this.#ring.length === 0 && this.#held.empty) this.#ring.release();
-    if (!this.finished && this.#isWorthAnUpdate()) this.oweAckNow();
+    this.urgent.taken(this.readSeq);
+    if (!this.finished && this.#window.isWorthAnUpdate(this.nxt, this.#ring.length)) this.acks.oweNow();
     return data;
   }
 
-  /** RFC 9293 3.8.6.2.2 (MUST-39): the edge moves by half the buffer or a full segment, or not at all. */
-  #wantedEdge(): Seq {
-    const free = this.#profile.receiveBufferBytes - this.#ring.length;
-    const offer = Math.min(Math.max(free, 0), WINDOW_FIELD_MAX << this.#shift);
-    const edge = seqAdd(this.nxt, offer);
-    const step = Math.min(this.#profile.receiveBufferBytes / 2, this.#rmss);
-    return seqDiff(edge, this.#edge) >= step ? edge : this.#edge;
+  /** What has arrived in order and nobody read; the reader has gone or will not come. */
+  readAll(): Uint8Array {
+    const data = new Uint8Array(this.#ring.length);
+    this.#ring.copy(0, data.length, data, 0);
+    return data;
   }
 
-  /** An update of its own is sent when the window was nearly shut, or has grown by a good part of the buffer. */
-  #isWorthAnUpdate(): boolean {
-    const growth = seqDiff(this.#wantedEdge(), this.#edge);
-    if (growth <= 0) return false;
-    const nearlyShut = this.window < 2 * this.#rmss;
-    return nearlyShut || growth >= this.#profile.receiveBufferBytes / 4;
+  /** The octet at `offset` from the next one to read on, if it has arrived in order. */
+  peek(offset: number): number | undefined {
+    if (offset < 0 || offset >= this.#ring.length) return undefined;
+    const octet = new Uint8Array(1);
+    this.#ring.copy(offset, 1, octet, 0);
+    return octet[0];
   }
 
-  /** The window field of a segment that is being sent now. Moves the edge to what the field says. */
+  /** The window field of a segment that is being sent now. */
   offerWindow(): number {
-    const unit = 1 << this.#shift;
-    const wanted = seqDiff(this.#wantedEdge(), this.nxt);
-    const hard = this.#ring.limit - this.#ring.length;
-    // Rounded up, so that the edge never moves back; down only where the reserve ends.
-    let field = Math.ceil(Math.max(wanted, 0) / unit);
-    if (field * unit > hard) field = Math.floor(hard / unit);
-    field = Math.min(field, WINDOW_FIELD_MAX);
-    this.#edge = seqAdd(this.nxt, field * unit);
-    return Math.max(field, 0);
+    return this.#window.offer(this.nxt, this.#ring.length);
   }
 
-  /** An acknowledgement of everything up to RCV.NXT leaves now. */
-  ackSent(): void {
-    this.ackDuty = NO_ACK;
-    this.#unacked = 0;
-    this.#lastAckSent = this.nxt;
-  }
-
-  /** SACK blocks for a segment with room for `room` of them. */
+  /** SACK blocks for a segment with room for `room` of them: first what came twice, then what is held. */
   sackBlocks(room: number): SackBlock[] | undefined {
-    return this.#sack && !this.#held.empty ? this.#held.sackBlocks(room) : undefined;
+    if (!this.#sack || (this.#held.empty && this.#duplicate === undefined)) return undefined;
+    const duplicate = this.#duplicate;
+    if (duplicate === undefined) return this.#held.sackBlocks(room);
+    const around = this.#held.around(duplicate);
+    const others = this.#held.sackBlocks(room).filter((block) => block.left !== around?.left);
+    return [duplicate, ...(around === undefined ? [] : [around]), ...others].slice(0, room);
+  }
+
+  /** The blocks of `sackBlocks` have left. */
+  sackSent(): void {
+    this.#duplicate = undefined;
   }
 }

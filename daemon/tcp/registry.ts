@@ -3,18 +3,20 @@
  * something to send. Connections change their state, and end, here alone.
  */
 
-import { type Connection, stateDeadlineUs } from './connection.ts';
+import { type Connection, nextDeadlineUs } from './connection.ts';
 import type { Core } from './core.ts';
 import type { DropReason } from './counters.ts';
 import { Deadlines } from './deadlines.ts';
 import { TupleTable } from './demux.ts';
 import { Fifo } from './fifo.ts';
 import type { ResetAnswer } from './listen.ts';
-import { Listeners } from './listener.ts';
+import { type Listener, Listeners } from './listener.ts';
 import type { Profile } from './profile.ts';
-import type { State } from './states.ts';
+import { hasReceiver, type State } from './states.ts';
 import { timePasses } from './timeouts.ts';
 import type { ConnectionId, EndReason, StackCounters, StackEvent } from './types.ts';
+
+const NOTHING = new Uint8Array(0);
 
 export class Registry implements Core {
   readonly profile: Profile;
@@ -24,6 +26,8 @@ export class Registry implements Core {
   readonly #byId = new Map<ConnectionId, Connection>();
   readonly #deadlines = new Deadlines<Connection>();
   readonly #ready = new Fifo<Connection>();
+  /** Those that wait for `accept`. */
+  readonly #waitingAt = new Map<Connection, Listener>();
   #events: StackEvent[] = [];
   #lastId = 0;
 
@@ -89,9 +93,33 @@ export class Registry implements Core {
     }
   }
 
+  listenerOf(id: ConnectionId): Listener | undefined {
+    return this.listeners.get(id);
+  }
+
+  wait(connection: Connection, listener: Listener, nowUs: number): void {
+    listener.waiting.add(connection);
+    this.#waitingAt.set(connection, listener);
+    this.tell({ kind: 'accepted', id: connection.id, listener: listener.id, atUs: nowUs });
+  }
+
+  /** The connection that has waited longest is taken by its user. */
+  accept(listener: Listener): Connection | undefined {
+    const [first] = listener.waiting;
+    if (first === undefined) return undefined;
+    this.#stopWaiting(first);
+    return first;
+  }
+
+  #stopWaiting(connection: Connection): void {
+    this.#waitingAt.get(connection)?.waiting.delete(connection);
+    this.#waitingAt.delete(connection);
+  }
+
   end(connection: Connection, reason: EndReason, nowUs: number, reset?: ResetAnswer): void {
     if (connection.endedAs !== undefined) return;
     this.#leave(connection);
+    this.#stopWaiting(connection);
     connection.endedAs = reason;
     connection.reset = reset;
     this.#byId.delete(connection.id);
@@ -108,14 +136,15 @@ export class Registry implements Core {
     this.listeners.get(state.cameFrom.listener)?.halfOpen.delete(connection);
   }
 
-  #tellEnded(connection: Connection, reason: EndReason, nowUs: number): void {
-    this.tell({ kind: 'ended', id: connection.id, reason, atUs: nowUs });
+  #tellEnded({ id, state, readerGone }: Connection, reason: EndReason, nowUs: number): void {
+    const unread = hasReceiver(state) && !readerGone ? state.receiver.readAll() : NOTHING;
+    this.tell({ kind: 'ended', id, reason, unread, atUs: nowUs });
   }
 
   /** Something happened to the connection: it may have something to send, and another deadline. */
   touch(connection: Connection): void {
     if (connection.endedAs === undefined) {
-      this.#deadlines.set(connection, stateDeadlineUs(connection.state));
+      this.#deadlines.set(connection, nextDeadlineUs(connection));
     } else if (connection.reset === undefined) return;
     if (connection.queued) return;
     connection.queued = true;
@@ -139,7 +168,7 @@ export class Registry implements Core {
       if (connection.endedAs !== undefined) {
         if (packet !== undefined) this.#tellEnded(connection, connection.endedAs, nowUs);
       } else if (packet !== undefined) this.touch(connection);
-      else this.#deadlines.set(connection, stateDeadlineUs(connection.state));
+      else this.#deadlines.set(connection, nextDeadlineUs(connection));
       if (packet !== undefined) return packet;
     }
   }

@@ -30,7 +30,9 @@ export class RttEstimator {
   /** The timeout that holds now, back-off included. */
   get rtoUs(): number {
     // (2.5) a maximum may be placed on RTO, at least 60 s
-    return Math.min(Math.ceil(this.#rtoUs) * 2 ** this.#doublings, this.#profile.maxRtoUs);
+    const measured = this.#srttUs !== undefined || this.#doublings > 0;
+    const slopUs = measured ? this.#profile.rtoSlopUs : 0;
+    return Math.min(Math.ceil(this.#rtoUs) * 2 ** this.#doublings + slopUs, this.#profile.maxRtoUs);
   }
 
   /** A measurement of a segment that was sent once (section 3, Karn's algorithm). */

@@ -1,6 +1,6 @@
 /** SEGMENT ARRIVES for a connection: the dispositions of its state, carried out. RFC 9293 section 3.10.7 */
 
-import type { Seq } from '../wire/seq.ts';
+import { type Seq, seqAdd, seqLeq } from '../wire/seq.ts';
 import { RST } from '../wire/tcp-header.ts';
 import type { Edges } from './acceptance.ts';
 import { judge } from './acceptance.ts';
@@ -8,6 +8,8 @@ import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
 import type { DropReason } from './counters.ts';
 import { closeSending, receivedSyn, synAnswered, synReceivedAnswered } from './establish.ts';
+import { resetAnswer } from './listen.ts';
+import { isAcceptQueueFull } from './listener.ts';
 import { processSegment, scaledWindow } from './process-segment.ts';
 import { isRst, type Segment, viewOf } from './segment.ts';
 import {
@@ -59,17 +61,15 @@ function inSynSent(
       return core.end(connection, 'refused', nowUs);
     case 'enter-established': {
       const next = synAnswered(core.profile, connection, state, segment, nowUs);
-      next.receiver.oweAckNow();
+      next.receiver.acks.oweNow();
       return establish(core, connection, next, false, segment, nowUs);
     }
     case 'enter-syn-received': {
       const { syn, early } = state;
       // The SYN that is on its way is repeated as SYN,ACK, at once.
       syn.due = true;
-      const { announcedMss } = connection;
-      const { family } = connection.remote.address;
       const from = { syn, early, cameFrom: { open: 'active' } } as const;
-      const next = receivedSyn(core.profile, { family, announcedMss }, segment, from, nowUs);
+      const next = receivedSyn(core.profile, connection, segment, from, nowUs);
       return core.enter(connection, next, nowUs);
     }
   }
@@ -89,7 +89,7 @@ function inSynReceived(
     sndUna: syn.iss,
     sndMax: syn.firstDataSeq,
     maxSndWnd: state.sndWnd,
-    ...timestampEdges(state, segment, nowUs),
+    ...timestampEdges(core, state, segment, nowUs),
   };
   const disposition = onSegmentInSynReceived(state, segment, edges);
   switch (disposition.kind) {
@@ -106,7 +106,14 @@ function inSynReceived(
       return core.end(connection, 'reset', nowUs);
     case 'refused':
       return core.end(connection, 'refused', nowUs);
+    case 'reset-both':
+      return core.end(connection, 'reset', nowUs, resetAnswer(segment));
     case 'enter-established': {
+      if (state.cameFrom.open === 'passive') {
+        const listener = core.listenerOf(state.cameFrom.listener);
+        // As Linux: the peer repeats its ACK, or we our SYN,ACK, until there is room.
+        if (listener !== undefined && isAcceptQueueFull(listener)) return core.drop('accept-queue-full');
+      }
       const window = scaledWindow(state.agreement, segment);
       const next = synReceivedAnswered(core.profile, connection, state, segment, window, nowUs);
       return establish(core, connection, next, state.closing, segment, nowUs);
@@ -126,7 +133,8 @@ function establish(
   const { state: before } = connection;
   core.enter(connection, next, nowUs);
   if (before.name === 'SYN-RECEIVED' && before.cameFrom.open === 'passive') {
-    core.tell({ kind: 'accepted', id: connection.id, listener: before.cameFrom.listener, atUs: nowUs });
+    const listener = core.listenerOf(before.cameFrom.listener);
+    if (listener !== undefined) core.wait(connection, listener, nowUs);
   }
   if (closing) core.enter(connection, closeSending(next), nowUs);
   const { state } = connection;
@@ -140,7 +148,7 @@ function inSynchronized(
   segment: Segment,
   nowUs: number,
 ): void {
-  const acceptance = judge(segment, edgesOf(state, segment, nowUs));
+  const acceptance = judge(segment, edgesOf(core, state, segment, nowUs));
   switch (acceptance.kind) {
     case 'drop':
       return core.drop(acceptance.reason);
@@ -150,16 +158,27 @@ function inSynchronized(
       if (state.name === 'TIME-WAIT' && acceptance.reason === 'out-of-window' && segment.length > 0) {
         state.expiresUs = nowUs + 2 * core.profile.mslUs;
       }
+      noteRepeated(state, segment);
       return acknowledge(core, connection, state, acceptance.reason, acceptance.challenge, nowUs);
     case 'reset':
+      // RFC 1337: a RST of long ago would end the wait that is there to outlast it.
+      if (state.name === 'TIME-WAIT' && !core.profile.resetEndsTimeWait) return core.drop('rst-in-time-wait');
       // In TIME-WAIT, both sides had closed: what was to be told was told.
       return core.end(connection, state.name === 'TIME-WAIT' ? 'closed' : 'reset', nowUs);
+    case 'reset-both':
+      return core.end(connection, 'reset', nowUs, resetAnswer(segment));
     case 'process':
       return processSegment(core, connection, state, segment, nowUs);
   }
 }
 
-function edgesOf(state: SynchronizedState, segment: Segment, nowUs: number): Edges {
+/** Text that lies before the window came twice. */
+function noteRepeated({ receiver }: SynchronizedState, segment: Segment): void {
+  const end = seqAdd(segment.seq, segment.payloadLength);
+  if (segment.payloadLength > 0 && seqLeq(end, receiver.nxt)) receiver.noteDuplicate(segment.seq, end);
+}
+
+function edgesOf(core: Core, state: SynchronizedState, segment: Segment, nowUs: number): Edges {
   const { receiver } = state;
   const sending = hasSender(state);
   return {
@@ -168,17 +187,20 @@ function edgesOf(state: SynchronizedState, segment: Segment, nowUs: number): Edg
     sndUna: sending ? state.sender.una : state.sent.nxt,
     sndMax: sending ? state.sender.max : state.sent.nxt,
     maxSndWnd: sending ? state.sender.maxWnd : state.sent.maxWnd,
-    ...timestampEdges(state, segment, nowUs),
+    ...timestampEdges(core, state, segment, nowUs),
   };
 }
 
 function timestampEdges(
+  core: Core,
   state: SynReceived | SynchronizedState,
   segment: Segment,
   nowUs: number,
-): Pick<Edges, 'timestamps' | 'oldTimestamp'> {
+): Pick<Edges, 'timestamps' | 'oldTimestamp' | 'challengeRst' | 'challengeSyn'> {
   const { timestamps } = segment.options;
   return {
+    challengeRst: core.profile.challengeRst,
+    challengeSyn: core.profile.challengeSyn,
     timestamps: state.agreement.timestamps,
     oldTimestamp: timestamps !== undefined && state.receiver.isOldTimestamp(timestamps.value, nowUs),
   };
@@ -197,7 +219,7 @@ function acknowledge(
     if (!connection.challenges.allow(nowUs)) return core.drop('challenge-limit');
     core.counters.challengeAcksSent += 1;
   }
-  state.receiver.oweAckNow();
+  state.receiver.acks.oweNow();
 }
 
 function resetPeer(core: Core, connection: Connection, seq: Seq, reason: DropReason): void {

@@ -1,5 +1,6 @@
 /** A segment that arrived, and what observers are told of segments. */
 
+import type { IpHeader } from '../wire/ip.ts';
 import type { Seq } from '../wire/seq.ts';
 import { ACK, FIN, RST, SYN, type TcpFlags, type TcpHeader } from '../wire/tcp-header.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
@@ -12,8 +13,11 @@ export interface Segment {
   readonly flags: TcpFlags;
   /** SEG.WND as the header has it, unscaled. */
   readonly window: number;
+  readonly urgentPointer: number;
   readonly options: TcpOptions;
   readonly ttl: number;
+  /** DSCP and ECN bits of the packet. */
+  readonly trafficClass: number;
   readonly packet: Uint8Array;
   /** Offset of the text in `packet`, and its length. */
   readonly payload: number;
@@ -22,23 +26,19 @@ export interface Segment {
   readonly length: number;
 }
 
-export function segmentOf(
-  packet: Uint8Array,
-  end: number,
-  ttl: number,
-  header: TcpHeader,
-  options: TcpOptions,
-): Segment {
-  const payloadLength = end - header.payload;
-  const { seq, ack, flags, window, payload } = header;
+export function segmentOf(packet: Uint8Array, ip: IpHeader, header: TcpHeader, options: TcpOptions): Segment {
+  const payloadLength = ip.end - header.payload;
+  const { seq, ack, flags, window, urgentPointer, payload } = header;
   const controls = (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0);
   return {
     seq,
     ack,
     flags,
     window,
+    urgentPointer,
     options,
-    ttl,
+    ttl: ip.ttl,
+    trafficClass: ip.trafficClass,
     packet,
     payload,
     payloadLength,
@@ -63,6 +63,17 @@ export function isRst(segment: Segment): boolean {
 }
 
 export function viewOf(segment: Segment, retransmission: boolean): SegmentView {
-  const { seq, ack, flags, window, options, payloadLength, ttl } = segment;
-  return { seq, ack, flags, window, options, payloadLength, ttl, retransmission };
+  const { seq, ack, flags, window, urgentPointer, options, payloadLength, ttl, trafficClass } = segment;
+  return {
+    seq,
+    ack,
+    flags,
+    window,
+    urgentPointer,
+    options,
+    payloadLength,
+    ttl,
+    trafficClass,
+    retransmission,
+  };
 }

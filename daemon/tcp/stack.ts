@@ -7,13 +7,16 @@
  */
 
 import { Arrivals } from './arrivals.ts';
-import { abort, accepted, close, receive, refused, send, shutdown } from './calls.ts';
+import { abort, accepted, close, configure, receive, refused, send, shutdown, urgentOf } from './calls.ts';
 import type { Connection } from './connection.ts';
 import { createCounters } from './counters.ts';
-import { Opener } from './open.ts';
+import type { Listener } from './listener.ts';
+import { Maker, Opener } from './open.ts';
 import { PacketBuilder } from './packets.ts';
-import { FINWAIT_PROFILE } from './profile.ts';
+import { PassiveOpener } from './passive-open.ts';
+import { FINWAIT_PROFILE } from './profiles/finwait.ts';
 import { Registry } from './registry.ts';
+import { createSettings } from './settings.ts';
 import { Strangers } from './strangers.ts';
 import { infoOf } from './tcp-info.ts';
 import { nextPacket } from './transmit.ts';
@@ -21,6 +24,8 @@ import type {
   ConnectionId,
   ConnectOptions,
   EngineResult,
+  ListenerInfo,
+  SocketOptions,
   StackEvent,
   StackOptions,
   StackUsage,
@@ -46,27 +51,78 @@ class Stack implements TcpStack {
     this.#options = options;
     this.#registry = new Registry(options.profile ?? FINWAIT_PROFILE, this.counters, options.random);
     this.#strangers = new Strangers(this.#registry, this.#packets);
-    this.#opener = new Opener(this.#registry, options);
-    this.#arrivals = new Arrivals(this.#registry, this.#strangers, this.#opener, options.addresses);
+    const maker = new Maker(this.#registry, options);
+    this.#opener = new Opener(this.#registry, maker);
+    const passive = new PassiveOpener(this.#registry, maker, this.#strangers);
+    this.#arrivals = new Arrivals(this.#registry, this.#strangers, passive, options.addresses);
     this.#ask = (connection, nowUs) => nextPacket(this.#registry, this.#packets, connection, nowUs);
   }
 
   connect(options: ConnectOptions, nowUs: number): EngineResult<ConnectionId> {
-    return this.#opener.active(options, nowUs);
+    return this.#opener.open(options, nowUs);
   }
 
-  listen(local: Parameters<TcpStack['listen']>[0], backlog: number): EngineResult<ConnectionId> {
+  listen(
+    local: Parameters<TcpStack['listen']>[0],
+    backlog: number,
+    options: Partial<SocketOptions> = {},
+  ): EngineResult<ConnectionId> {
     const { address, port } = local;
     const known = address === undefined || this.#options.addresses.some(({ text }) => text === address.text);
     if (!known || !Number.isInteger(port) || port < 1 || port > 65_535)
       return refused('address-not-available');
     const id = this.#registry.newId();
-    const filed = this.#registry.listeners.add({ id, address, port, backlog, halfOpen: new Set() });
+    const settings = createSettings(this.#registry.profile, options);
+    const filed = this.#registry.listeners.add({
+      id,
+      address,
+      port,
+      backlog,
+      settings,
+      halfOpen: new Set(),
+      waiting: new Set(),
+    });
     return filed ? accepted(id) : refused('address-in-use');
   }
 
-  send(id: ConnectionId, data: Uint8Array, _nowUs: number): EngineResult<number> {
-    return this.#with(id, (connection) => send(connection, data));
+  relisten(id: ConnectionId, backlog: number): EngineResult<void> {
+    const listener = this.#registry.listeners.get(id);
+    if (listener === undefined) return refused('no-such-listener');
+    listener.backlog = backlog;
+    return accepted(undefined);
+  }
+
+  accept(id: ConnectionId): EngineResult<ConnectionId | undefined> {
+    const listener = this.#registry.listeners.get(id);
+    if (listener === undefined) return refused('no-such-listener');
+    return accepted(this.#registry.accept(listener)?.id);
+  }
+
+  configure(id: ConnectionId, options: Partial<SocketOptions>, _nowUs: number): EngineResult<void> {
+    const listener = this.#registry.listeners.get(id);
+    if (listener === undefined)
+      return this.#with(id, (connection) => accepted(configure(connection, options)));
+    Object.assign(listener.settings, options);
+    return accepted(undefined);
+  }
+
+  optionsOf(id: ConnectionId): SocketOptions | undefined {
+    const settings = this.#registry.get(id)?.settings ?? this.#registry.listeners.get(id)?.settings;
+    return settings && { ...settings };
+  }
+
+  send(
+    id: ConnectionId,
+    data: Uint8Array,
+    _nowUs: number,
+    how?: Parameters<TcpStack['send']>[3],
+  ): EngineResult<number> {
+    return this.#with(id, (connection) => send(connection, data, how));
+  }
+
+  urgent(id: ConnectionId): ReturnType<TcpStack['urgent']> {
+    const connection = this.#registry.get(id);
+    return connection && urgentOf(connection);
   }
 
   receive(id: ConnectionId, max: number, _nowUs: number): ReturnType<TcpStack['receive']> {
@@ -85,6 +141,20 @@ class Stack implements TcpStack {
   abort(id: ConnectionId, nowUs: number): EngineResult<void> {
     if (this.#stopListening(id, nowUs)) return accepted(undefined);
     return this.#with(id, (connection) => abort(this.#registry, connection, nowUs));
+  }
+
+  forget(id: ConnectionId, nowUs: number): EngineResult<void> {
+    return this.#with(id, (connection) => accepted(this.#registry.end(connection, 'aborted', nowUs)));
+  }
+
+  *connections(): Generator<ConnectionId> {
+    for (const { id } of this.#registry.connections) yield id;
+  }
+
+  *listeners(): Generator<ListenerInfo> {
+    for (const { id, address, port, backlog, halfOpen, waiting } of this.#registry.listeners) {
+      yield { id, address, port, backlog, halfOpen: halfOpen.size, waiting: waiting.size };
+    }
   }
 
   input(packet: Uint8Array, nowUs: number): void {
@@ -139,11 +209,13 @@ class Stack implements TcpStack {
     return result;
   }
 
-  /** CLOSE in LISTEN: connections that are half open go with the listener. False when `id` is no listener. */
+  /** CLOSE in LISTEN: what nobody has accepted goes with the listener. False when `id` is no listener. */
   #stopListening(id: ConnectionId, nowUs: number): boolean {
-    const listener = this.#registry.listeners.get(id);
+    const listener: Listener | undefined = this.#registry.listeners.get(id);
     if (listener === undefined) return false;
-    for (const connection of [...listener.halfOpen]) abort(this.#registry, connection, nowUs);
+    for (const connection of [...listener.halfOpen, ...listener.waiting]) {
+      abort(this.#registry, connection, nowUs);
+    }
     this.#registry.listeners.remove(listener);
     return true;
   }

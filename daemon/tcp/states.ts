@@ -60,6 +60,8 @@ export interface FinWait1 extends Synchronized {
 export interface FinWait2 extends Synchronized {
   readonly name: 'FIN-WAIT-2';
   readonly sent: SentAll;
+  /** When it is given up, if nobody reads any more; Infinity: never. */
+  expiresUs: number;
 }
 
 /** The peer's FIN is received. Calls: all. */

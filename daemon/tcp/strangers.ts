@@ -11,7 +11,7 @@ import { ipHeaderBytes } from './agreement.ts';
 import type { Core } from './core.ts';
 import { Fifo } from './fifo.ts';
 import { resetAnswer } from './listen.ts';
-import type { PacketBuilder } from './packets.ts';
+import type { OutgoingSegment, PacketBuilder } from './packets.ts';
 import { type Segment, viewOf } from './segment.ts';
 import type { SocketAddress } from './types.ts';
 
@@ -58,20 +58,23 @@ export class Strangers {
       this.#core.tell({ kind: 'stray', atUs: nowUs, remote, local, segment: viewOf(segment, false) });
     } else this.#core.drop('stray-unreported');
     const answer = resetAnswer(segment);
-    if (answer === undefined || !this.#hasRoom()) return;
-    this.#core.counters.resetsSent += 1;
+    if (answer === undefined) return;
+    if (this.#core.profile.blackhole) return this.#core.drop('blackhole');
+    const reset = { ...answer, window: 0, options: NO_OPTIONS, layout: [] };
+    if (this.answer({ local, remote }, trafficClass, reset)) this.#core.counters.resetsSent += 1;
+  }
+
+  /** Answers with a segment that belongs to no connection; false when there is no room for it. */
+  answer(
+    ends: { readonly local: SocketAddress; readonly remote: SocketAddress },
+    trafficClass: number,
+    segment: Pick<OutgoingSegment, 'seq' | 'ack' | 'flags' | 'window' | 'options' | 'layout'>,
+  ): boolean {
+    if (!this.#hasRoom()) return false;
     this.#core.counters.segmentsOut += 1;
-    const path = { local, remote, ttl: this.#core.profile.ttl, trafficClass, flowLabel: 0 };
-    this.#replies.push(
-      this.#packets.segment(path, {
-        ...answer,
-        window: 0,
-        options: NO_OPTIONS,
-        layout: [],
-        offset: 0,
-        length: 0,
-      }),
-    );
+    const path = { ...ends, ttl: this.#core.profile.ttl, trafficClass, flowLabel: 0 };
+    this.#replies.push(this.#packets.segment(path, { ...segment, urgentPointer: 0, offset: 0, length: 0 }));
+    return true;
   }
 
   /** An echo request for one of our addresses. RFC 1122 3.2.2.6, RFC 4443 4.2 */

@@ -15,6 +15,7 @@ export type SynReceivedDisposition =
   /** Passive open: as if the SYN had never come (MUST-11). */
   | { readonly kind: 'return-to-listen' }
   | { readonly kind: 'refused' }
+  | { readonly kind: 'reset-both' }
   | { readonly kind: 'enter-established' };
 
 export function onSegmentInSynReceived(
@@ -32,6 +33,7 @@ export function onSegmentInSynReceived(
     case 'reset':
       return state.cameFrom.open === 'passive' ? { kind: 'return-to-listen' } : { kind: 'refused' };
     case 'drop':
+    case 'reset-both':
       return acceptance;
     case 'acknowledge':
       // "If the segment acknowledgment is not acceptable, form a reset segment <SEQ=SEG.ACK><CTL=RST>".

@@ -13,20 +13,30 @@ export class SynSender {
   timer: SendTimer = IDLE;
   /** Times it was sent. */
   transmissions = 0;
+  /** The last one sent asked for ECN. */
+  askedForEcn = false;
   /** It is to be sent at the next opportunity. */
   due = true;
-  readonly #userTimeoutUs: number;
+  readonly #timeoutUs: number;
+  readonly #retries: number | undefined;
+  readonly #linearTimeouts: number;
   #firstSentUs = 0;
 
-  constructor(profile: Profile, iss: Seq, userTimeoutUs: number) {
+  /**
+   * @param role a SYN of ours, or the answer to one
+   * @param timeoutUs when to give up
+   */
+  constructor(profile: Profile, iss: Seq, role: 'syn' | 'syn-ack', timeoutUs: number) {
     this.iss = iss;
     this.rtt = new RttEstimator(profile);
-    this.#userTimeoutUs = userTimeoutUs;
+    this.#timeoutUs = timeoutUs;
+    this.#retries = role === 'syn' ? profile.synRetries : profile.synAckRetries;
+    this.#linearTimeouts = role === 'syn' ? profile.synLinearTimeouts : 0;
   }
 
   get deadlineUs(): number {
     if (this.timer.kind === 'idle') return Number.POSITIVE_INFINITY;
-    return Math.min(this.timer.atUs, this.#firstSentUs + this.#userTimeoutUs);
+    return Math.min(this.timer.atUs, this.#firstSentUs + this.#timeoutUs);
   }
 
   /** ISS + 1: the only acknowledgement of it, and the number of the first octet after it. */
@@ -59,8 +69,9 @@ export class SynSender {
 
   advance(nowUs: number): Expiry {
     if (this.deadlineUs > nowUs || this.timer.kind === 'idle') return 'nothing';
-    if (nowUs - this.#firstSentUs >= this.#userTimeoutUs) return 'give-up';
-    this.rtt.backOff();
+    if (nowUs - this.#firstSentUs >= this.#timeoutUs) return 'give-up';
+    if (this.#retries !== undefined && this.transmissions > this.#retries) return 'give-up';
+    if (this.transmissions > this.#linearTimeouts) this.rtt.backOff();
     this.due = true;
     // It starts again when the SYN leaves.
     this.timer = IDLE;

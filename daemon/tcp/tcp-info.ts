@@ -3,6 +3,7 @@
 import { effectiveSendMss } from './agreement.ts';
 import { agreementOf, type Connection } from './connection.ts';
 import { hasReceiver, hasSender } from './states.ts';
+import type { Totals } from './totals.ts';
 import type { TcpInfo } from './types.ts';
 
 export function infoOf(connection: Connection): TcpInfo {
@@ -26,16 +27,38 @@ export function infoOf(connection: Connection): TcpInfo {
     rcvWindShift: agreement?.rcvWindShift,
     timestampsEnabled: agreement?.timestamps ?? false,
     sackPermitted: agreement?.sack ?? false,
+    ecnEnabled: agreement?.ecn ?? false,
     rtoUs: rtt.rtoUs,
     srttUs: rtt.srttUs,
     rttvarUs: rtt.rttvarUs,
-    cwnd: sender?.congestion.cwnd,
-    ssthresh: sender?.congestion.ssthresh,
+    minRttUs: sender?.loss.minRttUs,
+    cwnd: sender?.loss.window.cwnd,
+    ssthresh: sender?.loss.window.ssthresh,
+    pipe: sender?.loss.pipe ?? 0,
+    inFlight: {
+      segments: sender?.loss.board.length ?? 0,
+      sacked: sender?.loss.board.sackedSegments ?? 0,
+      lost: sender?.loss.board.lostSegments ?? 0,
+    },
+    recovery: sender?.loss.phase,
+    reorderingSeen: sender?.loss.reorderingSeen ?? false,
+    congestion: sender?.loss.window.name ?? connection.settings.congestion,
+    backoffs: 'syn' in state ? Math.max(state.syn.transmissions - 1, 0) : (sender?.expirations ?? 0),
+    probes: connection.keepAlive.unanswered + (sender?.windowProbes ?? 0),
+    totals: totalsOf(connection.totals),
+    lastSentUs: connection.totals.lastSentUs,
+    lastReceivedUs: connection.totals.lastReceivedUs,
+    lastAckUs: connection.totals.lastAckUs,
     retransmits: { ...retransmits },
     unsentBytes: sender?.unsentBytes ?? ('early' in state ? state.early.length : 0),
     unackedBytes: sender === undefined ? 0 : sender.ring.length - sender.unsentBytes,
     unreadBytes: receiver?.unreadBytes ?? 0,
   };
+}
+
+function totalsOf(totals: Totals): TcpInfo['totals'] {
+  const { bytesAcked, bytesSent, bytesRetransmitted, bytesReceived, segmentsOut, segmentsIn } = totals;
+  return { bytesAcked, bytesSent, bytesRetransmitted, bytesReceived, segmentsOut, segmentsIn };
 }
 
 function sendEdges({ state }: Connection): Pick<TcpInfo, 'iss' | 'sndUna' | 'sndNxt' | 'sndWnd'> {

@@ -1,6 +1,6 @@
-/** A SYN for a connection in TIME-WAIT. RFC 9293 section 3.6.1 (MAY-2), RFC 6191 */
+/** Segments for a connection in TIME-WAIT. RFC 9293 section 3.6.1 (MAY-2) and 3.10.7.4, RFC 1337, RFC 6191 */
 
-import { seqLeq } from '../wire/seq.ts';
+import { seqLt } from '../wire/seq.ts';
 import { isAck, isRst, type Segment } from './segment.ts';
 import type { TimeWait } from './states.ts';
 
@@ -13,5 +13,10 @@ export function mayReplaceTimeWait(state: TimeWait, segment: Segment): boolean {
     // RFC 6191 section 2: with an equal timestamp, the sequence number decides.
     if (later !== 0) return later > 0;
   }
-  return seqLeq(state.receiver.nxt, segment.seq);
+  return seqLt(state.receiver.nxt, segment.seq);
+}
+
+/** Whether we may open the same connection anew: our later timestamps tell the two apart. RFC 6191, tcp_tw_reuse */
+export function mayReuseTimeWait(state: TimeWait): boolean {
+  return state.agreement.timestamps;
 }

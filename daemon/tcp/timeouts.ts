@@ -1,22 +1,36 @@
 /** A connection's clock: what is due at `nowUs`. RFC 9293 section 3.10.8 */
 
+import { abortReset } from './calls.ts';
 import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
+import { hasSender } from './states.ts';
 
 export function timePasses(core: Core, connection: Connection, nowUs: number): void {
   const { state } = connection;
-  if (state.name !== 'SYN-SENT') state.receiver.advance(nowUs);
-  if (state.name === 'TIME-WAIT') {
+  if (state.name !== 'SYN-SENT') state.receiver.acks.advance(nowUs);
+  if (state.name === 'TIME-WAIT' || state.name === 'FIN-WAIT-2') {
     if (state.expiresUs <= nowUs) core.end(connection, 'closed', nowUs);
+    else if (state.name === 'FIN-WAIT-2') keepAlive(core, connection, true, nowUs);
     return;
   }
-  const half = 'syn' in state ? state.syn : 'sender' in state ? state.sender : undefined;
-  if (half === undefined) return;
-  if (half.advance(nowUs) === 'give-up') return core.end(connection, 'timeout', nowUs);
-  const repeats = 'syn' in state ? state.syn.repeats : 'sender' in state ? state.sender.expirations : 0;
+  const half = hasSender(state) ? state.sender : state.syn;
+  if (half.advance(nowUs) === 'give-up') {
+    // A peer that may be there is told, so that it holds nothing for nobody.
+    const reset = hasSender(state) && core.profile.name === 'freebsd' ? abortReset(connection) : undefined;
+    return core.end(connection, 'timeout', nowUs, reset);
+  }
+  const repeats = hasSender(state) ? state.sender.expirations : state.syn.repeats;
   // RFC 9293 3.8.3: at R1, whoever chose the path is told (MUST-20a, SHLD-9).
   if (repeats >= core.profile.r1Retransmissions && !connection.warned) {
     connection.warned = true;
     core.tell({ kind: 'retransmission-warning', id: connection.id, atUs: nowUs });
   }
+  if (!hasSender(state)) return;
+  keepAlive(core, connection, state.sender.loss.board.empty && state.sender.timer.kind === 'idle', nowUs);
+}
+
+function keepAlive(core: Core, connection: Connection, idle: boolean, nowUs: number): void {
+  if (connection.keepAlive.advance(idle, nowUs) !== 'give-up') return;
+  // RFC 9293 3.8.4 leaves it open; Linux and FreeBSD send a RST.
+  core.end(connection, 'timeout', nowUs, abortReset(connection));
 }

@@ -3,6 +3,10 @@ export type SendTimer =
   | { readonly kind: 'idle' }
   /** Sent data or FIN waits for its acknowledgement. RFC 6298 section 5 */
   | { readonly kind: 'retransmit'; readonly atUs: number }
+  /** The same, and a probe of the tail comes before the timeout. RFC 8985 7.2 */
+  | { readonly kind: 'tail-probe'; readonly atUs: number; readonly timeoutUs: number }
+  /** The same, and a late segment is to be taken as lost before the timeout. RFC 8985 6.3 */
+  | { readonly kind: 'reorder'; readonly atUs: number; readonly timeoutUs: number }
   /** There is something to send and the window has no room for it. RFC 9293 3.8.6.1, 3.8.6.2.1 */
   | { readonly kind: 'persist'; readonly atUs: number };
 
@@ -16,8 +20,3 @@ export type AckDuty =
 
 export const NO_ACK: AckDuty = { kind: 'none' };
 export const ACK_NOW: AckDuty = { kind: 'now' };
-
-/** When a timer or duty next needs the clock; Infinity when it does not. */
-export function deadlineUs(timer: SendTimer | AckDuty): number {
-  return 'atUs' in timer ? timer.atUs : Number.POSITIVE_INFINITY;
-}

@@ -1,20 +1,27 @@
 /** The next packet of a connection, made when it is written, so that what it says of time and windows is true. */
 
-import { seq } from '../wire/seq.ts';
-import { ACK, FIN, PSH, SYN, type TcpFlags } from '../wire/tcp-header.ts';
+import { type Seq, seq, seqAdd, seqDiff, seqLt } from '../wire/seq.ts';
+import { ACK, CWR, ECE, FIN, PSH, SYN, type TcpFlags, URG } from '../wire/tcp-header.ts';
 import { NO_OPTIONS, type TcpOptions } from '../wire/tcp-options.ts';
 import { type Agreement, synOptions } from './agreement.ts';
 import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
-import { synWindow } from './establish.ts';
+import { largestToCome, synWindow } from './establish.ts';
 import type { OutgoingSegment, PacketBuilder } from './packets.ts';
 import { timestampValue } from './process-segment.ts';
+import type { Profile } from './profile.ts';
 import type { Receiver } from './receiver.ts';
 import type { Transmission } from './sender.ts';
 import { hasSender, type SynchronizedState, type SynReceived, type SynSent } from './states.ts';
 
-/** With timestamps on, three SACK blocks fit the header. */
-const SACK_BLOCKS_MAX = 3;
+/** SACK blocks that fit the header, beside timestamps and without. */
+const SACK_BLOCKS_WITH_TIMESTAMPS = 3;
+const SACK_BLOCKS_MAX = 4;
+
+/** ECT(0) of RFC 3168 section 5. */
+const ECN_CAPABLE = 2;
+const ECN_BITS = 3;
+const POINTER_MAX = 0xffff;
 
 /** The packet, or undefined when the connection has nothing to send now. */
 export function nextPacket(
@@ -29,15 +36,22 @@ export function nextPacket(
   if ('syn' in state && state.syn.due) return synPacket(core, packets, connection, state, nowUs);
   if (state.name === 'SYN-SENT') return undefined;
   const transmission = hasSender(state) ? nextTransmission(state, nowUs) : undefined;
-  if (transmission === undefined && state.receiver.ackDuty.kind !== 'now') return undefined;
+  if (transmission === undefined && connection.keepAlive.due) {
+    return keepAlivePacket(core, packets, connection, state, nowUs);
+  }
+  if (transmission === undefined && state.receiver.acks.duty.kind !== 'now') return undefined;
   return dataPacket(core, packets, connection, state, transmission, nowUs);
+}
+
+function sackBlocksMost({ timestamps }: Agreement): number {
+  return timestamps ? SACK_BLOCKS_WITH_TIMESTAMPS : SACK_BLOCKS_MAX;
 }
 
 function nextTransmission(
   state: Extract<SynchronizedState, { readonly sender: unknown }>,
   nowUs: number,
 ): Transmission | undefined {
-  const blocks = state.receiver.sackBlocks(SACK_BLOCKS_MAX)?.length ?? 0;
+  const blocks = state.receiver.sackBlocks(sackBlocksMost(state.agreement))?.length ?? 0;
   const sackBytes = blocks === 0 ? 0 : 4 + 8 * blocks;
   return state.sender.next(Math.max(state.sender.mss - sackBytes, 1), nowUs);
 }
@@ -52,15 +66,21 @@ function resetPacket(
   if (reset === undefined) return undefined;
   connection.reset = undefined;
   core.counters.resetsSent += 1;
-  return send(core, packets, connection, { ...plain(reset.seq, reset.ack, reset.flags) }, false, nowUs);
+  return send(core, packets, connection, plain(reset.seq, reset.ack, reset.flags), nowUs);
 }
 
-function plain(
-  segmentSeq: OutgoingSegment['seq'],
-  ack: OutgoingSegment['ack'],
-  flags: TcpFlags,
-): OutgoingSegment {
-  return { seq: segmentSeq, ack, flags, window: 0, options: NO_OPTIONS, layout: [], offset: 0, length: 0 };
+function plain(segmentSeq: Seq, ack: Seq, flags: TcpFlags): OutgoingSegment {
+  return {
+    seq: segmentSeq,
+    ack,
+    flags,
+    window: 0,
+    urgentPointer: 0,
+    options: NO_OPTIONS,
+    layout: [],
+    offset: 0,
+    length: 0,
+  };
 }
 
 function synPacket(
@@ -70,24 +90,39 @@ function synPacket(
   state: SynSent | SynReceived,
   nowUs: number,
 ): Uint8Array {
-  const again = state.syn.sent(nowUs);
-  if (again) connection.retransmits.syn += 1;
   const { profile } = core;
+  const { settings, announcedMss } = connection;
+  const { syn } = state;
+  const repeats = syn.transmissions;
+  const again = syn.sent(nowUs);
+  if (again) connection.retransmits.syn += 1;
   const echo = state.name === 'SYN-SENT' ? 0 : state.receiver.tsRecent;
-  const timestamps = { value: timestampValue(connection, nowUs), echo };
-  let options = synOptions(profile, connection.announcedMss, timestamps);
+  const offered = synOptions(profile, announcedMss, { value: timestampValue(connection, nowUs), echo });
+  let options = stripped(profile, settings.offerOptions, repeats, offered);
+  let flags: TcpFlags = SYN;
   if (state.name === 'SYN-RECEIVED') {
     options = answerOptions(options, state.agreement);
-    state.receiver.ackSent();
+    flags |= ACK | (state.agreement.ecn ? ECE : 0);
+    state.receiver.acks.sent(state.receiver.nxt, false);
+  } else {
+    syn.askedForEcn = profile.ecn === 'on' && repeats <= profile.ecnSynRetries;
+    if (syn.askedForEcn) flags |= ECE | CWR;
   }
+  const agreement = state.name === 'SYN-SENT' ? undefined : state.agreement;
   const segment: OutgoingSegment = {
-    ...plain(state.syn.iss, state.name === 'SYN-SENT' ? seq(0) : state.receiver.nxt, SYN),
-    flags: state.name === 'SYN-SENT' ? SYN : SYN | ACK,
-    window: synWindow(profile),
+    ...plain(syn.iss, state.name === 'SYN-SENT' ? seq(0) : state.receiver.nxt, flags),
+    window: synWindow(profile, settings, largestToCome(profile, announcedMss, agreement)),
     options,
     layout: profile.synLayout,
   };
-  return send(core, packets, connection, segment, again, nowUs);
+  return send(core, packets, connection, segment, nowUs, again);
+}
+
+/** Options that some middlebox may not like are left out after a while, or when the user says so. */
+function stripped(profile: Profile, offers: boolean, repeats: number, options: TcpOptions): TcpOptions {
+  if (!offers) return NO_OPTIONS;
+  if (profile.synOptionRetries === undefined || repeats <= profile.synOptionRetries) return options;
+  return { ...NO_OPTIONS, mss: options.mss };
 }
 
 /** A SYN,ACK offers what the SYN offered and nothing else. RFC 7323 2.2, RFC 2018 section 2 */
@@ -100,6 +135,18 @@ function answerOptions(options: TcpOptions, agreement: Agreement): TcpOptions {
   };
 }
 
+function keepAlivePacket(
+  core: Core,
+  packets: PacketBuilder,
+  connection: Connection,
+  state: SynReceived | SynchronizedState,
+  nowUs: number,
+): Uint8Array {
+  connection.keepAlive.due = false;
+  const segment = steadySegment(core, connection, state, seqAdd(sndNxt(state), -1), ACK, nowUs);
+  return send(core, packets, connection, segment, nowUs);
+}
+
 function dataPacket(
   core: Core,
   packets: PacketBuilder,
@@ -108,25 +155,59 @@ function dataPacket(
   transmission: Transmission | undefined,
   nowUs: number,
 ): Uint8Array {
-  const { receiver, agreement } = state;
+  const { receiver } = state;
+  const length = transmission?.length ?? 0;
+  let flags: TcpFlags = ACK;
+  if (transmission?.push) flags |= PSH;
+  if (transmission?.fin) flags |= FIN;
+  if (hasSender(state) && transmission?.markable && !state.sender.reductionTold) {
+    flags |= CWR;
+    state.sender.reductionTold = true;
+  }
+  const segmentSeq = transmission?.seq ?? sndNxt(state);
+  const urgentPointer = hasSender(state) ? pointerFrom(segmentSeq, state.sender.up) : 0;
+  if (urgentPointer > 0) flags |= URG;
   const segment: OutgoingSegment = {
-    seq: transmission?.seq ?? sndNxt(state),
-    ack: receiver.nxt,
-    flags: ACK | (transmission?.push ? PSH : 0) | (transmission?.fin ? FIN : 0),
+    ...steadySegment(core, connection, state, segmentSeq, flags, nowUs),
+    urgentPointer,
+    ...(hasSender(state) ? { ring: state.sender.ring } : {}),
+    offset:
+      transmission !== undefined && length > 0 && hasSender(state)
+        ? seqDiff(transmission.seq, state.sender.una)
+        : 0,
+    length,
+  };
+  receiver.acks.sent(receiver.nxt, length > 0);
+  receiver.sackSent();
+  const again = transmission?.retransmission ?? false;
+  if (again) connection.retransmits[length > 0 ? 'data' : 'fin'] += 1;
+  return send(core, packets, connection, segment, nowUs, again, transmission?.markable ? ECN_CAPABLE : 0);
+}
+
+/** The pointer counts from the segment's number to the octet after the urgent data (MUST-62); 0: nothing is urgent. */
+function pointerFrom(from: Seq, up: Seq | undefined): number {
+  return up === undefined || !seqLt(from, up) ? 0 : Math.min(seqDiff(up, from), POINTER_MAX);
+}
+
+/** A segment without text that tells the peer where we are. */
+function steadySegment(
+  core: Core,
+  connection: Connection,
+  state: SynReceived | SynchronizedState,
+  segmentSeq: Seq,
+  flags: TcpFlags,
+  nowUs: number,
+): OutgoingSegment {
+  const { receiver, agreement } = state;
+  return {
+    ...plain(segmentSeq, receiver.nxt, flags | (receiver.acks.congestionSeen ? ECE : 0)),
     window: receiver.offerWindow(),
     options: steadyOptions(connection, agreement, receiver, nowUs),
     layout: core.profile.layout,
-    ...('sender' in state ? { ring: state.sender.ring } : {}),
-    offset: transmission !== undefined && 'sender' in state ? transmission.seq - state.sender.una : 0,
-    length: transmission?.length ?? 0,
   };
-  receiver.ackSent();
-  const again = transmission?.retransmission ?? false;
-  if (again) connection.retransmits[segment.length > 0 ? 'data' : 'fin'] += 1;
-  return send(core, packets, connection, segment, again, nowUs);
 }
 
-function sndNxt(state: SynReceived | SynchronizedState): OutgoingSegment['seq'] {
+function sndNxt(state: SynReceived | SynchronizedState): Seq {
   if (state.name === 'SYN-RECEIVED') return state.syn.firstDataSeq;
   return hasSender(state) ? state.sender.max : state.sent.nxt;
 }
@@ -137,7 +218,7 @@ function steadyOptions(
   receiver: Receiver,
   nowUs: number,
 ): TcpOptions {
-  const sack = receiver.sackBlocks(SACK_BLOCKS_MAX);
+  const sack = receiver.sackBlocks(sackBlocksMost(agreement));
   if (!agreement.timestamps && sack === undefined) return NO_OPTIONS;
   const timestamps = agreement.timestamps
     ? { value: timestampValue(connection, nowUs), echo: receiver.tsRecent }
@@ -150,26 +231,35 @@ function send(
   packets: PacketBuilder,
   connection: Connection,
   segment: OutgoingSegment,
-  retransmission: boolean,
   nowUs: number,
+  retransmission = false,
+  ecn = 0,
 ): Uint8Array {
+  const { seq: segmentSeq, ack, flags, window, urgentPointer, options, length } = segment;
+  const { ttl } = connection.settings;
+  const trafficClass = (connection.settings.trafficClass & ~ECN_BITS) | ecn;
   core.counters.segmentsOut += 1;
   if (retransmission) core.counters.retransmittedSegments += 1;
+  connection.totals.sent(length, retransmission, nowUs);
   core.tell({
     kind: 'segment',
     id: connection.id,
     direction: 'out',
     atUs: nowUs,
     segment: {
-      seq: segment.seq,
-      ack: segment.ack,
-      flags: segment.flags,
-      window: segment.window,
-      options: segment.options,
-      payloadLength: segment.length,
-      ttl: connection.ttl,
+      seq: segmentSeq,
+      ack,
+      flags,
+      window,
+      urgentPointer,
+      options,
+      payloadLength: length,
+      ttl,
+      trafficClass,
       retransmission,
     },
   });
-  return packets.segment(connection, segment);
+  const { local, remote, flowLabel } = connection;
+  const dontFragment = core.profile.pathMtuDiscovery;
+  return packets.segment({ local, remote, ttl, trafficClass, flowLabel, dontFragment }, segment);
 }

@@ -10,6 +10,7 @@ import type { Seq } from '../wire/seq.ts';
 import type { TcpFlags } from '../wire/tcp-header.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
 import type { Profile } from './profile.ts';
+import type { RecoveryPhase } from './recovery.ts';
 
 /** States of RFC 9293 section 3.3.2, and CLOSED, which is the absence of a connection. */
 export type StateName =
@@ -34,7 +35,7 @@ export interface SocketAddress {
 }
 
 export interface StackOptions {
-  /** The engine's own addresses. */
+  /** The engine's own addresses. More may be appended while it runs. */
   readonly addresses: readonly IpAddress[];
   /** MTU of the link, bytes. */
   readonly mtu: number;
@@ -46,17 +47,47 @@ export interface StackOptions {
   readonly profile?: Profile;
 }
 
-export interface ConnectOptions {
+/** Congestion control algorithms. RFC 6582, RFC 9438 */
+export type CongestionName = 'newreno' | 'cubic';
+
+/**
+ * What a user may set for a connection, before it is opened or while it lives (`configure`). A listener hands its
+ * own on to the connections that it accepts. What is left out holds as the profile says.
+ */
+export interface SocketOptions {
+  /** Give up and answer `timeout` when a segment stays unacknowledged for so long (RFC 5482). Default R2 of RFC 9293 3.8.3. */
+  readonly userTimeoutUs: number | undefined;
+  /** Give up a handshake that takes longer. */
+  readonly handshakeTimeoutUs: number | undefined;
+  /** Type of service / traffic class byte of every packet; its two ECN bits are the engine's. */
+  readonly trafficClass: number;
+  readonly ttl: number;
+  /** Hold small segments back while others are in flight (RFC 9293 3.7.4). Default false: a probe sends at once. */
+  readonly nagle: boolean;
+  /** Send full segments only, until it is taken back; at most `corkUs` of the profile. */
+  readonly cork: boolean;
+  /** The largest segment to announce and to send; undefined: as the path allows. */
+  readonly maxSegment: number | undefined;
+  /** RFC 9293 3.8.4; all times of the profile unless set here. */
+  readonly keepAlive: boolean;
+  readonly keepIdleUs: number;
+  readonly keepIntervalUs: number;
+  readonly keepCount: number;
+  /** How long a closed connection stays in FIN-WAIT-2; undefined: for ever. */
+  readonly finWait2TimeoutUs: number | undefined;
+  /** Acknowledge at once, without delay. */
+  readonly quickAck: boolean;
+  readonly congestion: CongestionName;
+  readonly sendBufferBytes: number;
+  readonly receiveBufferBytes: number;
+  /** False: SYNs carry no option at all. */
+  readonly offerOptions: boolean;
+}
+
+export interface ConnectOptions extends Partial<SocketOptions> {
   readonly remote: SocketAddress;
   /** Default: the engine's address of that family, and an ephemeral port (RFC 6056). */
   readonly local?: Partial<SocketAddress>;
-  /** Give up and answer `timeout` when a segment stays unacknowledged for so long (RFC 5482). Default R2 of RFC 9293 3.8.3. */
-  readonly userTimeoutUs?: number;
-  /** Type of service / traffic class byte of every packet. */
-  readonly trafficClass?: number;
-  readonly ttl?: number;
-  /** Hold small segments back while others are in flight (RFC 9293 3.7.4). Default false: a probe sends at once. */
-  readonly nagle?: boolean;
 }
 
 /** Why a call on the engine was not carried out. */
@@ -69,6 +100,7 @@ export type EngineErrorReason =
   | 'no-ports-left'
   | 'too-many-connections'
   | 'no-such-connection'
+  | 'no-such-listener'
   | 'not-connected'
   | 'already-closing';
 
@@ -96,12 +128,14 @@ export interface SegmentView {
   /** Meaningful with the ACK flag only. */
   readonly ack: Seq;
   readonly flags: TcpFlags;
-  /** The header's field, unscaled. */
+  /** The header's fields; the window is unscaled, the pointer meaningful with the URG flag only. */
+  readonly urgentPointer: number;
   readonly window: number;
   readonly options: TcpOptions;
   readonly payloadLength: number;
-  /** TTL or hop limit of the packet. */
+  /** TTL or hop limit of the packet, and its DSCP and ECN bits. */
   readonly ttl: number;
+  readonly trafficClass: number;
   /** Outgoing: sent before in whole or in part. Incoming: its sequence space was received before. */
   readonly retransmission: boolean;
 }
@@ -136,9 +170,17 @@ export type StackEvent =
     }
   /** R1 reached: the connection is in trouble (RFC 9293 3.8.3). */
   | { readonly kind: 'retransmission-warning'; readonly id: ConnectionId; readonly atUs: number }
-  /** The connection is gone; the last event of its id. What was not read by then is lost. */
-  | { readonly kind: 'ended'; readonly id: ConnectionId; readonly reason: EndReason; readonly atUs: number }
-  /** A passive open completed. */
+  /** Urgent data is to come, or more of it (MUST-32). */
+  | { readonly kind: 'urgent'; readonly id: ConnectionId; readonly atUs: number }
+  /** The connection is gone; the last event of its id. `unread`: what had arrived in order and nobody has read. */
+  | {
+      readonly kind: 'ended';
+      readonly id: ConnectionId;
+      readonly reason: EndReason;
+      readonly unread: Uint8Array;
+      readonly atUs: number;
+    }
+  /** A passive open completed: the connection waits for `accept`. */
   | {
       readonly kind: 'accepted';
       readonly id: ConnectionId;
@@ -173,17 +215,56 @@ export interface TcpInfo {
   readonly rcvWindShift: number | undefined;
   readonly timestampsEnabled: boolean;
   readonly sackPermitted: boolean;
+  readonly ecnEnabled: boolean;
   readonly rtoUs: number;
   readonly srttUs: number | undefined;
   readonly rttvarUs: number | undefined;
+  /** The shortest round trip. */
+  readonly minRttUs: number | undefined;
   /** Octets; undefined while there is nothing to send with. */
   readonly cwnd: number | undefined;
   readonly ssthresh: number | undefined;
+  /** Octets that are in the network, as far as is known. */
+  readonly pipe: number;
+  /** Segments in flight, and how many of them are reported as received, lost, and sent again. */
+  readonly inFlight: { readonly segments: number; readonly sacked: number; readonly lost: number };
+  readonly recovery: RecoveryPhase | undefined;
+  readonly reorderingSeen: boolean;
+  readonly congestion: CongestionName;
+  /** Timeouts in a row without an answer. */
+  readonly backoffs: number;
+  /** Keepalive and window probes in a row without an answer. */
+  readonly probes: number;
+  /** Octets and segments with text in all: acknowledged by the peer, sent, received. */
+  readonly totals: {
+    readonly bytesAcked: number;
+    readonly bytesSent: number;
+    readonly bytesRetransmitted: number;
+    readonly bytesReceived: number;
+    readonly segmentsOut: number;
+    readonly segmentsIn: number;
+  };
+  /** When text was last sent and received, and when the peer last acknowledged; undefined before. */
+  readonly lastSentUs: number | undefined;
+  readonly lastReceivedUs: number | undefined;
+  readonly lastAckUs: number | undefined;
   /** Times a segment was sent again: SYN, data and FIN apart. */
   readonly retransmits: { readonly syn: number; readonly data: number; readonly fin: number };
   readonly unsentBytes: number;
   readonly unackedBytes: number;
   readonly unreadBytes: number;
+}
+
+/** A copy of what the engine knows of a listener. */
+export interface ListenerInfo {
+  readonly id: ConnectionId;
+  /** Undefined: any of the engine's addresses. */
+  readonly address: IpAddress | undefined;
+  readonly port: number;
+  readonly backlog: number;
+  /** Connections that are half open, and that wait for `accept`. */
+  readonly halfOpen: number;
+  readonly waiting: number;
 }
 
 /** Totals since the stack was made. Everything that is dropped is counted in one of them. */
@@ -196,6 +277,8 @@ export interface StackCounters {
   resetsSent: number;
   resetsReceived: number;
   challengeAcksSent: number;
+  synCookiesSent: number;
+  synCookiesAccepted: number;
   icmpErrorsIn: number;
   echoRepliesSent: number;
   straySegments: number;
@@ -218,13 +301,38 @@ export interface StackUsage {
 /** The engine. Every method that can send takes the time; packets wait in the stack until `next` takes them. */
 export interface TcpStack {
   connect(options: ConnectOptions, nowUs: number): EngineResult<ConnectionId>;
+  /** `backlog`: most connections that are half open, and that wait for `accept`. */
   listen(
     local: { readonly address?: IpAddress; readonly port: number },
     backlog: number,
+    options?: Partial<SocketOptions>,
   ): EngineResult<ConnectionId>;
-  /** Queues data; answers how many bytes the send buffer took. */
-  send(id: ConnectionId, data: Uint8Array, nowUs: number): EngineResult<number>;
-  /** Takes at most `max` bytes that arrived in order; empty when there are none; `eof` after the peer's FIN. */
+  /** Gives a listener another backlog. */
+  relisten(id: ConnectionId, backlog: number): EngineResult<void>;
+  /** The connection that has waited longest at a listener; undefined when none does. */
+  accept(listener: ConnectionId): EngineResult<ConnectionId | undefined>;
+  /** Changes options of a connection or a listener; what concerns SYNs has no effect on an open connection. */
+  configure(id: ConnectionId, options: Partial<SocketOptions>, nowUs: number): EngineResult<void>;
+  optionsOf(id: ConnectionId): SocketOptions | undefined;
+  /**
+   * Queues data; answers how many bytes the send buffer took. `more`: other data follows at once, so a segment
+   * that is not full waits; `urgent`: the last byte is urgent (RFC 9293 3.8.5).
+   */
+  send(
+    id: ConnectionId,
+    data: Uint8Array,
+    nowUs: number,
+    how?: { readonly more?: boolean; readonly urgent?: boolean },
+  ): EngineResult<number>;
+  /**
+   * Urgent data of the peer (MUST-33): bytes to read before its last byte, 0 when that is the next, and that byte,
+   * once it has arrived. Undefined: there is none to be read.
+   */
+  urgent(id: ConnectionId): { readonly toMark: number; readonly octet: number | undefined } | undefined;
+  /**
+   * Takes at most `max` bytes that arrived in order; empty when there are none; `eof` after the peer's FIN. A call
+   * stops before the last urgent byte, so that a reader can tell where it is.
+   */
   receive(
     id: ConnectionId,
     max: number,
@@ -239,6 +347,11 @@ export interface TcpStack {
   close(id: ConnectionId, nowUs: number): EngineResult<void>;
   /** Sends RST where the state asks for it and forgets the connection. */
   abort(id: ConnectionId, nowUs: number): EngineResult<void>;
+  /** Forgets a connection without a word to the peer. */
+  forget(id: ConnectionId, nowUs: number): EngineResult<void>;
+  /** Ids of all connections, and of all listeners. */
+  connections(): Iterable<ConnectionId>;
+  listeners(): Iterable<ListenerInfo>;
   /** One packet from the link, IPv4 or IPv6. Whatever it holds, this does not throw; the buffer is not kept. */
   input(packet: Uint8Array, nowUs: number): void;
   /** Runs the timers that are due. */

@@ -71,7 +71,7 @@ export function decodeQuotedIpv4(packet: Uint8Array): Decoded<IpHeader> {
   });
 }
 
-/** Writes a header without options at the start of `packet`, whose length is the total length. Never fragmented (DF). */
+/** Writes a header without options at the start of `packet`, whose length is the total length. */
 export function encodeIpv4(
   packet: Uint8Array,
   header: {
@@ -81,13 +81,15 @@ export function encodeIpv4(
     readonly ttl: number;
     readonly trafficClass: number;
     readonly identification: number;
+    /** Default true. */
+    readonly dontFragment?: boolean;
   },
 ): void {
   packet[FIELD.versionAndIhl[0]] = 0x45;
   packet[FIELD.trafficClass[0]] = header.trafficClass;
   writeU16(packet, FIELD.totalLength[0], packet.length);
   writeU16(packet, FIELD.identification[0], header.identification);
-  writeU16(packet, FIELD.flagsAndFragmentOffset[0], DONT_FRAGMENT);
+  writeU16(packet, FIELD.flagsAndFragmentOffset[0], header.dontFragment === false ? 0 : DONT_FRAGMENT);
   packet[FIELD.ttl[0]] = header.ttl;
   packet[FIELD.protocol[0]] = header.protocol;
   writeU16(packet, FIELD.checksum[0], 0);

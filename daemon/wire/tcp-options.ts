@@ -87,10 +87,15 @@ function decodeSackBlocks(packet: Uint8Array, start: number, end: number): SackB
   return blocks;
 }
 
-/** An option and the no-operation bytes before it, which systems use to align it. */
+type OptionName = 'mss' | 'windowScale' | 'sackPermitted' | 'sack' | 'timestamps';
+
+/** Where an option stands: systems put no-operation bytes before it, so that its values lie on whole words. */
 export interface OptionPlace {
-  readonly nops: number;
-  readonly option: 'mss' | 'windowScale' | 'sackPermitted' | 'sack' | 'timestamps';
+  readonly option: OptionName;
+  /** Its offset in the options, modulo four. */
+  readonly align: 0 | 1 | 2;
+  /** When that option follows, the two fill a word between them and nothing is put before this one. */
+  readonly joins?: OptionName;
 }
 
 /**
@@ -108,8 +113,9 @@ export function encodeTcpOptions(
   let at = start;
   for (const place of layout) {
     if (!isPresent(options, place.option)) continue;
-    for (let i = 0; i < place.nops; i += 1) packet[at + i] = OPTION_KIND.noOperation;
-    at = encodeOption(packet, at + place.nops, start + TCP_OPTIONS_BYTES_MAX, options, place.option);
+    const joined = place.joins !== undefined && isPresent(options, place.joins);
+    for (; !joined && (at - start) % 4 !== place.align; at += 1) packet[at] = OPTION_KIND.noOperation;
+    at = encodeOption(packet, at, start + TCP_OPTIONS_BYTES_MAX, options, place.option);
   }
   while ((at - start) % 4 !== 0) {
     packet[at] = OPTION_KIND.endOfList;
@@ -118,7 +124,7 @@ export function encodeTcpOptions(
   return at - start;
 }
 
-function isPresent(options: TcpOptions, option: OptionPlace['option']): boolean {
+function isPresent(options: TcpOptions, option: OptionName): boolean {
   return option === 'sackPermitted' ? options.sackPermitted : options[option] !== undefined;
 }
 
@@ -127,7 +133,7 @@ function encodeOption(
   at: number,
   limit: number,
   options: TcpOptions,
-  option: OptionPlace['option'],
+  option: OptionName,
 ): number {
   switch (option) {
     case 'mss':

@@ -167,6 +167,7 @@ export function forge(
       ack: (segment.ack >>> 0) as Seq,
       flags: segment.flags,
       window: 1000,
+      urgentPointer: 0,
       options: NO_OPTIONS,
       layout: [],
       offset: 0,

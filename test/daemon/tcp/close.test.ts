@@ -141,14 +141,20 @@ spec('TIME-WAIT', (test) => {
 });
 
 spec('RST', (test) => {
-  test('N2, SHLD-2: at exactly RCV.NXT it ends the connection in every state, text or not', () => {
+  test('N2, SHLD-2: at exactly RCV.NXT it ends the connection in every state but TIME-WAIT, text or not', () => {
     for (const [name, make] of Object.entries(STATES)) {
-      if (name === 'SYN-SENT') continue;
+      if (name === 'SYN-SENT' || name === 'TIME-WAIT') continue;
       const t = make();
       const rcvNxt = (t.info?.rcvNxt ?? 0) - (t.info?.irs ?? 0);
       t.receives('RST', { seq: rcvNxt, data: 'why' }).silent();
       assert.is(t.state, 'CLOSED', name);
     }
+  });
+
+  test('RFC 1337: it does not end TIME-WAIT, unless the profile says so', () => {
+    const end = { seq: 2, ack: 2 };
+    assert.is(timeWait().receives('RST', end).silent().state, 'TIME-WAIT');
+    assert.is(timeWait({ profile: { resetEndsTimeWait: true } }).receives('RST', end).state, 'CLOSED');
   });
 
   test('MUST-12: the user can tell a reset from a close', () => {

@@ -75,7 +75,8 @@ spec('segmentation', (test) => {
     const t = established({ connect: { nagle: true } }).send('a');
     t.sends('ACK PSH', { data: 'a' });
     t.send('b').silent();
-    t.sendsAt(200, 'ACK PSH', { data: 'ab' });
+    t.sendsAt(200, 'ACK PSH', { data: 'a' });
+    t.receives('ACK', { seq: 1, ack: 2 }).sends('ACK PSH', { data: 'b' });
   });
 
   test('MUST-65: the MSS option is on the SYN alone', () => {

@@ -1,10 +1,9 @@
 /** Lost segments: RFC 6298 (timeout), RFC 5681 and 6582 (congestion, fast retransmit), RFC 9293 3.8.3 (giving up) */
 
 import * as assert from 'uvu/assert';
-import { NewReno } from '../../../daemon/tcp/congestion.ts';
-import { FINWAIT_PROFILE } from '../../../daemon/tcp/profile.ts';
+import { CongestionWindow } from '../../../daemon/tcp/congestion.ts';
+import { FINWAIT_PROFILE } from '../../../daemon/tcp/profiles/finwait.ts';
 import { RttEstimator } from '../../../daemon/tcp/rtt.ts';
-import { seq } from '../../../daemon/wire/seq.ts';
 import { spec } from '../../harness.ts';
 import { established, synSent, type Trace } from './trace.ts';
 
@@ -142,66 +141,76 @@ spec('retransmission of data', (test) => {
 
 spec('NewReno', (test) => {
   const MSS = 1000;
-  const start = () => new NewReno(MSS, seq(0), false);
+  const start = (mss = MSS, synWasLost = false) =>
+    new CongestionWindow(FINWAIT_PROFILE, 'newreno', mss, synWasLost);
+  const newReno = { profile: { congestion: 'newreno' } } as const;
 
   test('RFC 6928: ten segments to begin with, one when the SYN was lost', () => {
     assert.is(start().cwnd, 10_000);
-    assert.is(new NewReno(1460, seq(0), false).cwnd, 14_600);
-    assert.is(new NewReno(9000, seq(0), false).cwnd, 18_000);
-    assert.is(new NewReno(MSS, seq(0), true).cwnd, MSS);
+    assert.is(start(1460).cwnd, 14_600);
+    assert.is(start(9000).cwnd, 18_000);
+    assert.is(start(MSS, true).cwnd, MSS);
   });
 
-  test('slow start: a segment for each acknowledgement, never more', () => {
-    const cc = start();
-    cc.onAck(seq(2000), 2000, 8000);
-    assert.is(cc.cwnd, 11_000);
-    cc.onAck(seq(2500), 500, 8000);
-    assert.is(cc.cwnd, 11_500);
+  test('slow start: as much as was acknowledged, never more than two segments (RFC 3465)', () => {
+    const window = start();
+    window.onAck(2000, 10_000, 0, 0);
+    assert.is(window.cwnd, 12_000);
+    window.onAck(500, 10_000, 0, 0);
+    assert.is(window.cwnd, 12_500);
+    window.onAck(5000, 10_000, 0, 0);
+    assert.is(window.cwnd, 14_500);
   });
 
   test('a window that is not used does not grow', () => {
-    const cc = start();
-    cc.onAck(seq(1000), 1000, 0);
-    assert.is(cc.cwnd, 10_000);
-  });
-
-  test('a timeout: half of what was in flight as threshold, one segment as window; once only', () => {
-    const cc = start();
-    cc.onTimeout(seq(10_000), 10_000, true);
-    assert.equal([cc.cwnd, cc.ssthresh], [MSS, 5000]);
-    cc.onTimeout(seq(10_000), MSS, false);
-    assert.is(cc.ssthresh, 5000);
+    const window = start();
+    window.onAck(1000, 1000, 0, 0);
+    assert.is(window.cwnd, 10_000);
   });
 
   test('congestion avoidance: about a segment for each round trip', () => {
-    const cc = start();
-    cc.onTimeout(seq(4000), 4000, true);
-    for (let una = 1000; cc.cwnd < cc.ssthresh; una += 1000) cc.onAck(seq(una), 1000, 4000);
-    assert.is(cc.cwnd, 2000);
-    cc.onAck(seq(9000), 1000, 4000);
-    cc.onAck(seq(10_000), 1000, 4000);
-    assert.ok(cc.cwnd > 2800 && cc.cwnd <= 3000);
+    const window = start();
+    window.reduce(8000);
+    window.cwnd = window.ssthresh;
+    assert.is(window.cwnd, 4000);
+    for (let i = 0; i < 4; i += 1) window.onAck(1000, 4000, 0, 0);
+    assert.ok(window.cwnd > 4900 && window.cwnd <= 5000, String(window.cwnd));
   });
 
-  test('the third duplicate acknowledgement repeats the first segment, and recovery follows (RFC 6582)', () => {
-    const t = established().send(10_000);
+  test('a timeout: half of what was in flight as threshold, one segment as window; once only', () => {
+    const t = established(newReno).send(10_000);
+    lengths(t);
+    t.sendsAt(200, 'ACK', { seq: 1, data: 1000 });
+    assert.equal([t.info?.cwnd, t.info?.ssthresh], [MSS, 5000]);
+    t.sendsAt(600, 'ACK', { seq: 1, data: 1000 });
+    assert.equal([t.info?.cwnd, t.info?.ssthresh], [MSS, 5000]);
+  });
+
+  test('the third duplicate acknowledgement repeats the first segment, and recovery follows (RFC 6582, 6937)', () => {
+    const t = established(newReno).send(10_000);
     assert.is(lengths(t).length, 10);
     const duplicate = () => t.receives('ACK', { seq: 1, ack: 1 });
     duplicate().silent();
     duplicate().silent();
     duplicate().sends('ACK', { seq: 1, data: 1000 });
     t.silent();
-    assert.equal([t.info?.ssthresh, t.info?.cwnd], [5000, 8000]);
-    duplicate();
-    assert.is(t.info?.cwnd, 9000);
+    assert.equal([t.info?.ssthresh, t.info?.recovery], [5000, 'recovery']);
     // A partial acknowledgement: the next hole is repeated at once.
     t.receives('ACK', { seq: 1, ack: 3001 }).sends('ACK', { seq: 3001, data: 1000 });
     t.receives('ACK', { seq: 1, ack: 10_001 });
-    assert.ok((t.info?.cwnd ?? 0) <= 5000);
+    assert.equal([t.info?.cwnd, t.info?.recovery], [5000, 'open']);
+  });
+
+  test('RFC 3042: each of the first two duplicates lets a new segment go', () => {
+    const t = established(newReno).send(13_000);
+    assert.is(lengths(t).length, 10);
+    for (const seq of [10_001, 11_001]) {
+      t.receives('ACK', { seq: 1, ack: 1 }).sends('ACK', { seq, data: 1000 });
+    }
   });
 
   test('an acknowledgement with data, or with another window, is no duplicate (RFC 5681 section 2)', () => {
-    const t = established().send(10_000);
+    const t = established(newReno).send(10_000);
     lengths(t);
     for (let i = 0; i < 5; i += 1) t.receives('ACK', { seq: 1, ack: 1, window: 60_000 + i });
     for (let i = 0; i < 5; i += 1) t.receives('ACK', { seq: 1 + i, ack: 1, data: 'x', window: 60_004 });
@@ -209,12 +218,15 @@ spec('NewReno', (test) => {
   });
 
   test('duplicates of a loss that is dealt with begin no second recovery', () => {
-    const cc = start();
-    for (let i = 0; i < 3; i += 1) cc.onDuplicateAck(seq(1000), seq(11_000), 10_000);
-    assert.ok(cc.recovering);
-    cc.onAck(seq(11_000), 10_000, 0);
-    assert.not(cc.recovering);
-    const advice = [1, 2, 3].map(() => cc.onDuplicateAck(seq(11_000), seq(15_000), 4000));
-    assert.equal(advice, ['none', 'none', 'none']);
+    const t = established(newReno).send(10_000);
+    lengths(t);
+    for (let i = 0; i < 3; i += 1) t.receives('ACK', { seq: 1, ack: 1 });
+    t.sends('ACK', { seq: 1 });
+    t.receives('ACK', { seq: 1, ack: 10_001 }).send(4000);
+    lengths(t);
+    // Late duplicates, below what ended the recovery.
+    for (let i = 0; i < 4; i += 1) t.receives('ACK', { seq: 1, ack: 10_001 });
+    t.silent();
+    assert.is(t.info?.recovery, 'open');
   });
 });

@@ -10,7 +10,8 @@
 
 import * as assert from 'uvu/assert';
 import { SeededRandom } from '../../../daemon/netsim/random.ts';
-import { FINWAIT_PROFILE, type Profile } from '../../../daemon/tcp/profile.ts';
+import type { Profile } from '../../../daemon/tcp/profile.ts';
+import { FINWAIT_PROFILE } from '../../../daemon/tcp/profiles/finwait.ts';
 import { createStack } from '../../../daemon/tcp/stack.ts';
 import type {
   ConnectionId,

@@ -31,7 +31,14 @@ const KINDS: OptionPlace['option'][] = ['mss', 'windowScale', 'sackPermitted', '
 const anyLayout = fc
   .shuffledSubarray(KINDS, { minLength: 5 })
   .chain((order) =>
-    fc.tuple(...order.map((option) => fc.record({ nops: fc.nat(2), option: fc.constant(option) }))),
+    fc.tuple(
+      ...order.map((option) =>
+        fc.record({
+          align: fc.constantFrom(0 as const, 1 as const, 2 as const),
+          option: fc.constant(option),
+        }),
+      ),
+    ),
   );
 
 spec('TCP options', (test) => {
@@ -39,6 +46,8 @@ spec('TCP options', (test) => {
     const packet = new Uint8Array(60);
     fc.assert(
       fc.property(anyOptions, anyLayout, (options, layout) => {
+        // Together with the widest padding they may not fit.
+        fc.pre(options.sack === undefined || options.timestamps === undefined);
         const length = encodeTcpOptions(packet, 5, options, layout);
         assert.ok(length <= 40 && length % 4 === 0);
         assert.equal(decodeTcpOptions(packet, 5, 5 + length), options);
@@ -50,7 +59,7 @@ spec('TCP options', (test) => {
   test('MUST-68, MUST-69: every option has its length, and zeros follow the last', () => {
     const packet = new Uint8Array(44).fill(0xaa);
     const options = { ...NO_OPTIONS, windowScale: 7 };
-    assert.is(encodeTcpOptions(packet, 0, options, [{ nops: 0, option: 'windowScale' }]), 4);
+    assert.is(encodeTcpOptions(packet, 0, options, [{ align: 0, option: 'windowScale' }]), 4);
     assert.equal([...packet.subarray(0, 5)], [3, 3, 7, 0, 0xaa]);
   });
 
@@ -83,8 +92,8 @@ spec('TCP options', (test) => {
     const sack = [1, 3, 5, 7].map((left) => ({ left: seq(left), right: seq(left + 1) }));
     const options = { ...NO_OPTIONS, timestamps: { value: 1, echo: 2 }, sack };
     const layout: OptionPlace[] = [
-      { nops: 2, option: 'timestamps' },
-      { nops: 2, option: 'sack' },
+      { align: 2, option: 'timestamps' },
+      { align: 2, option: 'sack' },
     ];
     assert.is(encodeTcpOptions(packet, 0, options, layout), 40);
     assert.equal(decodeTcpOptions(packet, 0, 40).sack, sack.slice(0, 3));

@@ -1,0 +1,77 @@
+/** When to acknowledge: at once, after a while, or with the next text. RFC 9293 3.8.6.3, RFC 5681 4.2 */
+
+import type { Seq } from '../wire/seq.ts';
+import type { Profile } from './profile.ts';
+import type { ReceiveRule } from './receive-rules.ts';
+import type { Settings } from './settings.ts';
+import { ACK_NOW, type AckDuty, NO_ACK } from './timers.ts';
+
+export interface Arrived {
+  /** Octets that RCV.NXT moved on. */
+  readonly advanced: number;
+  /** Text of the segment. */
+  readonly length: number;
+  /** It was the next one, and nothing is missing. */
+  readonly inOrder: boolean;
+  /** The end of the stream is known. */
+  readonly ended: boolean;
+}
+
+export class Acknowledger {
+  duty: AckDuty = NO_ACK;
+  /** RCV.NXT of the last segment sent: Last.ACK.sent of RFC 7323 4.3. */
+  lastSent: Seq;
+  /** RFC 3168 6.1.3: a packet was marked, and the peer has not said that it knows. */
+  congestionSeen = false;
+
+  readonly #profile: Profile;
+  readonly #settings: Settings;
+  readonly #rule: ReceiveRule;
+  #octets = 0;
+  #segments = 0;
+  #largest = 1;
+  #quickAcks: number;
+  /** Text went the other way after text came: an ACK is likely to find a ride. */
+  #interactive = false;
+
+  constructor(profile: Profile, settings: Settings, rule: ReceiveRule, lastSent: Seq) {
+    this.#profile = profile;
+    this.#settings = settings;
+    this.#rule = rule;
+    this.lastSent = lastSent;
+    this.#quickAcks = rule.quickAcks;
+  }
+
+  textArrived({ advanced, length, inOrder, ended }: Arrived, nowUs: number): void {
+    this.#largest = Math.max(this.#largest, length);
+    this.#octets += advanced;
+    this.#segments += 1;
+    const waiting = { octets: this.#octets, segments: this.#segments, largest: this.#largest };
+    // RFC 5681 4.2: at once for a segment out of order, one that fills a gap, and a FIN; else at least for
+    // every second full-sized segment (SHLD-19) and within the delay (MUST-40).
+    const quick = this.#settings.quickAck || (this.#quickAcks > 0 && !this.#interactive);
+    if (!inOrder || ended || quick || this.#rule.isAckDue(waiting)) this.oweNow();
+    else if (this.duty.kind === 'none') {
+      this.duty = { kind: 'delayed', atUs: nowUs + this.#profile.delayedAckUs };
+    }
+  }
+
+  oweNow(): void {
+    this.duty = ACK_NOW;
+  }
+
+  /** The delay of an ACK is over when its time has come. */
+  advance(nowUs: number): void {
+    if (this.duty.kind === 'delayed' && this.duty.atUs <= nowUs) this.oweNow();
+  }
+
+  /** An acknowledgement of everything up to `nxt` leaves now. */
+  sent(nxt: Seq, withText: boolean): void {
+    if (this.#octets > 0 && withText) this.#interactive = true;
+    if (this.duty.kind !== 'none' && this.#quickAcks > 0) this.#quickAcks -= 1;
+    this.duty = NO_ACK;
+    this.#octets = 0;
+    this.#segments = 0;
+    this.lastSent = nxt;
+  }
+}

@@ -1,0 +1,99 @@
+/** Which segments in flight are lost. RFC 8985 (RACK), RFC 6675 section 4 (IsLost), RFC 6582 (without SACK) */
+
+import { type Seq, seqDiff, seqLt, seqMax } from '../wire/seq.ts';
+import type { Flight, Scoreboard } from './scoreboard.ts';
+
+/** DupThresh of RFC 6675 and RFC 8985. */
+export const DUPLICATE_THRESHOLD = 3;
+
+/** RFC 8985: what was sent before something that has arrived, and has not arrived by now, is lost. */
+export class Rack {
+  #newestSentUs = Number.NEGATIVE_INFINITY;
+  #newestEnd: Seq | undefined;
+  #rttUs = 0;
+  #minRttUs = Number.POSITIVE_INFINITY;
+  /** RACK.fack: the highest number that has arrived. */
+  #highest: Seq | undefined;
+  #reorderingSeen = false;
+  #windowMultiple = 1;
+
+  get minRttUs(): number | undefined {
+    return Number.isFinite(this.#minRttUs) ? this.#minRttUs : undefined;
+  }
+
+  get reorderingSeen(): boolean {
+    return this.#reorderingSeen;
+  }
+
+  /** RFC 8985 6.2 steps 1 to 3, for a segment that has arrived. */
+  arrived(flight: Flight, nowUs: number): void {
+    const rttUs = nowUs - flight.sentUs;
+    // An answer that is faster than any before is one to the first transmission.
+    if (flight.transmissions > 1 && rttUs < this.#minRttUs) return;
+    if (flight.transmissions === 1) this.#minRttUs = Math.min(this.#minRttUs, rttUs);
+    if (this.#highest !== undefined && seqLt(flight.end, this.#highest) && flight.transmissions === 1) {
+      this.#reorderingSeen = true;
+    }
+    this.#highest = this.#highest === undefined ? flight.end : seqMax(this.#highest, flight.end);
+    this.#rttUs = rttUs;
+    if (this.#isSentAfter(flight.sentUs, flight.end)) {
+      this.#newestSentUs = flight.sentUs;
+      this.#newestEnd = flight.end;
+    }
+  }
+
+  /** A D-SACK: what was sent again had not been lost, so we wait longer. RFC 8985 6.2 step 4 */
+  sentInVain(): void {
+    this.#reorderingSeen = true;
+    this.#windowMultiple = Math.min(this.#windowMultiple + 1, 16);
+  }
+
+  #isSentAfter(sentUs: number, end: Seq): boolean {
+    if (sentUs !== this.#newestSentUs) return sentUs > this.#newestSentUs;
+    return this.#newestEnd === undefined || seqLt(this.#newestEnd, end);
+  }
+
+  /**
+   * RFC 8985 6.2 step 5: marks what is lost. Answers when one that is still on its way will be.
+   *
+   * @param recovering loss recovery is going on
+   */
+  detect(board: Scoreboard, recovering: boolean, srttUs: number, nowUs: number): number | undefined {
+    if (this.#newestEnd === undefined) return undefined;
+    const waitUs = this.#reorderWindowUs(board, recovering, srttUs);
+    let nextUs: number | undefined;
+    for (const flight of board) {
+      if (flight.sacked || (flight.lost && !flight.resent)) continue;
+      if (!this.#wasOvertaken(flight)) continue;
+      const lostAtUs = flight.sentUs + this.#rttUs + waitUs;
+      if (lostAtUs <= nowUs) board.markLost(flight);
+      else nextUs = Math.max(nextUs ?? lostAtUs, lostAtUs);
+    }
+    return nextUs;
+  }
+
+  #wasOvertaken(flight: Flight): boolean {
+    if (flight.sentUs !== this.#newestSentUs) return flight.sentUs < this.#newestSentUs;
+    return this.#newestEnd !== undefined && seqLt(flight.end, this.#newestEnd);
+  }
+
+  #reorderWindowUs(board: Scoreboard, recovering: boolean, srttUs: number): number {
+    if (!this.#reorderingSeen && (recovering || board.sackedSegments >= DUPLICATE_THRESHOLD)) return 0;
+    const quarter = Number.isFinite(this.#minRttUs) ? this.#minRttUs / 4 : 0;
+    return Math.min(this.#windowMultiple * quarter, srttUs);
+  }
+}
+
+/** RFC 6675 IsLost: three segments, or more than two segments' octets, have arrived beyond it. */
+export function detectBySack(board: Scoreboard, mss: number): void {
+  let octets = board.sackedOctets;
+  let segments = board.sackedSegments;
+  for (const flight of board) {
+    if (flight.sacked) {
+      octets -= seqDiff(flight.end, flight.seq);
+      segments -= 1;
+    } else if (segments >= DUPLICATE_THRESHOLD || octets > (DUPLICATE_THRESHOLD - 1) * mss) {
+      if (!flight.lost) board.markLost(flight);
+    } else return;
+  }
+}
