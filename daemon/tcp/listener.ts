@@ -1,6 +1,6 @@
 /** LISTEN: ports that connections are accepted on. RFC 9293 sections 3.9.1.1 and 3.10.7.2 */
 
-import type { IpAddress } from '../wire/address.ts';
+import type { Family, IpAddress } from '../wire/address.ts';
 import { sameAddress } from '../wire/address.ts';
 import type { Connection } from './connection.ts';
 import type { Settings } from './settings.ts';
@@ -8,8 +8,9 @@ import type { ConnectionId } from './types.ts';
 
 export interface Listener {
   readonly id: ConnectionId;
-  /** Undefined: any of the engine's addresses. */
+  /** Undefined: any of the engine's addresses, or any of that family. */
   readonly address: IpAddress | undefined;
+  readonly family: Family | undefined;
   readonly port: number;
   /** Most connections in SYN-RECEIVED, and most that wait for `accept` when another SYN comes. */
   backlog: number;
@@ -48,9 +49,9 @@ export class Listeners {
   /** Files a listener; false when another listens there already. */
   add(listener: Listener): boolean {
     const others = this.#byPort.get(listener.port) ?? [];
-    const taken = others.some(({ address }) =>
+    const taken = others.some(({ address, family }) =>
       address === undefined || listener.address === undefined
-        ? address === listener.address
+        ? address === listener.address && (family ?? listener.family) === (listener.family ?? family)
         : sameAddress(address, listener.address),
     );
     if (taken) return false;
@@ -72,7 +73,10 @@ export class Listeners {
     if (all === undefined) return undefined;
     return (
       all.find((listener) => listener.address !== undefined && sameAddress(listener.address, address)) ??
-      all.find((listener) => listener.address === undefined)
+      all.find(
+        (listener) =>
+          listener.address === undefined && (listener.family ?? address.family) === address.family,
+      )
     );
   }
 }

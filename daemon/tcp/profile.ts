@@ -52,7 +52,7 @@ export interface Profile {
   readonly overrideUs: number;
   /** How long corked text waits at most. */
   readonly corkUs: number;
-  /** Nagle's algorithm waits for the last small segment only, not for all that is in flight. */
+  /** Nagle's algorithm waits for the last small segment only, not for all that was in flight when text was queued. */
   readonly nagleBySmall: boolean;
   /** What a probe of a shut window carries: an octet of text, or nothing and an old number. RFC 9293 3.8.6.1 */
   readonly windowProbe: 'octet' | 'bare';

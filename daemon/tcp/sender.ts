@@ -85,6 +85,8 @@ export class Sender {
   #more = false;
   /** The end of the last segment that was not full. */
   #smallEnd: Seq;
+  /** The end of what was queued when last nothing was in flight: it goes out as it is. */
+  #idleEnd: Seq;
   #finQueued = false;
   #finSent = false;
   #probeDue = false;
@@ -111,6 +113,7 @@ export class Sender {
     this.#wl1 = this.una;
     this.#wl2 = this.una;
     this.#smallEnd = this.una;
+    this.#idleEnd = this.una;
     const { iss, mss, sack, synWasLost } = start;
     this.loss = new LossRecovery(start.profile, {
       name: start.settings.congestion,
@@ -320,6 +323,7 @@ export class Sender {
       }
     }
     if (unsent === 0 && !finUnsent) return undefined;
+    if (this.una === this.nxt) this.#idleEnd = finSeq;
     if (this.loss.board.empty && nowUs - this.#lastSentUs > this.rtt.rtoUs) this.loss.window.onIdle();
     const inWindow = this.wnd - seqDiff(this.nxt, this.una);
     const usable = Math.min(inWindow, this.loss.window.cwnd - this.loss.pipe);
@@ -348,7 +352,9 @@ export class Sender {
       maxWnd: this.maxWnd,
       nagle: this.#settings.nagle && !this.#finQueued,
       corked: (this.#settings.cork || this.#more) && !this.#finQueued,
-      idle: this.#profile.nagleBySmall ? seqLeq(this.#smallEnd, this.una) : this.una === this.nxt,
+      idle: this.#profile.nagleBySmall
+        ? seqLeq(this.#smallEnd, this.una)
+        : seqLeq(seqAdd(this.una, this.ring.length), this.#idleEnd),
     });
   }
 

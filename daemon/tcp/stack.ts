@@ -67,7 +67,7 @@ class Stack implements TcpStack {
     backlog: number,
     options: Partial<SocketOptions> = {},
   ): EngineResult<ConnectionId> {
-    const { address, port } = local;
+    const { address, family, port } = local;
     const known = address === undefined || this.#options.addresses.some(({ text }) => text === address.text);
     if (!known || !Number.isInteger(port) || port < 1 || port > 65_535)
       return refused('address-not-available');
@@ -76,6 +76,7 @@ class Stack implements TcpStack {
     const filed = this.#registry.listeners.add({
       id,
       address,
+      family,
       port,
       backlog,
       settings,

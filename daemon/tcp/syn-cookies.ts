@@ -2,7 +2,7 @@
  * SYN cookies: an answer to a SYN that costs no memory. What has to be remembered is in the number of the SYN,ACK,
  * and in its timestamp where the peer has one. RFC 4987 section 3.6
  *
- *     ISS      | 24 bits: keyed hash of the tuple, the minute and the peer's ISS | 5: minute | 3: MSS |
+ *     ISS      | 24 bits: keyed hash of the rest, the tuple and the peer's ISS | 5: minute | 3: MSS |
  *     TSval    | clock, whole steps of 64 ms                                     | 6: window scale, SACK, ECN |
  */
 
@@ -45,7 +45,7 @@ export class SynCookies {
       MSS_VALUES.findLastIndex((value) => value <= mss),
       0,
     );
-    return seq((this.#hash(local, remote, irs, minute) << 8) | ((minute & 31) << 3) | index);
+    return seq((this.#hash(local, remote, irs, minute, index) << 8) | ((minute & 31) << 3) | index);
   }
 
   /** TSval of the SYN,ACK: a clock of milliseconds whose last bits hold what the peer offered. */
@@ -73,24 +73,25 @@ export class SynCookies {
     const now = minuteOf(nowUs);
     const age = (now - ((ack.iss >>> 3) & 31)) & 31;
     if (age >= LIFE_MINUTES) return undefined;
-    if (this.#hash(local, remote, ack.irs, now - age) !== ack.iss >>> 8) return undefined;
+    const index = ack.iss & 7;
+    if (this.#hash(local, remote, ack.irs, now - age, index) !== ack.iss >>> 8) return undefined;
     const bits = ack.echo === undefined ? NO_SCALE : ack.echo & OPTION_BITS;
     const scale = bits & NO_SCALE;
     return {
-      mss: MSS_VALUES[ack.iss & 7] as number,
+      mss: MSS_VALUES[index] as number,
       windowScale: scale === NO_SCALE ? undefined : scale,
       sackPermitted: (bits & SACK_BIT) !== 0,
       ecn: (bits & ECN_BIT) !== 0,
     };
   }
 
-  #hash(local: SocketAddress, remote: SocketAddress, irs: Seq, minute: number): number {
+  #hash(local: SocketAddress, remote: SocketAddress, irs: Seq, minute: number, index: number): number {
     const tuple = tupleBytes(local, remote);
     const bytes = new Uint8Array(tuple.length + 8);
     bytes.set(tuple);
     const view = new DataView(bytes.buffer);
     view.setUint32(tuple.length, irs);
-    view.setUint32(tuple.length + 4, minute);
+    view.setUint32(tuple.length + 4, minute * 8 + index);
     return sipHash24(this.#key, bytes).low & 0xffffff;
   }
 }

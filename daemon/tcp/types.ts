@@ -4,7 +4,7 @@
  * Times are microseconds of one monotonic clock.
  */
 
-import type { IpAddress } from '../wire/address.ts';
+import type { Family, IpAddress } from '../wire/address.ts';
 import type { IcmpError } from '../wire/icmp.ts';
 import type { Seq } from '../wire/seq.ts';
 import type { TcpFlags } from '../wire/tcp-header.ts';
@@ -301,9 +301,9 @@ export interface StackUsage {
 /** The engine. Every method that can send takes the time; packets wait in the stack until `next` takes them. */
 export interface TcpStack {
   connect(options: ConnectOptions, nowUs: number): EngineResult<ConnectionId>;
-  /** `backlog`: most connections that are half open, and that wait for `accept`. */
+  /** Without an address, any of the engine's, or any of a family. `backlog`: most connections that are half open, and that wait for `accept`. */
   listen(
-    local: { readonly address?: IpAddress; readonly port: number },
+    local: { readonly address?: IpAddress; readonly family?: Family; readonly port: number },
     backlog: number,
     options?: Partial<SocketOptions>,
   ): EngineResult<ConnectionId>;
