@@ -232,8 +232,12 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
   }
 
   function take(node: string, result: ProbeResult): void {
+    if (result.target.ref === undefined || result.verdict === 'aborted') return;
     const ref = probeRefOf(result.target);
-    if (ref === undefined || result.verdict === 'aborted') return;
+    if (ref === undefined) {
+      counters.unknownResults++;
+      return;
+    }
     const key = `${ref.namespace}/${ref.name}`;
     const probe = probes.get(key);
     const plan = currentPlan();
