@@ -2,6 +2,7 @@
 
 import type { LinkOptions } from '../../daemon/netsim/link.ts';
 import { type Application, type PacketRecord, Simulation } from '../../daemon/netsim/simulation.ts';
+import type { Profile } from '../../daemon/tcp/profile.ts';
 import type { ConnectionId, EndReason, StackEvent, StateName } from '../../daemon/tcp/types.ts';
 import { type IpAddress, ipFromBytes } from '../../daemon/wire/address.ts';
 
@@ -19,6 +20,8 @@ export interface SceneOptions {
   readonly family?: 4 | 6;
   readonly clientSends?: Uint8Array;
   readonly serverSends?: Uint8Array;
+  /** How the two ends behave; default finwait's own profile. */
+  readonly profiles?: { readonly client: Profile; readonly server: Profile };
   /** Who closes only once the other has. */
   readonly closesLast?: 'client' | 'server';
   readonly onPacket?: (record: PacketRecord) => void;
@@ -52,11 +55,13 @@ export function exchange(options: SceneOptions): Scene {
       {
         name: 'client',
         addresses: [addresses.client],
+        ...(options.profiles === undefined ? {} : { profile: options.profiles.client }),
         application: sendAndClose(client, options.clientSends, options.closesLast === 'client'),
       },
       {
         name: 'server',
         addresses: [addresses.server],
+        ...(options.profiles === undefined ? {} : { profile: options.profiles.server }),
         application: sendAndClose(server, options.serverSends, options.closesLast === 'server'),
       },
     ],
@@ -80,6 +85,7 @@ function sendAndClose(end: End, data: Uint8Array = new Uint8Array(0), closesLast
   let shut = false;
   return (event, stack, nowUs) => {
     note(end, event);
+    if (event.kind === 'accepted') stack.accept(event.listener);
     if (event.kind === 'readable') {
       const got = stack.receive(event.id, Number.MAX_SAFE_INTEGER, nowUs);
       if (got.ok) end.received.push(got.value.data);
