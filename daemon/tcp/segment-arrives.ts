@@ -4,11 +4,11 @@ import { type Seq, seqAdd, seqLeq } from '../wire/seq.ts';
 import { RST } from '../wire/tcp-header.ts';
 import type { Edges } from './acceptance.ts';
 import { judge } from './acceptance.ts';
+import { abortReset } from './calls.ts';
 import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
 import type { DropReason } from './counters.ts';
 import { closeSending, receivedSyn, synAnswered, synReceivedAnswered } from './establish.ts';
-import { resetAnswer } from './listen.ts';
 import { isAcceptQueueFull } from './listener.ts';
 import { processSegment, scaledWindow } from './process-segment.ts';
 import { isRst, type Segment, viewOf } from './segment.ts';
@@ -107,7 +107,7 @@ function inSynReceived(
     case 'refused':
       return core.end(connection, 'refused', nowUs);
     case 'reset-both':
-      return core.end(connection, 'reset', nowUs, resetAnswer(segment));
+      return core.end(connection, 'reset', nowUs, abortReset(connection));
     case 'enter-established': {
       if (state.cameFrom.open === 'passive') {
         const listener = core.listenerOf(state.cameFrom.listener);
@@ -166,7 +166,7 @@ function inSynchronized(
       // In TIME-WAIT, both sides had closed: what was to be told was told.
       return core.end(connection, state.name === 'TIME-WAIT' ? 'closed' : 'reset', nowUs);
     case 'reset-both':
-      return core.end(connection, 'reset', nowUs, resetAnswer(segment));
+      return core.end(connection, 'reset', nowUs, abortReset(connection));
     case 'process':
       return processSegment(core, connection, state, segment, nowUs);
   }

@@ -9,7 +9,7 @@
  */
 
 import { type Seq, seqAdd, seqDiff, seqLeq, seqLt, seqMax } from '../wire/seq.ts';
-import { ECE } from '../wire/tcp-header.ts';
+import { ECE, SYN } from '../wire/tcp-header.ts';
 import type { ByteRing } from './byte-ring.ts';
 import { LossRecovery } from './loss-recovery.ts';
 import { isWorthSending } from './nagle.ts';
@@ -200,7 +200,7 @@ export class Sender {
     if (seqLt(this.#wl1, segment.seq) || (this.#wl1 === segment.seq && seqLeq(this.#wl2, ack))) {
       this.setWindow(window, segment);
     }
-    if (this.ecn && (segment.flags & ECE) !== 0 && this.loss.onMark(ack, this.nxt))
+    if (this.ecn && (segment.flags & (ECE | SYN)) === ECE && this.loss.onMark(ack, this.nxt))
       this.reductionTold = false;
     if (acked > 0 || duplicate || blocks.length > 0) {
       const { una, nxt } = this;
@@ -385,7 +385,7 @@ export class Sender {
     this.#lastSentUs = nowUs;
     // (5.1) every time data is sent and the timer is not running, start it
     if (this.timer.kind === 'idle' || this.timer.kind === 'persist') this.#startTimer(nowUs);
-    else if (this.timer.kind === 'tail-probe') this.#restartTimer(nowUs);
+    else this.#restartTimer(nowUs);
     return {
       seq: from,
       length,

@@ -47,6 +47,9 @@ export interface Fields {
   readonly ack?: number;
   readonly window?: number;
   readonly data?: string | number;
+  /** DSCP and ECN bits of a packet from the peer, and the pointer that goes with URG. */
+  readonly trafficClass?: number;
+  readonly urgentPointer?: number;
   /** Of a segment from the peer; left out: the timestamps of its SYN, if it had any. */
   readonly options?: Partial<TcpOptions>;
 }
@@ -63,6 +66,7 @@ export interface Sent {
   readonly destinationPort: number;
   readonly ttl: number;
   readonly trafficClass: number;
+  readonly urgentPointer: number;
 }
 
 export interface TraceOptions {
@@ -198,6 +202,8 @@ export class Trace {
       window,
       options: bytes.subarray(0, length),
       data: text(data),
+      ...(fields.trafficClass === undefined ? {} : { trafficClass: fields.trafficClass }),
+      ...(fields.urgentPointer === undefined ? {} : { urgentPointer: fields.urgentPointer }),
     });
   }
 
@@ -287,7 +293,7 @@ export class Trace {
     const pseudo = pseudoHeaderSum(packet, source, addresses, PROTOCOL_TCP, end - start);
     assert.is(checksumFinish(checksumAdd(pseudo, packet, start, end)), 0, 'MUST-2: the checksum is right');
     if (!header.ok) return undefined;
-    const { flags, seq, ack, window, options, payload, destinationPort } = header.value;
+    const { flags, seq, ack, window, options, payload, destinationPort, urgentPointer } = header.value;
     const names = flagNames(flags);
     if (names.includes('SYN')) this.iss = seq;
     return {
@@ -302,6 +308,7 @@ export class Trace {
       destinationPort,
       ttl,
       trafficClass,
+      urgentPointer,
     };
   }
 }

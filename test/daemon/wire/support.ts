@@ -29,6 +29,7 @@ export interface TcpPacket {
   readonly data?: Uint8Array;
   readonly ttl?: number;
   readonly trafficClass?: number;
+  readonly urgentPointer?: number;
 }
 
 /** A packet with right checksums. */
@@ -53,7 +54,7 @@ export function tcpPacket(of: TcpPacket): Uint8Array {
     ack: seq(of.ack ?? 0),
     flags: of.flags,
     window: of.window ?? 65_535,
-    urgentPointer: 0,
+    urgentPointer: of.urgentPointer ?? 0,
     optionBytes: options.length,
   });
   packet.set(options, at + 20);

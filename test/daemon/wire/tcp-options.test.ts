@@ -28,18 +28,16 @@ const anyOptions: fc.Arbitrary<TcpOptions> = fc.record(
   PLAIN,
 );
 const KINDS: OptionPlace['option'][] = ['mss', 'windowScale', 'sackPermitted', 'sack', 'timestamps'];
-const anyLayout = fc
-  .shuffledSubarray(KINDS, { minLength: 5 })
-  .chain((order) =>
-    fc.tuple(
-      ...order.map((option) =>
-        fc.record({
-          align: fc.constantFrom(0 as const, 1 as const, 2 as const),
-          option: fc.constant(option),
-        }),
-      ),
+const anyLayout = fc.shuffledSubarray(KINDS, { minLength: 5 }).chain((order) =>
+  fc.tuple(
+    ...order.map((option) =>
+      fc.record({
+        align: fc.constantFrom(0 as const, 1 as const, 2 as const),
+        option: fc.constant(option),
+      }),
     ),
-  );
+  ),
+);
 
 spec('TCP options', (test) => {
   test('what is written in any order and with any padding reads back (MUST-64)', () => {
