@@ -1,7 +1,10 @@
 /** Runs a script against an adapter; what differs is told as a packet trace. */
 
 import { parseIpAddress } from '../../daemon/wire/address.ts';
+import { writeU32 } from '../../daemon/wire/bytes.ts';
 import { encodeIcmpError } from '../../daemon/wire/icmp-encode.ts';
+import { IPV4_HEADER_BYTES } from '../../daemon/wire/ipv4.ts';
+import { IPV6_HEADER_BYTES } from '../../daemon/wire/ipv6.ts';
 import type { AdapterClient } from './client.ts';
 import { OP, type Reply } from './frames.ts';
 import { inRole, type Role, type Script, type Statement } from './script.ts';
@@ -147,13 +150,19 @@ class Run {
     return packetOf(parseSegment(text), this.#flow(this.#peerPort), this.#ends);
   }
 
-  /** `icmp KIND [mtu N]`, about the last packet the engine sent. */
+  /** `icmp KIND [mtu N] [seq N]`, about the last packet the engine sent, or one that begins at that number. */
   #icmp(text: string): Uint8Array {
-    const [, kind = '', , mtu = '0'] = text.split(/\s+/);
+    const kind = text.split(/\s+/)[1] ?? '';
+    const field = (name: string) => new RegExp(`${name} (\\d+)`).exec(text)?.[1];
     const numbers = ICMP[kind]?.[this.#ends.peer.family];
     if (numbers === undefined) throw new Error(`there is no ICMP error ${kind}`);
     if (this.#lastSent === undefined) throw new Error('the engine has sent nothing yet');
-    return encodeIcmpError(this.#lastSent, this.#ends.peer.bytes, ...numbers, Number(mtu));
+    const quoted = this.#lastSent.slice();
+    const first = field('seq');
+    const { iss } = this.#flow(this.#peerPort);
+    const seqAt = (this.#ends.peer.family === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES) + 4;
+    if (first !== undefined) writeU32(quoted, seqAt, (iss + Number(first)) >>> 0);
+    return encodeIcmpError(quoted, this.#ends.peer.bytes, ...numbers, Number(field('mtu') ?? 0));
   }
 
   /** The states of all connections, in any order; LISTEN is told only when it is asked for. */

@@ -20,7 +20,7 @@ export interface Script {
   readonly statements: readonly Statement[];
 }
 
-/** The handshake that `open` stands for; %options and %win are the peer's. The connection is descriptor 4 afterwards. */
+/** The handshake that `open` stands for; %options and %win are the peer's, %rtt is how long it takes to answer. The connection is descriptor 4 afterwards. */
 const OPENINGS: Readonly<Record<Role, string>> = {
   active: `
     socket 4
@@ -28,7 +28,7 @@ const OPENINGS: Readonly<Record<Role, string>> = {
     nonblocking 4
     connect 4 = EINPROGRESS
     > SYN 0:0(0)
-    < SYN,ACK 0:0(0) ack 1 win %win %options
+    %rtt< SYN,ACK 0:0(0) ack 1 win %win %options
     > ACK 1:1(0) ack 1
     connect 4
     blocking 4`,
@@ -38,7 +38,7 @@ const OPENINGS: Readonly<Record<Role, string>> = {
     listen 3
     < SYN 0:0(0) win %win %options
     > SYN,ACK 0:0(0) ack 1
-    < ACK 1:1(0) ack 1 win %scaled %stamp
+    %rtt< ACK 1:1(0) ack 1 win %scaled %stamp
     accept 3 4`,
 };
 
@@ -76,10 +76,12 @@ export function inRole({ statements }: Script, role: Role | undefined): Statemen
     if (statement.verb !== 'open' || role === undefined) return [statement];
     const options = /<.*>/.exec(statement.rest)?.[0] ?? '<mss 1000>';
     const window = Number(/win (\d+)/.exec(statement.rest)?.[1] ?? 65_535);
+    const rtt = /rtt ([\d.]+)/.exec(statement.rest)?.[1];
     const shift = Number(/wscale (\d+)/.exec(options)?.[1] ?? 0);
     const stamp = /TS (\d+)/.exec(options)?.[1];
     const opening = OPENINGS[role]
       .replaceAll('%options', options.replace(/TS (\d+) \d+/, role === 'active' ? 'TS $1 last' : 'TS $1 0'))
+      .replaceAll('%rtt', rtt === undefined ? '' : `+${rtt} `)
       .replaceAll('%win', String(window))
       .replaceAll('%scaled', String(window >>> shift))
       .replaceAll('%stamp', stamp === undefined ? '' : `<nop,nop,TS ${stamp} last>`);

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket as Stream } from 'node:net';
 import type { Profile } from '../../daemon/tcp/profile.ts';
-import { call, failed, type Outcome } from './calls.ts';
+import { call, failed, LEAP_MAX_US, type Outcome } from './calls.ts';
 import { obey } from './control.ts';
 import { decodeRequest, encodeReply, FrameReader, OP, type Request } from './frames.ts';
 import { World } from './world.ts';
@@ -81,6 +81,10 @@ class Scripts {
 
   #carryOut(stream: Stream, request: Request, withdraw: Set<() => void>): void {
     const { world } = this;
+    const leaps = request.nowUs - world.nowUs > LEAP_MAX_US;
+    if (leaps && Number.isFinite(world.stack.nextDeadlineUs())) {
+      return this.#reply(stream, world, failed('EINVAL'));
+    }
     world.advanceTo(request.nowUs);
     if (request.op === OP.done) {
       this.#begin();
