@@ -11,6 +11,7 @@ export const HANDSHAKE_PROBE_LIMITS = {
   resultText: 128,
   message: 512,
   address: 64,
+  tainted: 32,
 } as const;
 
 /** What holds where a spec says nothing. */

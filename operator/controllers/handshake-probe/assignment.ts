@@ -1,64 +1,36 @@
-/** What each node is to probe for all HandshakeProbes together. Pure. */
+/** What a node is to probe for all HandshakeProbes together, and how its room is shared. Pure. */
 
 import { createHash } from 'node:crypto';
 import { hostPortText } from '#base/host-port.ts';
 import type { ProbeTarget } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
-import { selects } from '../../api/v1alpha1/diagnosis-policy.ts';
 import { refText } from '../../probe-ref.ts';
-import type { NodeRecord } from '../../workloads/inventory.ts';
 import type { Place } from './places.ts';
 import type { ProbeRecord } from './probe-record.ts';
 
-/** A probe that runs, with where it goes and from where. */
-export interface Planned {
-  readonly probe: ProbeRecord;
-  readonly places: readonly Place[];
-  /** Of a probe that runs once: whether this place was answered for from this node. */
-  readonly answered: (node: string, place: Place) => boolean;
-}
-
-/** What one node is to probe. */
-export interface Assignment {
-  readonly targets: readonly ProbeTarget[];
-  /** Targets it has no room for, by `namespace/name` of the probe. */
-  readonly leftOut: ReadonlyMap<string, number>;
-}
-
 const NAME_LENGTH = CONTRACT_LIMITS.text;
-
-/** The nodes that a probe is to run from, by name. */
-export function chosenNodes({ nodes }: ProbeRecord, all: Iterable<NodeRecord>): string[] {
-  const named = nodes.names === undefined ? undefined : new Set(nodes.names);
-  return [...all]
-    .filter(({ name, labels }) => named?.has(name) !== false && selects(nodes.selector ?? {}, labels))
-    .map(({ name }) => name)
-    .sort();
-}
 
 /**
  * Shares the room of a node fairly: one target of each probe, then the second of each, and so on.
- * @param planned the probes that run from the node
- * @param term of the leader that assigns
+ * @param wanted what each probe has for the node
+ * @returns what there is room for
  */
-export function assignTo(node: string, planned: readonly Planned[], term: string): Assignment {
-  const shares = planned.map(({ probe, places, answered }) => ({
-    probe,
-    places: places.filter((place) => !probe.once || !answered(node, place)),
-  }));
-  const targets: ProbeTarget[] = [];
-  const leftOut = new Map<string, number>();
-  const longest = shares.reduce((most, { places }) => Math.max(most, places.length), 0);
+export function shareRoom<T>(wanted: readonly (readonly T[])[]): T[] {
+  const taken: T[] = [];
+  const longest = wanted.reduce((most, { length }) => Math.max(most, length), 0);
   for (let round = 0; round < longest; round++) {
-    for (const { probe, places } of shares) {
-      const place = places[round];
-      if (place === undefined) continue;
-      const key = `${probe.namespace}/${probe.name}`;
-      if (targets.length < CONTRACT_LIMITS.targets) targets.push(targetOf(probe, place, term));
-      else leftOut.set(key, (leftOut.get(key) ?? 0) + 1);
+    for (const each of wanted) {
+      if (taken.length === CONTRACT_LIMITS.targets) return taken;
+      const next = each[round];
+      if (next !== undefined) taken.push(next);
     }
   }
-  return { targets, leftOut };
+  return taken;
+}
+
+/** The targets of a probe as agents are told of them; @param term of the leader that assigns */
+export function targetsOf(probe: ProbeRecord, places: readonly Place[], term: string): ProbeTarget[] {
+  return places.map((place) => targetOf(probe, place, term));
 }
 
 /**

@@ -24,7 +24,6 @@ import { turnsOf } from '../turns.ts';
 import { WriteBudget } from '../write-budget.ts';
 import { Endpoints } from './endpoints.ts';
 import { foundOf } from './found.ts';
-import { goesTo } from './places.ts';
 import { Plan } from './plan.ts';
 import type { ProbeRecord, ServiceRecord } from './probe-record.ts';
 import { endpointsRecord, probeRecord, serviceRecord } from './probe-record.ts';
@@ -59,6 +58,8 @@ const FIELD_MANAGER = 'finwait-handshake-probes';
 const GATHER_MS = 200;
 /** What is no more than another time of the same result is written so often. */
 const FIGURES_EVERY_MS = 30_000;
+/** A fifth of a core for any number of results, of which judging takes about a third of a microsecond each. */
+const GATHER_MS_PER_RESULT = 0.002;
 const LOOK_AGAIN_MS = 5000;
 const RESULT_LIFE_INTERVALS = 3;
 /** How many results are kept that come before everything was listed. */
@@ -75,6 +76,8 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
   const endpoints = new Endpoints();
   const term = randomUUID();
   const states = new Map<string, RunState>();
+  /** How many results are kept of all probes. */
+  let held = 0;
   const budgets = {
     judgement: new WriteBudget(BUDGETS.judgement.perSecond, BUDGETS.judgement.burst),
     figures: new WriteBudget(BUDGETS.figures.perSecond, BUDGETS.figures.burst),
@@ -89,32 +92,34 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     eventsRecorded: 0,
   };
   const queue = createWorkQueue({ name: 'HandshakeProbe', handle, log });
-  let plan: Plan | undefined;
+  /** Kept only once everything is listed. */
+  const plan = new Plan({
+    stateOf: (probe) => stateOf(`${probe.namespace}/${probe.name}`, probe),
+    directory: {
+      serviceOf: (key) => services.get(key),
+      endpointsOf: (key) => endpoints.of(key),
+      policy,
+    },
+    term,
+  });
   let synced = false;
   /** Results that came before everything was listed. */
   let early: { readonly node: string; readonly result: ProbeResult }[] = [];
 
-  const changed = (): void => {
-    plan = undefined;
-  };
-  const allAgain = (): void => {
-    if (!synced) return;
-    changed();
-    for (const { namespace, name } of probes.list()) queue.add(`${namespace}/${name}`, GATHER_MS);
-  };
   probes.onChange((key, now, before) => {
     // Our own writes of the status change nothing that is asked for.
-    if (now?.uid === before?.uid && now?.generation === before?.generation) return;
-    changed();
+    if (!synced || (now?.uid === before?.uid && now?.generation === before?.generation)) return;
+    if (now === undefined) plan.remove(key);
+    else plan.set(key, now);
     queue.add(key);
   });
-  /** Clusters have many Services that no probe goes to. */
   const serviceChanged = (service: string): void => {
     if (!synced) return;
-    for (const probe of probes.list()) {
-      if (!goesTo(probe, service)) continue;
-      changed();
-      queue.add(`${probe.namespace}/${probe.name}`, GATHER_MS);
+    for (const key of plan.usersOf(service)) {
+      const probe = probes.get(key);
+      if (probe === undefined) continue;
+      plan.set(key, probe);
+      queue.add(key, gatherMs());
     }
   };
   services.onChange(serviceChanged);
@@ -124,9 +129,14 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       if (service !== undefined) serviceChanged(service);
     }
   });
-  inventory.nodes.onChange((_key, now, before) => {
-    if (JSON.stringify(now?.labels) !== JSON.stringify(before?.labels)) allAgain();
+  inventory.nodes.onChange((name, now) => {
+    if (synced) for (const key of plan.setNode(name, now)) queue.add(key, gatherMs());
   });
+
+  /** The more results there are, the more of them are judged at a time: all together are a bounded load. */
+  function gatherMs(): number {
+    return Math.max(GATHER_MS, held * GATHER_MS_PER_RESULT);
+  }
 
   function stateOf(key: string, probe: ProbeRecord): RunState {
     const known = states.get(key);
@@ -134,22 +144,6 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     const state = new RunState(probe, nowMs());
     states.set(key, state);
     return state;
-  }
-
-  function currentPlan(): Plan {
-    const directory = {
-      serviceOf: (key: string) => services.get(key),
-      endpointsOf: (key: string) => endpoints.of(key),
-      policy,
-    };
-    plan ??= new Plan({
-      probes: probes.list(),
-      nodes: [...inventory.nodes.list()],
-      stateOf: (probe) => stateOf(`${probe.namespace}/${probe.name}`, probe),
-      directory,
-      term,
-    });
-    return plan;
   }
 
   async function handle(key: string): Promise<{ requeueAfterMs: number } | undefined> {
@@ -162,13 +156,13 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     const state = stateOf(key, probe);
     if (state.complete) return undefined;
     const now = nowMs();
-    const plan = currentPlan();
     const { places, faults, nodes } = plan.of(key);
     const lifeMs = probe.once
       ? Number.POSITIVE_INFINITY
       : RESULT_LIFE_INTERVALS * probe.intervalMs + patienceMs(probe);
     state.prune(nodes, places, now - lifeMs);
-    const missing = [...nodes].filter((node) => places.some((place) => !state.answered(node, place)));
+    held = states.values().reduce((sum, { size }) => sum + size, 0);
+    const missing = state.missing(nodes, places);
     const status = probeStatus({
       probe,
       faults,
@@ -177,7 +171,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       missing,
       whyMissing: (node) => whyMissing(node, now),
       found: state.found,
-      leftOut: plan.leftOut(key),
+      leftOut: probe.once ? Math.min(plan.leftOut(key), missing.length * places.length) : plan.leftOut(key),
       sinceMs: state.sinceMs,
       before: state.status,
       nowMs: now,
@@ -208,7 +202,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     const turns = toldTurns(state.status, status);
     state.status = status;
     state.wroteMs = nowMs();
-    if (state.complete) changed();
+    if (state.complete) plan.set(`${namespace}/${name}`, probe);
     for (const turn of turns) {
       counters.eventsRecorded++;
       recorder.record({
@@ -240,7 +234,6 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     }
     const key = `${ref.namespace}/${ref.name}`;
     const probe = probes.get(key);
-    const plan = currentPlan();
     // What an agent hands back is not trusted: it must be what this node was told to probe.
     const { host, port } = result.target;
     const asked = plan.asks(key, node, { target: ref.target, host, port });
@@ -252,8 +245,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     const expectation = { verdict: probe.expected, handshakeWithinUs: probe.handshakeWithinUs };
     const origin = { target: ref.target, node, receivedMs: nowMs() };
     stateOf(key, probe).add(foundOf(result, origin, expectation), probe.intervalMs);
-    if (probe.once) plan.again(node);
-    queue.add(key, GATHER_MS);
+    queue.add(key, gatherMs());
   }
 
   /** A result that cannot be handled must not cost the other results of its report, nor its trace. */
@@ -271,8 +263,10 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
     synced = true;
     const waiting = early;
     early = [];
+    for (const node of inventory.nodes.list()) plan.setNode(node.name, node);
+    for (const probe of probes.list()) plan.set(`${probe.namespace}/${probe.name}`, probe);
     for (const { node, result } of waiting) takeSafely(node, result);
-    allAgain();
+    for (const { namespace, name } of probes.list()) queue.add(`${namespace}/${name}`, GATHER_MS);
   }
 
   return {
@@ -286,7 +280,7 @@ export function createHandshakeProbeController(options: HandshakeProbeOptions): 
       await queue.stop();
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
     },
-    assignmentOf: (node) => (synced ? currentPlan().assignmentOf(node) : undefined),
+    assignmentOf: (node) => (synced ? plan.assignmentOf(node) : undefined),
     onResult(node, result) {
       if (synced) takeSafely(node, result);
       else if (early.length < EARLY_RESULTS) early.push({ node, result });

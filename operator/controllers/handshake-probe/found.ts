@@ -8,7 +8,22 @@ import type { ExpectedVerdict, HandshakeResult } from '../../api/v1alpha1/handsh
 import { HANDSHAKE_PROBE_LIMITS } from '../../api/v1alpha1/handshake-probe.ts';
 import { severityOf } from '../../fleet/severity.ts';
 
-export interface Found extends HandshakeResult {
+/** There may be a million of them: what can be made of the rest is made when it is written. */
+export interface Found {
+  /** Name of the target in the probe. */
+  readonly target: string;
+  readonly node: string;
+  /** `ADDRESS:PORT`; undefined where a name did not resolve. */
+  readonly address: string | undefined;
+  readonly verdict: Verdict;
+  readonly asExpected: boolean;
+  /** Of a handshake that succeeded. */
+  readonly handshakeUs: number | undefined;
+  readonly closeUs: number | undefined;
+  readonly retransmits: number;
+  readonly tainted: string | undefined;
+  readonly traceId: string | undefined;
+  readonly message: string;
   /** `HOST:PORT` that was asked for; undefined of a result that an operator before this one wrote into the status. */
   readonly asked: string | undefined;
   /** When it was measured, as its agent says: clocks of nodes may be wrong, so this orders its own results and no more. */
@@ -37,59 +52,82 @@ export function foundOf(
 ): Found {
   const { verdict, remote, retransmits, tainted, id, sentence } = result;
   const handshakeUs = durationUs(result, 'handshake');
-  const closeUs = durationUs(result, 'close');
-  const saidMs = Math.floor(result.startUs / 1000);
   const resolved = remote.address !== '0.0.0.0';
+  const address = bounded(hostPortText(remote.address, remote.port), HANDSHAKE_PROBE_LIMITS.address);
   return {
     target,
     node,
-    ...(resolved
-      ? { address: bounded(hostPortText(remote.address, remote.port), HANDSHAKE_PROBE_LIMITS.address) }
-      : {}),
+    address: resolved ? address : undefined,
     verdict,
     asExpected: asExpected(verdict, handshakeUs, expectation),
-    ...(handshakeUs === undefined
-      ? {}
-      : { handshake: latency(handshakeUs), handshakeMicroseconds: Math.round(handshakeUs) }),
-    ...(closeUs === undefined ? {} : { close: latency(closeUs), closeMicroseconds: Math.round(closeUs) }),
+    handshakeUs,
+    closeUs: durationUs(result, 'close'),
     retransmits: retransmits.syn + retransmits.data + retransmits.fin,
-    ...(tainted === undefined ? {} : { tainted: bounded(tainted, 32) }),
-    time: apiTime(saidMs),
+    tainted: tainted === undefined ? undefined : bounded(tainted, HANDSHAKE_PROBE_LIMITS.tainted),
     traceId: id,
     message: bounded(sentence, HANDSHAKE_PROBE_LIMITS.message),
     asked: hostPortText(result.target.host, result.target.port),
-    saidMs,
+    saidMs: Math.floor(result.startUs / 1000),
     receivedMs,
   };
 }
 
 /** A result as the operator before this one wrote it, who received it at `receivedMs` or before. */
-export function foundBefore(written: HandshakeResult, receivedMs: number): Found {
-  return { ...written, asked: undefined, saidMs: Date.parse(written.time ?? '') || 0, receivedMs };
+export function foundBefore(result: HandshakeResult, receivedMs: number): Found {
+  const { target, node, address, asExpected, handshakeMicroseconds, closeMicroseconds } = result;
+  return {
+    target,
+    node,
+    address,
+    verdict: result.verdict as Verdict,
+    asExpected,
+    handshakeUs: handshakeMicroseconds,
+    closeUs: closeMicroseconds,
+    retransmits: result.retransmits ?? 0,
+    tainted: result.tainted,
+    traceId: result.traceId,
+    message: result.message ?? '',
+    asked: undefined,
+    saidMs: Date.parse(result.time ?? '') || 0,
+    receivedMs,
+  };
 }
 
 /** As it goes into the status. */
-export function written({ asked: _a, saidMs: _s, receivedMs: _r, ...result }: Found): HandshakeResult {
-  return result;
-}
-
-/** One result is kept for each target, node and address. */
-export function foundKey({
-  target,
-  node,
-  address,
-}: Pick<HandshakeResult, 'target' | 'node' | 'address'>): string {
-  return `${target} ${node} ${address ?? ''}`;
+export function written(found: Found): HandshakeResult {
+  const { target, node, address, verdict, asExpected, handshakeUs, closeUs, tainted, traceId } = found;
+  return {
+    target,
+    node,
+    ...(address === undefined ? {} : { address }),
+    verdict,
+    asExpected,
+    ...(handshakeUs === undefined
+      ? {}
+      : { handshake: latency(handshakeUs), handshakeMicroseconds: Math.round(handshakeUs) }),
+    ...(closeUs === undefined ? {} : { close: latency(closeUs), closeMicroseconds: Math.round(closeUs) }),
+    retransmits: found.retransmits,
+    ...(tainted === undefined ? {} : { tainted }),
+    time: apiTime(found.saidMs),
+    ...(traceId === undefined ? {} : { traceId }),
+    message: found.message,
+  };
 }
 
 /** What is not as expected first, then by verdict, then the slower handshake. */
-export function worstFirst(a: HandshakeResult, b: HandshakeResult): number {
+export function worstFirst(a: Found, b: Found): number {
   return (
     Number(a.asExpected) - Number(b.asExpected) ||
     severityOf(a.verdict) - severityOf(b.verdict) ||
-    (b.handshakeMicroseconds ?? 0) - (a.handshakeMicroseconds ?? 0) ||
-    (foundKey(a) < foundKey(b) ? -1 : 1)
+    (b.handshakeUs ?? 0) - (a.handshakeUs ?? 0) ||
+    inOrder(a.target, b.target) ||
+    inOrder(a.node, b.node) ||
+    inOrder(a.address ?? '', b.address ?? '')
   );
+}
+
+function inOrder(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 const DENIED: Readonly<Record<Exclude<ExpectedVerdict, 'Open'>, readonly Verdict[]>> = {

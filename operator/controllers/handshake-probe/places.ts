@@ -62,13 +62,12 @@ export function locate(
   return { places, faults };
 }
 
-/** @param service `namespace/name` */
-export function goesTo({ targets, namespace }: ProbeRecord, service: string): boolean {
-  return targets.some(
-    (target) =>
-      target.service !== undefined &&
-      `${target.service.namespace ?? namespace}/${target.service.name}` === service,
+/** The Services that a probe goes to, as `namespace/name`. */
+export function servicesOf({ targets, namespace }: ProbeRecord): ReadonlySet<string> {
+  const keys = targets.flatMap(({ service }) =>
+    service === undefined ? [] : [`${service.namespace ?? namespace}/${service.name}`],
   );
+  return new Set(keys);
 }
 
 interface HostAndPort {

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { hostPortText } from '#base/host-port.ts';
 import type { HandshakeProbeStatus } from '../../api/v1alpha1/handshake-probe.ts';
 import type { Found } from './found.ts';
-import { foundBefore, foundKey } from './found.ts';
+import { foundBefore } from './found.ts';
 import type { Place } from './places.ts';
 import type { ProbeRecord } from './probe-record.ts';
 
@@ -24,9 +24,9 @@ export class RunState {
   /** As it was last written. */
   status: HandshakeProbeStatus | undefined;
   wroteMs = 0;
-  readonly #found = new Map<string, Found>();
-  /** The keys of what was found, by what was asked: the one that came last at the end. */
-  readonly #answers = new Map<string, Set<string>>();
+  /** By what was asked, then by node: the one that came last at the end. */
+  readonly #found = new Map<string, Map<string, Found[]>>();
+  #size = 0;
 
   /** Takes over what an operator before this one wrote about the same generation. */
   constructor({ uid, generation, status }: ProbeRecord, nowMs: number) {
@@ -40,11 +40,18 @@ export class RunState {
     const running = status.conditions.find(({ type }) => type === 'Complete')?.lastTransitionTime;
     this.sinceMs = running === undefined ? nowMs : Date.parse(running);
     const receivedMs = Math.min(nowMs, Date.parse(status.lastProbeTime ?? '') || 0);
-    for (const result of status.results) this.#keep(foundKey(result), foundBefore(result, receivedMs));
+    for (const result of status.results) this.#keep(foundBefore(result, receivedMs));
   }
 
-  get found(): readonly Found[] {
-    return [...this.#found.values()];
+  get found(): Found[] {
+    const all: Found[] = [];
+    for (const byNode of this.#found.values()) for (const results of byNode.values()) all.push(...results);
+    return all;
+  }
+
+  /** How many results are kept. */
+  get size(): number {
+    return this.#size;
   }
 
   /** A run that has ended stays so. */
@@ -55,56 +62,82 @@ export class RunState {
   }
 
   add(found: Found, intervalMs: number): void {
-    const key = foundKey(found);
-    const before = this.#found.get(key);
+    const { target, node, asked, address } = found;
+    const sameAddress = (each: Found): boolean => each.address === address;
+    const before =
+      this.#of(askedKey(target, asked), node).find(sameAddress) ??
+      this.#of(askedKey(target), node).find(sameAddress);
     if (before !== undefined && found.receivedMs - before.receivedMs < TRUSTED_INTERVALS * intervalMs) {
       if (before.saidMs > found.saidMs) return;
       if (found.tainted !== undefined && before.tainted === undefined) return;
     }
-    this.#keep(key, found);
+    // That the name did not resolve is over when it does.
+    const stays = (each: Found): boolean => !sameAddress(each) && each.address !== undefined;
+    for (const key of [askedKey(target), askedKey(target, asked)]) this.#filter(key, node, stays);
+    this.#keep(found);
   }
 
   answered(node: string, { target, host, port }: Place): boolean {
-    const wanted = hostPortText(host, port);
-    if (this.#answers.has(answerKey(target, node, wanted))) return true;
+    const asked = hostPortText(host, port);
+    if (this.#of(askedKey(target, asked), node).length > 0) return true;
     // What an operator before this one wrote tells the address, not the name that was asked for.
-    const before = this.#answers.get(answerKey(target, node));
-    return (
-      before !== undefined && (isIP(host) === 0 || before.has(foundKey({ target, node, address: wanted })))
-    );
+    const before = this.#of(askedKey(target), node);
+    return before.length > 0 && (isIP(host) === 0 || before.some(({ address }) => address === asked));
   }
 
-  #keep(key: string, found: Found): void {
-    this.#drop(key);
-    this.#found.set(key, found);
-    const answer = answerKey(found.target, found.node, found.asked);
-    const keys = this.#answers.get(answer) ?? new Set();
-    this.#answers.set(answer, keys.add(key));
-    const [oldest] = keys;
-    if (keys.size > ADDRESSES_KEPT && oldest !== undefined) this.#drop(oldest);
-  }
-
-  #drop(key: string): void {
-    const found = this.#found.get(key);
-    if (found === undefined) return;
-    this.#found.delete(key);
-    const answer = answerKey(found.target, found.node, found.asked);
-    const keys = this.#answers.get(answer);
-    keys?.delete(key);
-    if (keys?.size === 0) this.#answers.delete(answer);
+  /** The nodes that have not answered for all places. */
+  missing(nodes: ReadonlySet<string>, places: readonly Place[]): string[] {
+    const asked = places.map((place) => ({
+      place,
+      byNode: this.#found.get(askedKey(place.target, hostPortText(place.host, place.port))),
+    }));
+    const lacks = (node: string): boolean =>
+      asked.some(({ place, byNode }) => byNode?.has(node) !== true && !this.answered(node, place));
+    return [...nodes].filter(lacks);
   }
 
   /** Lets go of results of nodes and places that are not probed any more, and of those that came before `oldestMs`. */
   prune(nodes: ReadonlySet<string>, places: readonly Place[], oldestMs: number): void {
-    const asked = new Set(places.map(({ host, port }) => hostPortText(host, port)));
-    const targets = new Set(places.map(({ target }) => target));
-    for (const [key, each] of this.#found) {
-      const probed = each.asked === undefined ? targets.has(each.target) : asked.has(each.asked);
-      if (!probed || !nodes.has(each.node) || each.receivedMs < oldestMs) this.#drop(key);
+    const asked = new Set<string>();
+    for (const { target, host, port } of places) {
+      asked.add(askedKey(target)).add(askedKey(target, hostPortText(host, port)));
     }
+    for (const [key, byNode] of this.#found) {
+      const probed = asked.has(key);
+      for (const [node, results] of byNode) {
+        if (probed && nodes.has(node) && !results.some(({ receivedMs }) => receivedMs < oldestMs)) continue;
+        this.#filter(key, node, ({ receivedMs }) => probed && nodes.has(node) && receivedMs >= oldestMs);
+      }
+    }
+  }
+
+  #of(asked: string, node: string): readonly Found[] {
+    return this.#found.get(asked)?.get(node) ?? NOTHING;
+  }
+
+  #keep(found: Found): void {
+    const key = askedKey(found.target, found.asked);
+    const byNode = this.#found.get(key) ?? new Map<string, Found[]>();
+    this.#found.set(key, byNode);
+    const results = byNode.get(found.node);
+    this.#size++;
+    if (results === undefined) byNode.set(found.node, [found]);
+    else if (results.push(found) > ADDRESSES_KEPT && results.shift() !== undefined) this.#size--;
+  }
+
+  #filter(key: string, node: string, wanted: (found: Found) => boolean): void {
+    const byNode = this.#found.get(key);
+    const results = byNode?.get(node);
+    if (byNode === undefined || results === undefined) return;
+    const left = results.filter(wanted);
+    this.#size += left.length - results.length;
+    if (left.length > 0) byNode.set(node, left);
+    else if (byNode.delete(node) && byNode.size === 0) this.#found.delete(key);
   }
 }
 
-function answerKey(target: string, node: string, asked = ''): string {
-  return `${target} ${node} ${asked}`;
+const NOTHING: readonly Found[] = [];
+
+function askedKey(target: string, asked = ''): string {
+  return `${target} ${asked}`;
 }

@@ -1,11 +1,13 @@
 /** What the status of a HandshakeProbe says. Pure. */
 
 import { latency } from '#base/latency.ts';
+import type { Verdict } from '#contract';
 import type { StatusCondition } from '../../api/v1alpha1/condition.ts';
 import { apiTime, bounded, nextCondition } from '../../api/v1alpha1/condition.ts';
 import { spanText } from '../../api/v1alpha1/duration.ts';
 import type { HandshakeProbeStatus, HandshakeTarget } from '../../api/v1alpha1/handshake-probe.ts';
 import { HANDSHAKE_PROBE_LIMITS } from '../../api/v1alpha1/handshake-probe.ts';
+import { firstBy } from './first-by.ts';
 import type { Found } from './found.ts';
 import { worstFirst, written } from './found.ts';
 import type { Fault } from './places.ts';
@@ -41,23 +43,23 @@ export function patienceMs({ limits, intervalMs, once }: ProbeRecord): number {
 
 export function probeStatus(observed: Observed): HandshakeProbeStatus {
   const { probe, nodes, wanted, nowMs } = observed;
-  const found = observed.found.toSorted(worstFirst);
-  const listed = found.slice(0, HANDSHAKE_PROBE_LIMITS.results);
+  const { found } = observed;
+  const listed = firstBy(found, HANDSHAKE_PROBE_LIMITS.results, worstFirst);
   const newestMs = found.reduce((newest, { receivedMs }) => Math.max(newest, receivedMs), 0);
-  const handshake = median(found.map(({ handshakeMicroseconds }) => handshakeMicroseconds));
-  const close = median(found.map((each) => each.closeMicroseconds));
-  const judgements = judge(observed, found);
+  const handshake = median(found.map(({ handshakeUs }) => handshakeUs));
+  const close = median(found.map(({ closeUs }) => closeUs));
+  const judgements = judge(observed);
   const conditions = judgements.map((judgement) =>
     nextCondition(observed.before?.conditions, { ...judgement, observedGeneration: probe.generation }, nowMs),
   );
   return {
     observedGeneration: probe.generation,
     targets: targetsText(probe.targets),
-    result: resultText(observed, found),
-    expected: `${found.filter(({ asExpected }) => asExpected).length}/${Math.max(wanted, found.length)}`,
+    result: resultText(observed),
+    expected: `${found.reduce((sum, { asExpected }) => sum + Number(asExpected), 0)}/${Math.max(wanted, found.length)}`,
     ...(handshake === undefined ? {} : { handshake: latency(handshake) }),
     ...(close === undefined ? {} : { close: latency(close) }),
-    retransmits: found.reduce((sum, { retransmits = 0 }) => sum + retransmits, 0),
+    retransmits: found.reduce((sum, { retransmits }) => sum + retransmits, 0),
     nodes,
     ...(newestMs === 0 ? {} : { lastProbeTime: apiTime(newestMs) }),
     message: bounded(
@@ -71,10 +73,10 @@ export function probeStatus(observed: Observed): HandshakeProbeStatus {
 
 type Judgement = Pick<StatusCondition, 'type' | 'status' | 'reason' | 'message'>;
 
-function judge(observed: Observed, found: readonly Found[]): Judgement[] {
+function judge(observed: Observed): Judgement[] {
   const accepted = acceptance(observed);
-  if (!observed.probe.once) return [accepted, readiness(observed, found)];
-  return [accepted, ...outcome(observed, found)];
+  if (!observed.probe.once) return [accepted, readiness(observed)];
+  return [accepted, ...outcome(observed)];
 }
 
 function acceptance({ faults, nodes, leftOut, probe }: Observed): Judgement {
@@ -98,8 +100,8 @@ function acceptance({ faults, nodes, leftOut, probe }: Observed): Judgement {
   return is('True', 'Running', 'the nodes are told to probe');
 }
 
-function readiness(observed: Observed, found: readonly Found[]): Judgement {
-  const { probe, missing, nowMs, sinceMs } = observed;
+function readiness(observed: Observed): Judgement {
+  const { probe, found, missing, nowMs, sinceMs } = observed;
   const is = (status: StatusCondition['status'], reason: string, message: string) => ({
     type: 'Ready',
     status,
@@ -117,8 +119,8 @@ function readiness(observed: Observed, found: readonly Found[]): Judgement {
 }
 
 /** Of a probe that runs once. */
-function outcome(observed: Observed, found: readonly Found[]): Judgement[] {
-  const { probe, missing, faults, nowMs, sinceMs } = observed;
+function outcome(observed: Observed): Judgement[] {
+  const { probe, found, missing, faults, nowMs, sinceMs } = observed;
   const complete = (status: 'True' | 'False', reason: string, message: string) => ({
     type: 'Complete',
     status,
@@ -155,10 +157,11 @@ function outcome(observed: Observed, found: readonly Found[]): Judgement[] {
 
 /** A tainted sample accuses nobody. */
 function firstUnexpected(found: readonly Found[]): Found | undefined {
-  return found.find(({ asExpected, tainted }) => !asExpected && tainted === undefined);
+  const accusing = found.filter(({ asExpected, tainted }) => !asExpected && tainted === undefined);
+  return firstBy(accusing, 1, worstFirst)[0];
 }
 
-function resultSentence({ node, target, message = '' }: Found): string {
+function resultSentence({ node, target, message }: Found): string {
   return `from ${node}, target ${target}: ${message}`;
 }
 
@@ -166,16 +169,27 @@ const NAMED = 3;
 
 function missingText({ missing, whyMissing }: Observed): string {
   if (missing.length === 0) return 'no result has come yet';
-  const named = missing.slice(0, NAMED).map((node) => `${node} (${whyMissing(node)})`);
+  const first = firstBy(missing, NAMED, (a, b) => (a < b ? -1 : 1));
+  const named = first.map((node) => `${node} (${whyMissing(node)})`);
   const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : '';
   return `no answer yet from ${named.join(', ')}${more}`;
 }
 
-function resultText(observed: Observed, found: readonly Found[]): string {
-  const counts = new Map<string, number>();
-  for (const { verdict } of found) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+function resultText(observed: Observed): string {
+  const counts = new Map<Verdict, { worst: Found; count: number }>();
+  for (const each of observed.found) {
+    const of = counts.get(each.verdict);
+    if (of === undefined) {
+      counts.set(each.verdict, { worst: each, count: 1 });
+      continue;
+    }
+    of.count++;
+    if (!each.asExpected && of.worst.asExpected) of.worst = each;
+  }
   const [first] = observed.faults;
-  const words = [...counts].map(([verdict, count]) => (counts.size === 1 ? verdict : `${count} ${verdict}`));
+  const words = [...counts]
+    .sort(([, a], [, b]) => worstFirst(a.worst, b.worst))
+    .map(([verdict, { count }]) => (counts.size === 1 ? verdict : `${count} ${verdict}`));
   if (words.length > 0) return bounded(words.join(', '), HANDSHAKE_PROBE_LIMITS.resultText);
   return observed.probe.suspend ? 'Suspended' : (first?.reason ?? 'Waiting');
 }
@@ -193,6 +207,6 @@ function targetsText(targets: readonly HandshakeTarget[]): string {
 }
 
 function median(values: readonly (number | undefined)[]): number | undefined {
-  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
+  const sorted = Float64Array.from(values.filter((value) => value !== undefined)).sort();
   return sorted[Math.floor(sorted.length / 2)];
 }

@@ -1,11 +1,13 @@
 /** How long results of a HandshakeProbe hold, whatever the clocks of the nodes say. */
 
+import fc from 'fast-check';
 import * as assert from 'uvu/assert';
+import { firstBy } from '../../../operator/controllers/handshake-probe/first-by.ts';
 import { foundOf } from '../../../operator/controllers/handshake-probe/found.ts';
 import { probeRecord } from '../../../operator/controllers/handshake-probe/probe-record.ts';
 import { RunState } from '../../../operator/controllers/handshake-probe/run-state.ts';
 import { probeStatus } from '../../../operator/controllers/handshake-probe/status.ts';
-import { spec } from '../../harness.ts';
+import { spec, testSeed } from '../../harness.ts';
 import { sampleProbe } from '../../support/report.ts';
 
 const NOW = Date.UTC(2026, 4, 1, 12);
@@ -108,6 +110,28 @@ spec('Results of a HandshakeProbe', (test) => {
       prune(state, receivedMs);
     }
     assert.equal(messages(state), ['after 3']);
+  });
+
+  test('say which nodes have not answered for all places, and that a name did not resolve only until it does', () => {
+    const state = new RunState(PROBE, NOW);
+    const nodes = new Set(['ferry', 'harbour']);
+    assert.equal(state.missing(nodes, [PLACE]), ['ferry', 'harbour']);
+    state.add({ ...found('no such name', NOW, NOW), address: undefined }, INTERVAL_MS);
+    assert.equal(state.missing(nodes, [PLACE]), ['harbour']);
+    assert.equal(state.missing(nodes, [PLACE, { ...PLACE, port: 81 }]), ['ferry', 'harbour']);
+    state.add(found('open', NOW + 1, NOW + 1), INTERVAL_MS);
+    assert.equal([messages(state), state.size], [['open'], 1]);
+  });
+
+  test('are listed the worst first, as if all had been sorted', () => {
+    const text = fc.string({ maxLength: 2 });
+    const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+    fc.assert(
+      fc.property(fc.array(text), fc.integer({ min: 1, max: 9 }), (items, count) => {
+        assert.equal(firstBy(items, count, compare), items.toSorted(compare).slice(0, count));
+      }),
+      { seed: testSeed() },
+    );
   });
 
   test('that are tainted do not replace one that is not, for three intervals', () => {
