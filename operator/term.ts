@@ -36,6 +36,9 @@ export interface Term {
   stop(): Promise<void>;
 }
 
+/** How often it is looked for nodes that are gone, so that a cluster whose nodes come and go is not remembered whole. */
+const FORGET_EVERY_MS = 10_000;
+
 export function startTerm({ client, fleet, targets, policy, identity, log }: TermOptions): Term {
   const inventory = createInventory({ client, log });
   const recorder = createEventRecorder({ client, instance: identity, log });
@@ -44,6 +47,15 @@ export function startTerm({ client, fleet, targets, policy, identity, log }: Ter
   inventory.start();
   reports.start();
   probes.start();
+  let nodesKnown = false;
+  let nodesForgotten = 0;
+  inventory.synced.then(() => {
+    nodesKnown = true;
+  });
+  const forgetting = setInterval(() => {
+    if (!nodesKnown) return;
+    nodesForgotten += fleet.forgetGone((name) => inventory.nodes.get(name) === undefined, Date.now());
+  }, FORGET_EVERY_MS);
   return {
     id: randomUUID(),
     assignmentOf(node) {
@@ -55,6 +67,7 @@ export function startTerm({ client, fleet, targets, policy, identity, log }: Ter
     },
     conditions: () => [...inventory.conditions(), ...reports.conditions(), ...probes.conditions()],
     counters: () => ({
+      nodesForgotten,
       ...named('inventory', inventory.counters()),
       ...named('reports', reports.counters()),
       ...named('handshakeProbes', probes.counters()),
@@ -62,6 +75,7 @@ export function startTerm({ client, fleet, targets, policy, identity, log }: Ter
     }),
     sizes: () => ({ ...inventory.sizes(), ...reports.sizes(), ...probes.sizes() }),
     async stop() {
+      clearInterval(forgetting);
       await Promise.all([reports.stop(), probes.stop()]);
       await Promise.all([recorder.stop(), inventory.stop()]);
     },

@@ -24,6 +24,8 @@ export interface Fleet {
   /** What is known of each node, by name. */
   view(nowMs: number): NodeView[];
   nodeView(name: string, nowMs: number): NodeView | undefined;
+  /** Forgets the nodes that are silent and of which it is known that they are gone; answers how many they were. */
+  forgetGone(isGone: (name: string) => boolean, nowMs: number): number;
   /** Forgets all nodes: from now on another operator takes their reports. */
   clear(): void;
   /** Nodes forgotten because there were too many. */
@@ -131,6 +133,15 @@ export function createFleet({ reportIntervalMs, assignmentOf, maxNodes = 10_000 
     nodeView(name, nowMs) {
       const node = nodes.get(name);
       return node === undefined ? undefined : viewOf(node, nowMs);
+    },
+    forgetGone(isGone, nowMs) {
+      let count = 0;
+      for (const { name, latest } of nodes.values()) {
+        if (latest === undefined || nowMs - latest.arrivedMs <= staleAfterMs || !isGone(name)) continue;
+        nodes.delete(name);
+        count++;
+      }
+      return count;
     },
     clear: () => nodes.clear(),
     get evicted() {

@@ -14,6 +14,7 @@ import {
 } from '../support/agent-tokens.ts';
 import { caOf, leaderOf, operatorKubeconfig, startClusterOperator } from '../support/cluster-operator.ts';
 import { sampleReport } from '../support/report.ts';
+import { until } from '../support/until.ts';
 
 spec('operator: in a cluster', (test) => {
   test(
@@ -135,5 +136,23 @@ spec('operator: in a cluster', (test) => {
       }
     },
     { needs: ['cluster'], timeoutMs: 120_000 },
+  );
+
+  test(
+    'forgets a node that was deleted, when its agent has fallen silent',
+    async () => {
+      await using server = await startApiServer();
+      await prepareNamespace(server, 'ferry');
+      await using operator = await startClusterOperator('one', await operatorKubeconfig(server));
+      await leaderOf([operator]);
+      const [token, ca] = [await requestToken(server), await caOf(server)];
+      assert.is((await operator.post(token, sampleReport(), ca)).status, 200);
+      const nodes = async () => (await operator.overview()).nodes;
+      await until('it is silent', async () => (await nodes())[0]?.stale || undefined, 30_000);
+      await server.kubectl('delete', 'node', 'ferry');
+      await until('it is forgotten', async () => (await nodes()).length === 0 || undefined, 30_000);
+      assert.is((await operator.overview()).operator.counters.nodesForgotten, 1);
+    },
+    { needs: ['cluster'], timeoutMs: 90_000 },
   );
 });

@@ -163,3 +163,23 @@ spec('fleet: nodes', (test) => {
     assert.is(nodeAt(fleet, 1000).probes.length, 512);
   });
 });
+
+spec('fleet: nodes that are gone', (test) => {
+  test('are forgotten when they are silent, and no others', () => {
+    const fleet = newFleet();
+    for (const [node, atMs] of [
+      ['ferry', 1000],
+      ['barge', 1000],
+      ['tug', 20_000],
+    ] as const) {
+      take(fleet, sampleReport(), atMs, node);
+    }
+    const isGone = (name: string): boolean => name !== 'barge';
+    assert.is(fleet.forgetGone(isGone, 10_000), 0);
+    assert.is(fleet.forgetGone(isGone, 20_000), 1);
+    assert.equal(
+      fleet.view(20_000).map(({ name }) => name),
+      ['barge', 'tug'],
+    );
+  });
+});
