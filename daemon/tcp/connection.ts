@@ -84,6 +84,6 @@ export function nextDeadlineUs({ state, keepAlive }: Connection): number {
   if (state.name === 'SYN-RECEIVED') return Math.min(state.syn.deadlineUs, ackUs);
   if (state.name === 'TIME-WAIT') return Math.min(state.expiresUs, ackUs);
   if (state.name === 'FIN-WAIT-2') return Math.min(state.expiresUs, keepAlive.deadlineUs(true), ackUs);
-  const idle = state.sender.loss.board.empty && state.sender.timer.kind === 'idle';
-  return Math.min(state.sender.deadlineUs, keepAlive.deadlineUs(idle), ackUs);
+  const { sender } = state;
+  return Math.min(sender.timer.deadlineUs, keepAlive.deadlineUs(sender.idle), ackUs);
 }

@@ -9,6 +9,7 @@ import type { Profile } from './profile.ts';
 import { receiveRule } from './receive-rules.ts';
 import { Receiver } from './receiver.ts';
 import { isAck, type Segment } from './segment.ts';
+import { SendWindow } from './send-window.ts';
 import { Sender } from './sender.ts';
 import type { Settings } from './settings.ts';
 import type { CloseWait, Established, FinWait1, LastAck, SynReceived, SynSent } from './states.ts';
@@ -135,8 +136,8 @@ export function established(
     sack: agreement.sack,
     ecn: agreement.ecn,
     synWasLost: syn.transmissions > 1,
+    window: new SendWindow(window, { seq: segment.seq, ack: syn.firstDataSeq }),
   });
-  sender.setWindow(window, { seq: segment.seq, ack: syn.firstDataSeq });
   return { name: 'ESTABLISHED', agreement, receiver, sender };
 }
 

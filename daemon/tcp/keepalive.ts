@@ -1,7 +1,7 @@
 /** Keepalive: whether a silent peer is still there. RFC 9293 3.8.4 */
 
-import type { Expiry } from './sender.ts';
 import type { Settings } from './settings.ts';
+import type { Expiry } from './transmission.ts';
 
 export class KeepAlive {
   /** A probe is to be sent: SEG.SEQ = SND.NXT - 1, no text (SHLD-12). */

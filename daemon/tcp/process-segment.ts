@@ -167,8 +167,8 @@ function moveOn(
 
 function sentAll(state: SynchronizedState): SentAll {
   if (!hasSender(state)) return state.sent;
-  const { iss, max, maxWnd, rtt } = state.sender;
-  return { iss, nxt: max, maxWnd, rtt };
+  const { iss, max, window, rtt } = state.sender;
+  return { iss, nxt: max, maxWnd: window.largest, rtt };
 }
 
 /** The path takes only packets of `pathMtu` bytes. */

@@ -186,7 +186,7 @@ function edgesOf(core: Core, state: SynchronizedState, segment: Segment, nowUs: 
     rcvWnd: receiver.window,
     sndUna: sending ? state.sender.una : state.sent.nxt,
     sndMax: sending ? state.sender.max : state.sent.nxt,
-    maxSndWnd: sending ? state.sender.maxWnd : state.sent.maxWnd,
+    maxSndWnd: sending ? state.sender.window.largest : state.sent.maxWnd,
     ...timestampEdges(core, state, segment, nowUs),
   };
 }

@@ -3,8 +3,8 @@
 import { type Seq, seqAdd } from '../wire/seq.ts';
 import type { Profile } from './profile.ts';
 import { RttEstimator } from './rtt.ts';
-import type { Expiry } from './sender.ts';
 import { IDLE, type SendTimer } from './timers.ts';
+import type { Expiry } from './transmission.ts';
 
 export class SynSender {
   /** ISS; SND.UNA until the SYN is acknowledged. */

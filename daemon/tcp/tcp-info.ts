@@ -43,7 +43,7 @@ export function infoOf(connection: Connection): TcpInfo {
     recovery: sender?.loss.phase,
     reorderingSeen: sender?.loss.reorderingSeen ?? false,
     congestion: sender?.loss.window.name ?? connection.settings.congestion,
-    backoffs: 'syn' in state ? Math.max(state.syn.transmissions - 1, 0) : (sender?.expirations ?? 0),
+    backoffs: 'syn' in state ? Math.max(state.syn.transmissions - 1, 0) : (sender?.timer.expirations ?? 0),
     probes: connection.keepAlive.unanswered + (sender?.windowProbes ?? 0),
     totals: totalsOf(connection.totals),
     lastSentUs: connection.totals.lastSentUs,
@@ -68,8 +68,8 @@ function sendEdges({ state }: Connection): Pick<TcpInfo, 'iss' | 'sndUna' | 'snd
     return { iss, sndUna: iss, sndNxt: transmissions > 0 ? firstDataSeq : iss, sndWnd };
   }
   if (hasSender(state)) {
-    const { iss, una, max, wnd } = state.sender;
-    return { iss, sndUna: una, sndNxt: max, sndWnd: wnd };
+    const { iss, una, max, window } = state.sender;
+    return { iss, sndUna: una, sndNxt: max, sndWnd: window.octets };
   }
   const { iss, nxt } = state.sent;
   return { iss, sndUna: nxt, sndNxt: nxt, sndWnd: 0 };

@@ -11,8 +11,8 @@ import type { OutgoingSegment, PacketBuilder } from './packets.ts';
 import { timestampValue } from './process-segment.ts';
 import type { Profile } from './profile.ts';
 import type { Receiver } from './receiver.ts';
-import type { Transmission } from './sender.ts';
 import { hasSender, type SynchronizedState, type SynReceived, type SynSent } from './states.ts';
+import type { Transmission } from './transmission.ts';
 
 /** SACK blocks that fit the header, beside timestamps and without. */
 const SACK_BLOCKS_WITH_TIMESTAMPS = 3;

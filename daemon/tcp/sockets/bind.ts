@@ -53,11 +53,14 @@ export function bindEphemeral(
 ): Answer<void> {
   const ports = LAST_EPHEMERAL - FIRST_EPHEMERAL + 1;
   const start = below(ports);
-  const taken = [...others];
+  const taken = new Set<number>();
+  for (const other of others) {
+    if (other !== socket && overlaps(socket, address, other)) taken.add(other.bound?.port ?? 0);
+  }
   for (let tried = 0; tried < ports; tried += 1) {
-    const wanted = { address, port: FIRST_EPHEMERAL + ((start + tried) % ports), byUser };
-    if (taken.some((other) => other !== socket && overlaps(socket, wanted, other))) continue;
-    socket.bound = wanted;
+    const port = FIRST_EPHEMERAL + ((start + tried) % ports);
+    if (taken.has(port)) continue;
+    socket.bound = { address, port, byUser };
     return answer(undefined);
   }
   return failure('EADDRINUSE');
@@ -70,7 +73,8 @@ export function speaks(socket: Socket, family: SocketFamily): boolean {
 
 function inUse(socket: Socket, wanted: Binding, others: Iterable<Socket>): boolean {
   for (const other of others) {
-    if (other === socket || !overlaps(socket, wanted, other)) continue;
+    if (other === socket || other.bound?.port !== wanted.port) continue;
+    if (!overlaps(socket, wanted.address, other)) continue;
     // SO_REUSEADDR: both want it so, and nobody listens.
     if (socket.settings.reuseAddress && other.settings.reuseAddress && other.state !== 'LISTEN') continue;
     return true;
@@ -83,14 +87,16 @@ export function heardAlready(socket: Socket, others: Iterable<Socket>): boolean 
   const { bound } = socket;
   if (bound === undefined) return false;
   for (const other of others) {
-    if (other !== socket && other.state === 'LISTEN' && overlaps(socket, bound, other)) return true;
+    if (other === socket || other.state !== 'LISTEN' || other.bound?.port !== bound.port) continue;
+    if (overlaps(socket, bound.address, other)) return true;
   }
   return false;
 }
 
-function overlaps(socket: Socket, wanted: Binding, other: Socket): boolean {
-  if (other.bound === undefined || other.bound.port !== wanted.port) return false;
-  const [a, b] = [wanted.address, other.bound.address];
+/** Whether some address is meant by both: `a` of the socket, undefined for any, and what the other is bound to. */
+function overlaps(socket: Socket, a: IpAddress | undefined, other: Socket): boolean {
+  if (other.bound === undefined) return false;
+  const b = other.bound.address;
   if (a !== undefined && b !== undefined) return sameAddress(a, b);
   if (a === undefined && b === undefined) return speaks(socket, other.family) || speaks(other, socket.family);
   return a === undefined ? speaks(socket, b?.family ?? 4) : speaks(other, a.family);
