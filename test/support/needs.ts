@@ -57,6 +57,7 @@ export const NEEDS = {
       (existsSync('/usr/lib/cni/bridge') ? undefined : 'no CNI plugins in /usr/lib/cni'),
     get: 'apt-get install containerd runc containernetworking-plugins buildah debootstrap gcc libc6-dev; install Go',
   },
+  gcc: { missing: () => noProgram('gcc'), get: 'apt-get install gcc libc6-dev' },
   helm: { missing: () => noProgram('go'), get: 'install Go 1.25 or newer, which helm is built with' },
   chromium: { missing: () => noProgram('chromium'), get: 'apt-get install chromium' },
 } as const satisfies Readonly<Record<string, NeedRow>>;

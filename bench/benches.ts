@@ -1,0 +1,18 @@
+/** All benchmarks, by name. */
+
+import { bulk } from './bulk.ts';
+import type { Bench } from './figures.ts';
+import { flood } from './flood.ts';
+import { halfOpen } from './half-open.ts';
+import { handshakes } from './handshakes.ts';
+import { idle } from './idle.ts';
+
+export const BENCHES = {
+  handshakes,
+  'half-open': halfOpen,
+  bulk,
+  flood,
+  idle,
+} as const satisfies Readonly<Record<string, Bench>>;
+
+export type BenchName = keyof typeof BENCHES;

@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as assert from 'uvu/assert';
+import { BENCHES } from '../../bench/benches.ts';
+import { type Figure, lineOf, reaches } from '../../bench/figures.ts';
+import { spec } from '../harness.ts';
+import { runProgram, startProgram } from '../support/child.ts';
+import { isAlive, listProcesses } from '../support/processes.ts';
+
+const BENCH = 'bench/main.ts';
+
+spec('benchmarks', (test) => {
+  for (const name of Object.keys(BENCHES)) {
+    test(
+      `${name} runs, and each of its figures is a number`,
+      async () => {
+        const args = [BENCH, name, '--size', 'tiny', '--json'];
+        const { code, stdout, stderr } = await runProgram(process.execPath, args, { timeoutMs: 100_000 });
+        assert.is(code, 0, stderr);
+        const { figures, machine } = JSON.parse(stdout);
+        assert.match(machine, /cores of .* Linux .* Node v/);
+        assert.ok(figures.length > 0);
+        for (const { what, ours, other } of figures as Figure[]) {
+          assert.ok(ours > 0, `${what}: ${ours}`);
+          if (other !== undefined) assert.ok(other.value > 0, `${other.name}: ${other.value}`);
+        }
+      },
+      { timeoutMs: 110_000, needs: ['root', 'tun', 'netns', 'gcc'] },
+    );
+  }
+
+  test(
+    'one that is killed leaves no process behind',
+    async () => {
+      await using bench = startProgram(process.execPath, [BENCH, 'half-open', '--size', 'tiny']);
+      let working: number[] = [];
+      while (working.length === 0) {
+        await sleep(20);
+        working = runningWith('engine-child.ts half-open');
+      }
+      working.push(...runningWith('inside.ts half-open'));
+      bench.kill('SIGKILL');
+      await bench.ended;
+      while (working.some(isAlive)) await sleep(20);
+    },
+    { needs: ['root', 'tun', 'netns', 'gcc'] },
+  );
+
+  test('a name that is none is answered with those there are', async () => {
+    const { code, stdout } = await runProgram(process.execPath, [BENCH, 'nonsense']);
+    assert.is(code, 2);
+    for (const name of Object.keys(BENCHES)) assert.match(stdout, name);
+  });
+
+  test('a goal is held by the ratio, or by the figure when there is nothing beside it', () => {
+    const figure = { what: 'probes', ours: 90, unit: 'probes/s', other: { name: 'other', value: 100 } };
+    assert.is(reaches({ ...figure, goal: { least: 0.9 } }), true);
+    assert.is(reaches({ ...figure, goal: { least: 1 } }), false);
+    assert.is(reaches({ what: 'bytes', ours: 90, unit: 'bytes', goal: { most: 80 } }), false);
+    assert.is(
+      lineOf({ ...figure, goal: { least: 1 } }),
+      '  probes: 90.0 probes/s | other 100 | ratio 0.90 | goal >= 1 MISSED',
+    );
+  });
+});
+
+/** Processes of this test, which are its process group, with that in their command line. */
+function runningWith(text: string): number[] {
+  const all = listProcesses();
+  const group = all.find(({ pid }) => pid === process.pid)?.group;
+  return all.filter((entry) => entry.group === group && entry.command.includes(text)).map(({ pid }) => pid);
+}
