@@ -56,6 +56,22 @@ export class Acknowledger {
     }
   }
 
+  /**
+   * ECN bits of an acceptable segment. A mark is told to the peer until it says that it knows. RFC 3168 6.1.3
+   *
+   * @param marked the packet carried CE
+   * @param reduced the segment carried CWR
+   */
+  noteCongestion(marked: boolean, reduced: boolean): void {
+    if (reduced) {
+      this.congestionSeen = false;
+      this.oweNow();
+    }
+    if (!marked) return;
+    if (!this.congestionSeen && this.#rule.hurriesMarks) this.oweNow();
+    this.congestionSeen = true;
+  }
+
   oweNow(): void {
     this.duty = ACK_NOW;
   }

@@ -17,7 +17,7 @@ import { decodeTcpOptions, NO_OPTIONS } from '../wire/tcp-options.ts';
 import { icmpErrorArrives } from './icmp-reaction.ts';
 import type { PassiveOpener } from './passive-open.ts';
 import type { Registry } from './registry.ts';
-import { isSyn, type Segment, segmentOf } from './segment.ts';
+import { isAck, isSyn, type Segment, segmentOf } from './segment.ts';
 import { segmentArrives } from './segment-arrives.ts';
 import type { Strangers } from './strangers.ts';
 import { mayReplaceTimeWait } from './time-wait.ts';
@@ -94,8 +94,11 @@ export class Arrivals {
     const address = this.#addresses[localIndex] as IpAddress;
     let minimumIss: Segment['seq'] | undefined;
     if (connection?.state.name === 'TIME-WAIT' && isSyn(segment)) {
+      const drops = registry.profile.timeWaitSyn === 'dropped';
       const listening = registry.listeners.find(address, destinationPort) !== undefined;
-      if (listening && mayReplaceTimeWait(connection.state, segment)) {
+      const replaces = mayReplaceTimeWait(connection.state, segment);
+      if (drops && !replaces && !isAck(segment)) return registry.drop('syn-in-connection');
+      if (replaces && (listening || drops)) {
         minimumIss = connection.state.sent.nxt;
         registry.end(connection, 'closed', nowUs);
         connection = undefined;

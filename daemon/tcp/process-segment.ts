@@ -40,7 +40,10 @@ export function processSegment(
   const mayReceive =
     state.name === 'ESTABLISHED' || state.name === 'FIN-WAIT-1' || state.name === 'FIN-WAIT-2';
   let peerFinished = false;
-  if (agreement.ecn) noteCongestion(receiver, segment);
+  if (agreement.ecn && segment.payloadLength > 0) {
+    const marked = (segment.trafficClass & 3) === CONGESTION_EXPERIENCED;
+    receiver.acks.noteCongestion(marked, (segment.flags & CWR) !== 0);
+  }
   if (mayReceive && (segment.flags & URG) !== 0) takeUrgent(core, connection, receiver, segment, nowUs);
   if (mayReceive && (segment.payloadLength > 0 || isFin(segment))) {
     if (connection.readerGone && segment.payloadLength > 0) {
@@ -75,12 +78,6 @@ function takeAck(
   if (acked <= 0) return;
   connection.warned = false;
   if (queued > 0 && sender.ring.length === 0) core.tell({ kind: 'drained', id: connection.id, atUs: nowUs });
-}
-
-/** RFC 3168 6.1.3: a mark is told to the peer until it says that it knows. */
-function noteCongestion(receiver: Receiver, segment: Segment): void {
-  if ((segment.flags & CWR) !== 0) receiver.acks.congestionSeen = false;
-  if ((segment.trafficClass & 3) === CONGESTION_EXPERIENCED) receiver.acks.congestionSeen = true;
 }
 
 /** Sixth step of RFC 9293 3.10.7.4: RCV.UP, and the user is told (MUST-32). */

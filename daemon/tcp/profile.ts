@@ -40,6 +40,8 @@ export interface Profile {
   /** RTO after a SYN had to be repeated. RFC 6298 (5.7) */
   readonly rtoAfterLostSynUs: number;
   readonly minRtoUs: number;
+  /** The minimum is one of the whole timeout, or of what is added to the smoothed round trip. RFC 6298 (2.4) */
+  readonly rtoFloor: 'whole' | 'variance';
   /** RFC 6298 (2.5): at least 60 s */
   readonly maxRtoUs: number;
   /** Added to each timeout that was measured or backed off. */
@@ -50,6 +52,8 @@ export interface Profile {
   readonly delayedAckUs: number;
   /** How long a small segment waits for a larger window. RFC 9293 3.8.6.2.1: 0.1 to 1 s */
   readonly overrideUs: number;
+  /** PSH ends each piece of text that was queued, not only the last one (SHLD-27). */
+  readonly pushEachWrite: boolean;
   /** How long corked text waits at most. */
   readonly corkUs: number;
   /** Nagle's algorithm waits for the last small segment only, not for all that was in flight when text was queued. */
@@ -65,7 +69,8 @@ export interface Profile {
   /** Time without an acknowledgement after which it is given up. RFC 9293 3.8.3: R2 */
   readonly handshakeTimeoutUs: number;
   readonly userTimeoutUs: number;
-  /** RFC 9293 3.8.4 */
+  /** RFC 9293 3.8.4, and whether it is on for connections whose user says nothing. */
+  readonly keepAlive: boolean;
   readonly keepIdleUs: number;
   readonly keepIntervalUs: number;
   readonly keepCount: number;
@@ -97,10 +102,10 @@ export interface Profile {
   readonly blackhole: boolean;
   /** A SYN that carries FIN is dropped. */
   readonly dropSynFin: boolean;
-  /** Text on a SYN: kept until the handshake is done, or left for the peer to repeat. RFC 9293 3.10.7.2 */
-  readonly keepSynText: boolean;
   /** A RST ends TIME-WAIT, which RFC 1337 calls an assassination. */
   readonly resetEndsTimeWait: boolean;
+  /** A SYN in TIME-WAIT: a new one ends it only where somebody listens, an old one is answered; or neither. */
+  readonly timeWaitSyn: 'challenged' | 'dropped';
 }
 
 /** A peer's MSS below that is taken as that: smaller segments only serve to wear the sender out. Linux tcp_min_snd_mss */

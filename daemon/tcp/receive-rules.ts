@@ -29,6 +29,8 @@ export interface Unacknowledged {
 export interface ReceiveRule {
   /** Whether the peer is told a little more than there is, or a little less, when the scale does not fit. */
   readonly rounds: 'up' | 'down';
+  /** A packet that the network marked (RFC 3168) is acknowledged at once. */
+  readonly hurriesMarks: boolean;
   /** Segments from the first on that are acknowledged at once. */
   readonly quickAcks: number;
   /** What a buffer of that size holds, given the largest segment. */
@@ -43,6 +45,7 @@ export interface ReceiveRule {
 
 const finwait: ReceiveRule = {
   rounds: 'up',
+  hurriesMarks: true,
   quickAcks: 0,
   limit: (bufferBytes) => bufferBytes,
   // The edge moves by half the buffer or a full segment, or not at all.
@@ -60,6 +63,7 @@ const finwait: ReceiveRule = {
 
 const linux: ReceiveRule = {
   rounds: 'up',
+  hurriesMarks: true,
   // TCP_MAX_QUICKACKS
   quickAcks: 16,
   limit: (bufferBytes, rmss) => Math.max(Math.floor(bufferBytes / rmss), 1) * rmss,
@@ -78,6 +82,7 @@ const linux: ReceiveRule = {
 
 const freebsd: ReceiveRule = {
   rounds: 'down',
+  hurriesMarks: false,
   quickAcks: 0,
   limit: (bufferBytes, rmss) => (bufferBytes < rmss ? bufferBytes : Math.ceil(bufferBytes / rmss) * rmss),
   offer({ limit, free, offered, most, rmss }) {

@@ -90,7 +90,7 @@ export class Recovery {
     } else {
       const conserved = Math.max(this.#delivered - this.#sent, 0);
       // Slow start towards the threshold while the recovery makes progress, else one for one.
-      const limit = progress ? Math.max(conserved, delivered) + mss : conserved;
+      const limit = Math.max(conserved, delivered) + (progress ? mss : 0);
       send = Math.min(ssthresh - pipe, limit);
     }
     this.#window.cwnd = pipe + Math.max(send, 0);

@@ -46,9 +46,11 @@ export class RttEstimator {
       this.#rttvarUs += (Math.abs(this.#srttUs - rttUs) - this.#rttvarUs) / 4;
       this.#srttUs += (rttUs - this.#srttUs) / 8;
     }
-    const rtoUs = this.#srttUs + Math.max(GRANULARITY_US, K * this.#rttvarUs);
+    const { minRtoUs, maxRtoUs, rtoFloor } = this.#profile;
+    const floorUs = rtoFloor === 'variance' ? minRtoUs : GRANULARITY_US;
+    const rtoUs = this.#srttUs + Math.max(floorUs, K * this.#rttvarUs);
     // (2.4) a minimum is placed on RTO
-    this.#rtoUs = Math.min(Math.max(rtoUs, this.#profile.minRtoUs), this.#profile.maxRtoUs);
+    this.#rtoUs = Math.min(Math.max(rtoUs, minRtoUs), maxRtoUs);
     this.#doublings = 0;
   }
 

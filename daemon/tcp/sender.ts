@@ -63,6 +63,8 @@ export class Sender {
   #mss: number;
   /** More text is to come: nothing small is sent. */
   #more = false;
+  /** Where pieces of text end that were queued and not sent. */
+  readonly #writeEnds: Seq[] = [];
   /** The end of the last segment that was not full. */
   #smallEnd: Seq;
   /** The end of what was queued when last nothing was in flight: it goes out as it is. */
@@ -124,7 +126,9 @@ export class Sender {
   /** Text was queued; `more` of it is to come at once, or its last octet is urgent. */
   textQueued(more: boolean, urgent: boolean): void {
     this.#more = more;
-    if (urgent) this.up = seqAdd(this.una, this.ring.length);
+    const end = seqAdd(this.una, this.ring.length);
+    if (urgent) this.up = end;
+    if (this.#profile.pushEachWrite && !more) this.#writeEnds.push(end);
   }
 
   /** The user wants no larger segments. */
@@ -291,7 +295,7 @@ export class Sender {
     const textEnd = seqAdd(seq, length);
     const fin = this.#carriesFin(textEnd, length);
     const end = fin ? seqAdd(textEnd, 1) : textEnd;
-    const push = seqDiff(textEnd, this.una) === this.ring.length && length > 0;
+    const push = length > 0 && (seqDiff(textEnd, this.una) === this.ring.length || this.#endsWrite(textEnd));
     const retransmission = seqLt(seq, this.max);
     if (this.una === this.max) this.timer.noteProgress(nowUs);
     if (fin) this.#finSent = true;
@@ -305,6 +309,14 @@ export class Sender {
     if (this.timer.idle || this.timer.persists) this.timer.start(nowUs);
     else this.timer.restart(nowUs);
     return { seq, length, fin, push, retransmission, markable: this.ecn && length > 0 && !retransmission };
+  }
+
+  /** Whether a piece of text that was queued ends in what is sent up to there. */
+  #endsWrite(textEnd: Seq): boolean {
+    const sent = this.#writeEnds.findIndex((end) => seqLt(textEnd, end));
+    const count = sent < 0 ? this.#writeEnds.length : sent;
+    this.#writeEnds.splice(0, count);
+    return count > 0;
   }
 
   #resend(flight: Flight, most: number, nowUs: number): Transmission {

@@ -15,7 +15,7 @@ export function createSettings(profile: Profile, given: Partial<SocketOptions>):
     nagle: false,
     cork: false,
     maxSegment: undefined,
-    keepAlive: false,
+    keepAlive: profile.keepAlive,
     keepIdleUs: profile.keepIdleUs,
     keepIntervalUs: profile.keepIntervalUs,
     keepCount: profile.keepCount,

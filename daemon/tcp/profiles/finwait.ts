@@ -31,12 +31,14 @@ export const FINWAIT_PROFILE: Profile = {
   rtoAfterLostSynUs: 3 * SECOND_US,
   // RFC 6298 (2.4) asks for 1 s but knows that a finer clock allows less; Linux holds 200 ms.
   minRtoUs: 200 * MILLISECOND_US,
+  rtoFloor: 'whole',
   maxRtoUs: 120 * SECOND_US,
   rtoSlopUs: 0,
   synLinearTimeouts: 0,
   // The lowest that Linux waits.
   delayedAckUs: 40 * MILLISECOND_US,
   overrideUs: 200 * MILLISECOND_US,
+  pushEachWrite: false,
   corkUs: 200 * MILLISECOND_US,
   nagleBySmall: false,
   windowProbe: 'octet',
@@ -49,6 +51,7 @@ export const FINWAIT_PROFILE: Profile = {
   // The default of OPEN in RFC 9293 3.9.1.1.
   userTimeoutUs: 300 * SECOND_US,
   // RFC 9293 3.8.4 (MUST-28); interval and count are what Linux and FreeBSD agree on, or nearly.
+  keepAlive: false,
   keepIdleUs: 7200 * SECOND_US,
   keepIntervalUs: 75 * SECOND_US,
   keepCount: 9,
@@ -69,6 +72,6 @@ export const FINWAIT_PROFILE: Profile = {
   pathMtuDiscovery: true,
   blackhole: false,
   dropSynFin: true,
-  keepSynText: false,
   resetEndsTimeWait: false,
+  timeWaitSyn: 'challenged',
 };

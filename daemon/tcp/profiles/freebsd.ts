@@ -31,6 +31,7 @@ export const FREEBSD_PROFILE: Profile = {
   initialRtoUs: SECOND_US,
   rtoAfterLostSynUs: SECOND_US,
   minRtoUs: 30 * MILLISECOND_US,
+  rtoFloor: 'whole',
   // TCPTV_REXMTMAX
   maxRtoUs: 64 * SECOND_US,
   // net.inet.tcp.rexmit_slop
@@ -38,6 +39,7 @@ export const FREEBSD_PROFILE: Profile = {
   synLinearTimeouts: 0,
   delayedAckUs: 40 * MILLISECOND_US,
   overrideUs: 5 * SECOND_US,
+  pushEachWrite: false,
   corkUs: Number.POSITIVE_INFINITY,
   nagleBySmall: false,
   windowProbe: 'octet',
@@ -49,6 +51,8 @@ export const FREEBSD_PROFILE: Profile = {
   // net.inet.tcp.keepinit
   handshakeTimeoutUs: 75 * SECOND_US,
   userTimeoutUs: Number.POSITIVE_INFINITY,
+  // net.inet.tcp.always_keepalive
+  keepAlive: true,
   keepIdleUs: 7200 * SECOND_US,
   keepIntervalUs: 75 * SECOND_US,
   keepCount: 8,
@@ -68,6 +72,6 @@ export const FREEBSD_PROFILE: Profile = {
   pathMtuDiscovery: true,
   blackhole: false,
   dropSynFin: false,
-  keepSynText: false,
   resetEndsTimeWait: false,
+  timeWaitSyn: 'dropped',
 };
