@@ -9,7 +9,11 @@ const MAX_LINE_BYTES = 8 << 20;
 const NEWLINE = 0x0a;
 
 /** @param what the request in words, for the messages: `list pods` */
-export async function readText(what: string, answer: AsyncIterable<Buffer>): Promise<string> {
+export async function readText(
+  what: string,
+  answer: AsyncIterable<Buffer>,
+  signal?: AbortSignal,
+): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   try {
@@ -19,7 +23,7 @@ export async function readText(what: string, answer: AsyncIterable<Buffer>): Pro
       chunks.push(chunk);
     }
   } catch (error) {
-    throw error instanceof KubeError ? error : noAnswer(what, error);
+    throw error instanceof KubeError ? error : noAnswer(what, error, signal);
   }
   return Buffer.concat(chunks).toString();
 }
@@ -71,8 +75,11 @@ export function parsed(what: string, text: string): Readonly<Record<string, unkn
   throw new KubeError(0, 'Undecodable', `${what}: the answer is no object`);
 }
 
-export function noAnswer(what: string, cause: unknown): KubeError {
-  const { name, message } = cause instanceof Error ? cause : new Error(String(cause));
-  const reason = name === 'TimeoutError' ? 'Timeout' : 'Unreachable';
-  return new KubeError(0, reason, `${what}: ${message}`, { cause });
+/** @param signal that may have ended the request: Node does not tell why it did */
+export function noAnswer(what: string, cause: unknown, signal?: AbortSignal): KubeError {
+  if (signal?.aborted === true && signal.reason?.name === 'TimeoutError') {
+    return new KubeError(0, 'Timeout', `${what}: no answer in time`, { cause });
+  }
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new KubeError(0, 'Unreachable', `${what}: ${message}`, { cause });
 }

@@ -151,12 +151,12 @@ function clientOn(transport: Transport): KubeClient {
       });
     } catch (error) {
       count(verb, resource, 0);
-      throw noAnswer(what, error);
+      throw noAnswer(what, error, request.signal);
     }
     const status = answer.statusCode ?? 0;
     count(verb, resource, status);
     if (status >= 200 && status < 300) return answer;
-    const body = await readText(what, answer);
+    const body = await readText(what, answer, request.signal);
     throw errorOfAnswer(what, status, body, answer.headers['retry-after']);
   }
 
@@ -176,7 +176,8 @@ function clientOn(transport: Transport): KubeClient {
       ...(body === undefined ? {} : { type: body.type, body: body.value }),
       ...(accept === undefined ? {} : { accept }),
     });
-    return parsed(`${verb} ${resource.plural}`, await readText(`${verb} ${resource.plural}`, answer));
+    const what = `${verb} ${resource.plural}`;
+    return parsed(what, await readText(what, answer, signal));
   }
 
   return {

@@ -154,14 +154,19 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
       const startedMs = monotonicMs();
       try {
         const held = await tryOnce(AbortSignal.any([signal, AbortSignal.timeout(patienceMs(startedMs))]));
+        if (trouble !== undefined) log.log('info', 'the Lease can be asked for again');
         trouble = undefined;
         if (signal.aborted) return;
         if (held) renewedMs = startedMs;
         lead(held);
       } catch (error) {
         if (signal.aborted) return;
+        const before = trouble;
         trouble = kubeCondition(`get, create and update leases`, error);
-        log.log('warn', 'the Lease cannot be renewed or taken', { error: trouble.message });
+        // Told once, not each second: what stands is among the conditions.
+        if (before?.code !== trouble.code) {
+          log.log('warn', 'the Lease cannot be renewed or taken', { error: trouble.message });
+        }
         // Others may take it soon: this one must have stopped before.
         if (monotonicMs() - renewedMs >= durations.renewDeadlineMs) lead(false);
       }

@@ -49,7 +49,9 @@ export async function ensureTlsSecret(
       throw new FinwaitError(
         'TLS_SECRET_UNUSABLE',
         `Secret ${objects.secret} or ConfigMap ${objects.configMap} in ${objects.namespace} cannot be used: ${error.message}`,
-        'both must exist, empty is enough, and the operator must be allowed to get and update them by name; the chart does that',
+        transient
+          ? 'see whether the API server is up; an operator that runs goes on with the certificate it has'
+          : 'both must exist, empty is enough (helm upgrade makes anew what was deleted), and the operator must be allowed to get and update them by name; the chart does that',
         error,
       );
     }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -11,6 +12,30 @@ import { startApiServer } from '../../cluster/api-server.ts';
 import { spec } from '../../harness.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';
 import { until } from '../../support/until.ts';
+
+function kubeconfigFor(dir: string, server: Server): string {
+  const { port } = server.address() as AddressInfo;
+  const path = join(dir, 'kubeconfig');
+  const cluster = { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true };
+  writeFileSync(
+    path,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'c', cluster }],
+      users: [{ name: 'u', user: {} }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    }),
+  );
+  return path;
+}
+
+async function end(server: Server): Promise<void> {
+  server.close();
+  server.closeAllConnections();
+  await once(server, 'close');
+}
 
 spec('the client of the API server', (test) => {
   test(
@@ -155,28 +180,30 @@ spec('a connection that the server closes just as it is used again', (test) => {
       response.end('{"kind":"ConfigMap"}');
     });
     await once(server.listen(0, '127.0.0.1'), 'listening');
-    const { port } = server.address() as AddressInfo;
-    const kubeconfig = join(dir.path, 'kubeconfig');
-    const cluster = { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true };
-    writeFileSync(
-      kubeconfig,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        clusters: [{ name: 'c', cluster }],
-        users: [{ name: 'u', user: {} }],
-        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-        'current-context': 'x',
-      }),
-    );
+    const kubeconfig = kubeconfigFor(dir.path, server);
     const client = await createKubeClient({ kubeconfig });
     for (const name of ['a', 'b']) assert.is((await client.get(CONFIG_MAPS, 'web', name)).kind, 'ConfigMap');
     assert.is(served.size, 2, 'the second request began on the connection of the first');
     const failed = await client.get(CONFIG_MAPS, 'web', 'refused').catch((error: unknown) => error);
     assert.ok(failed instanceof KubeError && failed.reason === 'Unreachable');
     client.close();
-    server.close();
-    server.closeAllConnections();
-    await once(server, 'close');
+    await end(server);
+  });
+
+  test('says of an answer that does not come, or does not end, that it was not there in time', async () => {
+    await using dir = await makeTempDir('kubeconfig');
+    const server = createServer((request, response) => {
+      if (request.url?.endsWith('/endless')) response.write('{');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const client = await createKubeClient({ kubeconfig: kubeconfigFor(dir.path, server) });
+    for (const name of ['silent', 'endless']) {
+      const signal = AbortSignal.timeout(100);
+      const failed = await client.get(CONFIG_MAPS, 'web', name, { signal }).catch((error: unknown) => error);
+      assert.ok(failed instanceof KubeError);
+      assert.equal([failed.reason, failed.message], ['Timeout', 'get configmaps: no answer in time'], name);
+    }
+    client.close();
+    await end(server);
   });
 });

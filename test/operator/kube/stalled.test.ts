@@ -154,6 +154,38 @@ spec('an API server that stalls or fails midway', (test) => {
     assert.ok(await quickly(election.stop()));
   });
 
+  test('is told once by the one who wants to lead, and when it is over', async () => {
+    let tries = 0;
+    const lease = { metadata: { resourceVersion: '1' }, spec: {} };
+    const client = {
+      get: async () => {
+        tries++;
+        if (tries < 6) throw new KubeError(0, 'Unreachable', `refused ${tries}`);
+        return lease;
+      },
+      create: async () => lease,
+      update: async () => lease,
+    };
+    const lines: string[] = [];
+    const election = createLeaderElection({
+      client,
+      namespace: 'default',
+      name: 'finwait',
+      identity: 'a',
+      address: 'https://a:7461',
+      log: { log: (level, message) => void lines.push(`${level} ${message}`) },
+      durations: { leaseMs: 900, renewDeadlineMs: 400, retryMs: 5 },
+    });
+    election.start();
+    await until('leads', () => election.isLeader() || undefined, 2000);
+    assert.equal(lines, [
+      'warn the Lease cannot be renewed or taken',
+      'info the Lease can be asked for again',
+      'info this operator leads',
+    ]);
+    await election.stop();
+  });
+
   test('does not hold up a stop for Events that wait', async () => {
     const recorder = createEventRecorder({
       client: { create: () => stalls(), patch: () => stalls() },
