@@ -171,9 +171,18 @@ export class LossRecovery {
     this.window.cwnd = Math.min(this.window.cwnd, this.window.ssthresh);
   }
 
-  /** RFC 3168 6.1.2: the network marked a packet of ours. Answers whether the window was brought down. */
-  onMark(una: Seq, nxt: Seq): boolean {
-    return this.#recovery.marked(una, nxt, seqDiff(nxt, una));
+  /** RFC 3168 6.1.2: the network marked a packet of ours. */
+  onMark(una: Seq, nxt: Seq): void {
+    this.#recovery.marked(una, nxt, seqDiff(nxt, una));
+  }
+
+  /** The window was brought down, and the peer has not been told (CWR of RFC 3168 6.1.2). */
+  get reductionToTell(): boolean {
+    return this.#recovery.reductionToTell;
+  }
+
+  reductionTold(): void {
+    this.#recovery.reductionToTell = false;
   }
 
   /** The retransmission timer expired: all in flight counts as lost. */

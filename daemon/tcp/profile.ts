@@ -24,6 +24,8 @@ export interface Profile {
   readonly ecn: 'off' | 'passive' | 'on';
   /** Retransmissions of a SYN after which it no longer asks for ECN. */
   readonly ecnSynRetries: number;
+  /** CWR goes with what is sent again, too. */
+  readonly repeatsTellReduction: boolean;
   /** Retransmissions of a SYN after which only its MSS option is left; undefined: options stay. */
   readonly synOptionRetries: number | undefined;
   readonly ttl: number;

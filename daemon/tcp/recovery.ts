@@ -18,6 +18,8 @@ export type RecoveryPhase = 'open' | 'recovery' | 'loss' | 'reduced';
 export class Recovery {
   readonly #window: CongestionWindow;
   phase: RecoveryPhase = 'open';
+  /** RFC 3168 6.1.2: the window was brought down, for whatever reason, and no CWR has said so. */
+  reductionToTell = false;
   /** It ends when this number is acknowledged. */
   #recover: Seq;
   /** RFC 6937: octets delivered and sent since it began, and those in flight when it did. */
@@ -52,6 +54,7 @@ export class Recovery {
     this.#remember(nowUs);
     if (this.phase === 'open') this.#window.reduce(flight);
     this.phase = 'recovery';
+    this.reductionToTell = true;
     this.#recover = nxt;
     this.#delivered = 0;
     this.#sent = 0;
@@ -67,17 +70,18 @@ export class Recovery {
     }
     this.#window.onTimeout();
     this.phase = 'loss';
+    this.reductionToTell = true;
     this.#recover = nxt;
   }
 
-  /** RFC 3168 6.1.2: as for a loss, but nothing was lost; once for a window of data. Answers whether it counts. */
-  marked(una: Seq, nxt: Seq, flight: number): boolean {
-    if (this.phase !== 'open' || seqLt(una, this.#recover)) return false;
+  /** RFC 3168 6.1.2: as for a loss, but nothing was lost; once for a window of data. */
+  marked(una: Seq, nxt: Seq, flight: number): void {
+    if (this.phase !== 'open' || seqLt(una, this.#recover)) return;
+    this.reductionToTell = true;
     this.#window.reduce(flight);
     this.#window.cwnd = this.#window.ssthresh;
     this.phase = 'reduced';
     this.#recover = nxt;
-    return true;
   }
 
   /** RFC 6937 section 3, for an ACK that delivered so many octets while `pipe` are in the network. */

@@ -49,8 +49,6 @@ export class Sender {
   up: Seq | undefined;
   /** Probes of a shut window without an answer. */
   windowProbes = 0;
-  /** RFC 3168 6.1.2: the next new text says that the window was brought down. */
-  reductionTold = true;
   readonly window: SendWindow;
   readonly ring: ByteRing;
   readonly rtt: RttEstimator;
@@ -159,7 +157,7 @@ export class Sender {
     const duplicate = this.#isDuplicate(segment, acked, offered);
     this.window.update(offered, segment);
     const marked = this.ecn && (segment.flags & (ECE | SYN)) === ECE;
-    if (marked && this.loss.onMark(ack, this.nxt)) this.reductionTold = false;
+    if (marked) this.loss.onMark(ack, this.nxt);
     if (acked > 0 || duplicate || blocks.length > 0) {
       const { una, nxt } = this;
       const srttUs = this.rtt.srttUs ?? this.rtt.rtoUs;

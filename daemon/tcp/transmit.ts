@@ -11,6 +11,7 @@ import type { OutgoingSegment, PacketBuilder } from './packets.ts';
 import { timestampValue } from './process-segment.ts';
 import type { Profile } from './profile.ts';
 import type { Receiver } from './receiver.ts';
+import type { Sender } from './sender.ts';
 import { hasSender, type SynchronizedState, type SynReceived, type SynSent } from './states.ts';
 import type { Transmission } from './transmission.ts';
 
@@ -160,9 +161,9 @@ function dataPacket(
   let flags: TcpFlags = ACK;
   if (transmission?.push) flags |= PSH;
   if (transmission?.fin) flags |= FIN;
-  if (hasSender(state) && transmission?.markable && !state.sender.reductionTold) {
+  if (hasSender(state) && tellsReduction(core.profile, state.sender, transmission)) {
     flags |= CWR;
-    state.sender.reductionTold = true;
+    state.sender.loss.reductionTold();
   }
   const segmentSeq = transmission?.seq ?? sndNxt(state);
   const urgentPointer = hasSender(state) ? pointerFrom(segmentSeq, state.sender.up) : 0;
@@ -182,6 +183,12 @@ function dataPacket(
   const again = transmission?.retransmission ?? false;
   if (again) connection.retransmits[length > 0 ? 'data' : 'fin'] += 1;
   return send(core, packets, connection, segment, nowUs, again, transmission?.markable ? ECN_CAPABLE : 0);
+}
+
+/** CWR goes with the next new text (RFC 3168 6.1.2), or with the next of any. */
+function tellsReduction(profile: Profile, sender: Sender, transmission: Transmission | undefined): boolean {
+  if (!sender.ecn || !sender.loss.reductionToTell || transmission === undefined) return false;
+  return transmission.markable || (profile.repeatsTellReduction && transmission.length > 0);
 }
 
 /** The pointer counts from the segment's number to the octet after the urgent data (MUST-62); 0: nothing is urgent. */

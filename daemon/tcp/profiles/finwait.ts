@@ -21,6 +21,7 @@ export const FINWAIT_PROFILE: Profile = {
   // A SYN that asks for ECN is dropped by some old middleboxes: a probe must not find what it caused.
   ecn: 'passive',
   ecnSynRetries: 1,
+  repeatsTellReduction: false,
   synOptionRetries: undefined,
   ttl: 64,
   defaultMss: { 4: 536, 6: 1220 },

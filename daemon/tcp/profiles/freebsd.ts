@@ -21,6 +21,7 @@ export const FREEBSD_PROFILE: Profile = {
   windowShift: 6,
   ecn: 'passive',
   ecnSynRetries: 1,
+  repeatsTellReduction: true,
   synOptionRetries: undefined,
   ttl: 64,
   // net.inet.tcp.mssdflt, v6mssdflt

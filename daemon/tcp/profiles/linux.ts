@@ -21,6 +21,7 @@ export const LINUX_PROFILE: Profile = {
   windowShift: 8,
   ecn: 'passive',
   ecnSynRetries: 0,
+  repeatsTellReduction: false,
   synOptionRetries: undefined,
   ttl: 64,
   defaultMss: { 4: 536, 6: 1220 },
@@ -44,7 +45,8 @@ export const LINUX_PROFILE: Profile = {
   nagleBySmall: true,
   windowProbe: 'bare',
   r1Retransmissions: 3,
-  synRetries: 6,
+  // tcp_syn_retries, 6, comes on top of tcp_syn_linear_timeouts.
+  synRetries: 10,
   synAckRetries: 5,
   retries: undefined,
   handshakeTimeoutUs: Number.POSITIVE_INFINITY,
