@@ -5,6 +5,7 @@ import type { Socket } from '../../daemon/tcp/sockets/socket.ts';
 import {
   decodeOption,
   encodeOption,
+  IPPROTO_IP,
   IPPROTO_IPV6,
   IPPROTO_TCP,
   int32s,
@@ -14,9 +15,11 @@ import {
   TCP_INFO,
 } from './option-codec.ts';
 import { AF_INET, AF_INET6 } from './sockaddr.ts';
-import { tcpInfoBytes } from './tcp-info-bytes.ts';
+import { listenerInfoBytes, tcpInfoBytes } from './tcp-info-bytes.ts';
 import type { World } from './world.ts';
 
+const IP_MTU = 14;
+const IPV6_MTU = 24;
 const SO_TYPE = 3;
 const SO_PROTOCOL = 38;
 const SO_DOMAIN = 39;
@@ -30,7 +33,9 @@ const SIOCOUTQNSD = 0x894b;
 export function getsockopt(world: World, socket: Socket, level: number, option: number): Uint8Array | Errno {
   if (level === IPPROTO_TCP && option === TCP_INFO) {
     const { id, state } = socket;
-    const info = id === undefined || state === 'LISTEN' ? undefined : world.stack.info(id);
+    const listener = [...world.stack.listeners()].find((one) => one.id === id);
+    if (listener !== undefined) return listenerInfoBytes(listener);
+    const info = id === undefined ? undefined : world.stack.info(id);
     return tcpInfoBytes(state, info, world.nowUs);
   }
   // Neither NewReno nor CUBIC has anything to tell there, on Linux either.
@@ -39,6 +44,10 @@ export function getsockopt(world: World, socket: Socket, level: number, option: 
     if (option === SO_TYPE) return int32s(SOCK_STREAM);
     if (option === SO_PROTOCOL) return int32s(IPPROTO_TCP);
     if (option === SO_DOMAIN) return int32s(socket.family === 4 ? AF_INET : AF_INET6);
+  }
+  if ((level === IPPROTO_IP && option === IP_MTU) || (level === IPPROTO_IPV6 && option === IPV6_MTU)) {
+    const mtu = socket.id === undefined ? undefined : world.stack.info(socket.id)?.pathMtu;
+    return mtu === undefined ? 'ENOTCONN' : int32s(mtu);
   }
   const name = optionOf(socket, level, option);
   if (name === undefined) return 'ENOPROTOOPT';

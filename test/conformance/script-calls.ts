@@ -46,6 +46,7 @@ const INFO: Readonly<Record<string, readonly [number, 1 | 4]>> = {
   'ca-state': [1, 1],
   'snd-mss': [16, 4],
   unacked: [24, 4],
+  sacked: [28, 4],
   rto: [8, 4],
   pmtu: [60, 4],
   rtt: [68, 4],

@@ -26,6 +26,12 @@ const SYN_COOKIES = new Map<string, Profile['synCookies']>([
   ['on under pressure', 'pressure'],
   ['always', 'always'],
 ]);
+/** Linux calls it reno. */
+const CONGESTION = new Map<string, Profile['congestion']>([
+  ['newreno', 'newreno'],
+  ['reno', 'newreno'],
+  ['cubic', 'cubic'],
+]);
 /** FreeBSD tcp_timer_rexmt: the third repetition of a SYN is the first without options. */
 const REPEATS_WITH_OPTIONS = 2;
 const MILLISECOND_US = 1_000;
@@ -71,9 +77,9 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   'default-mss-v4': defaultMss(4),
   'default-mss-v6': defaultMss(6),
   congestion: ({ profile }, value) => {
-    if (value !== 'newreno' && value !== 'cubic') return false;
-    profile.congestion = value;
-    return true;
+    const known = CONGESTION.get(value);
+    if (known !== undefined) profile.congestion = known;
+    return known !== undefined;
   },
   'path-mtu-discovery': flag('pathMtuDiscovery'),
   'icmp-may-reset': flag('icmpMayReset'),

@@ -1,6 +1,6 @@
 /** struct tcp_info of Linux 6.18 (uapi/linux/tcp.h), 280 bytes. What the engine does not measure is zero. */
 
-import type { StateName, TcpInfo } from '../../daemon/tcp/types.ts';
+import type { ListenerInfo, StateName, TcpInfo } from '../../daemon/tcp/types.ts';
 
 const BYTES = 280;
 
@@ -34,13 +34,21 @@ type Field = readonly [offset: number, bytes: 1 | 4 | 8, value: number];
 
 /** @param state as the user of the socket sees it; without `info`, the socket has no connection */
 export function tcpInfoBytes(state: StateName, info: TcpInfo | undefined, nowUs: number): Uint8Array {
+  return structOf(state, info === undefined ? [] : fieldsOf(info, nowUs));
+}
+
+/** Of a listener, two fields say how long its queue is and may be. */
+export function listenerInfoBytes({ waiting, backlog }: ListenerInfo): Uint8Array {
+  return structOf('LISTEN', [
+    [24, 4, waiting],
+    [28, 4, backlog],
+  ]);
+}
+
+function structOf(state: StateName, known: readonly Field[]): Uint8Array {
   const bytes = new Uint8Array(BYTES);
   const view = new DataView(bytes.buffer);
-  const fields: Field[] = [
-    [0, 1, STATE[state]],
-    [88, 4, REORDERING],
-  ];
-  if (info !== undefined) fields.push(...fieldsOf(info, nowUs));
+  const fields: Field[] = [[0, 1, STATE[state]], [88, 4, REORDERING], ...known];
   for (const [offset, size, value] of fields) {
     const whole = Math.max(Math.floor(value), 0);
     if (size === 1) view.setUint8(offset, whole);
@@ -78,10 +86,10 @@ function fieldsOf(info: TcpInfo, nowUs: number): Field[] {
     [100, 4, retransmits.syn + retransmits.data + retransmits.fin],
     [120, 8, totals.bytesAcked],
     [128, 8, totals.bytesReceived],
-    [136, 4, totals.segmentsOut],
-    [140, 4, totals.segmentsIn],
     [144, 4, info.unsentBytes],
     [148, 4, info.minRttUs ?? 0],
+    [152, 4, totals.segmentsIn],
+    [156, 4, totals.segmentsOut],
     [200, 8, totals.bytesSent],
     [208, 8, totals.bytesRetransmitted],
     [228, 4, info.sndWnd],
