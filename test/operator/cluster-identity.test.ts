@@ -92,7 +92,7 @@ spec('operator: in a cluster', (test) => {
       assert.match(String(absent), 'TLS_SECRET_UNUSABLE');
       assert.match(String(absent), 'Secret none');
 
-      await server.kubectl('delete', 'clusterrole', 'finwait-operator');
+      await server.kubectl('delete', 'clusterrole', `${NAMESPACE}-finwait-operator`);
       await using operator = await startClusterOperator('one', kubeconfig);
       await leaderOf([operator]);
       const answer = await operator.post(await requestToken(server), sampleReport(), await caOf(server));

@@ -8,9 +8,10 @@ import type { Report } from '#contract';
 import type { Overview } from '../../operator/fleet/view.ts';
 import { CONFIG_MAPS } from '../../operator/kube/resource.ts';
 import type { ApiServer } from '../cluster/api-server.ts';
+import { programPath } from '../cluster/programs.ts';
 import { NAMESPACE, requestToken } from './agent-tokens.ts';
 import type { Child } from './child.ts';
-import { startFinwait } from './child.ts';
+import { ROOT, runProgram, startFinwait } from './child.ts';
 import { until } from './until.ts';
 
 export interface ClusterOperator extends AsyncDisposable {
@@ -34,39 +35,13 @@ export interface Posted {
   };
 }
 
-const RULES = [
-  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
-  { apiGroups: [''], resources: ['secrets', 'configmaps'], verbs: ['get', 'update'] },
-];
-const CLUSTER_RULES = [
-  { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
-  { apiGroups: [''], resources: ['pods', 'nodes', 'namespaces', 'services'], verbs: ['list', 'watch'] },
-  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
-  { apiGroups: ['apps', 'batch'], resources: ['replicasets', 'jobs'], verbs: ['list', 'watch'] },
-  { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
-  { apiGroups: ['finwait.io'], resources: ['*'], verbs: ['*'] },
-];
-
-/** Gives the operator's ServiceAccount its rights. @returns a kubeconfig of it */
+/** Gives the operator's ServiceAccount the rights that the chart gives it. @returns a kubeconfig of it */
 export async function operatorKubeconfig(server: ApiServer, port?: number): Promise<string> {
-  const metadata = { name: 'finwait-operator', namespace: NAMESPACE };
-  const subjects = [{ kind: 'ServiceAccount', ...metadata }];
-  const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1' };
-  const ref = (kind: string) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name: metadata.name });
-  for (const object of [
-    { ...rbac, kind: 'Role', metadata, rules: RULES },
-    { ...rbac, kind: 'RoleBinding', metadata, subjects, roleRef: ref('Role') },
-    { ...rbac, kind: 'ClusterRole', metadata: { name: metadata.name }, rules: CLUSTER_RULES },
-    {
-      ...rbac,
-      kind: 'ClusterRoleBinding',
-      metadata: { name: metadata.name },
-      subjects,
-      roleRef: ref('ClusterRole'),
-    },
-  ]) {
-    await server.apply(JSON.stringify(object));
-  }
+  const chart = ['template', 'finwait', join(ROOT, 'charts/finwait'), '--namespace', NAMESPACE];
+  const shown = ['--show-only', 'templates/operator-rbac.yaml'];
+  const { code, stdout, stderr } = await runProgram(programPath('helm'), [...chart, ...shown]);
+  if (code !== 0) throw new Error(`helm template: ${stderr}`);
+  await server.apply(stdout);
   const account = 'finwait-operator';
   const token = await requestToken(server, {
     account,
