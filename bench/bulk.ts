@@ -5,7 +5,7 @@
 
 import { execFileSync } from 'node:child_process';
 import type { Figure, Outcome, Size } from './figures.ts';
-import { type EngineResult, profileEngine, runEngine } from './measured-engine.ts';
+import { type EngineResult, profiled, runEngine } from './measured-engine.ts';
 import { DEVICE, ENGINE, HOST, PORT, setUpDevice } from './network.ts';
 import { linesOf } from './profile.ts';
 import { compiled, hasProgram, MEASURED_CORE, PEER_CORE, start } from './programs.ts';
@@ -22,8 +22,12 @@ export async function bulk(size: Size): Promise<Outcome> {
   const short = { bytes: bytes / 4, seconds: SECONDS_MAX };
   const sent = await withPeer('sink', bytes, () => runEngine('send', work));
   const received = await withPeer('source', bytes, () => runEngine('receive', work));
-  const sentProfile = await withPeer('sink', bytes, () => profileEngine('send', short));
-  const receivedProfile = await withPeer('source', short.bytes, () => profileEngine('receive', short));
+  const sentProfile = await profiled((profile) =>
+    withPeer('sink', bytes, () => runEngine('send', { ...short, profile })),
+  );
+  const receivedProfile = await profiled((profile) =>
+    withPeer('source', short.bytes, () => runEngine('receive', { ...short, profile })),
+  );
   const iperf = hasProgram('iperf3') ? await iperf3(IPERF_SECONDS[size]) : undefined;
   const figure = (what: string, result: EngineResult): Figure => ({
     what,

@@ -5,8 +5,9 @@
 
 import { join } from 'node:path';
 import type { Figure, Outcome, Size } from './figures.ts';
-import { startEngine } from './measured-engine.ts';
+import { profiled, startEngine } from './measured-engine.ts';
 import { ENGINE, PORT } from './network.ts';
+import { linesOf } from './profile.ts';
 import { compiled, MEASURED_CORE, PEER_CORE, start } from './programs.ts';
 
 const FLOOD_PER_SECOND = 200_000;
@@ -15,6 +16,7 @@ const GOOD_PER_SECOND = 500;
 const IN_TIME_MS = 1000;
 const AT_ONCE = 4000;
 const SECONDS = { tiny: 0.4, full: 10 } as const;
+const PROFILED_SECONDS = 4;
 const MEMORY_CHILD = join(import.meta.dirname, 'flood-memory.ts');
 
 export interface MemoryResult {
@@ -38,6 +40,9 @@ export async function flood(size: Size): Promise<Outcome> {
   const seconds = SECONDS[size];
   const calm = await overTun(seconds, 0);
   const flooded = await overTun(seconds, FLOOD_PER_SECOND);
+  const summary = await profiled((profile) =>
+    overTun(Math.min(seconds, PROFILED_SECONDS), FLOOD_PER_SECOND, profile),
+  );
   const memory = await inMemory(seconds);
   const figure = (way: string, { share }: Flooded): Figure => ({
     what: `good handshakes in time under ${FLOOD_PER_SECOND.toLocaleString('en')} spoofed SYN/s, ${way}`,
@@ -50,6 +55,7 @@ export async function flood(size: Size): Promise<Outcome> {
     notes: [
       ...memory.notes.map((note) => `in memory: ${note}`),
       ...flooded.notes.map((note) => `over TUN: ${note}`),
+      ...linesOf(summary).map((line) => `over TUN: ${line}`),
       ...calm.notes.map((note) => `over TUN without a flood: ${note}`),
     ],
   };
@@ -69,9 +75,9 @@ async function inMemory(seconds: number): Promise<Flooded> {
   };
 }
 
-async function overTun(seconds: number, perSecond: number): Promise<Flooded> {
+async function overTun(seconds: number, perSecond: number, profile?: string): Promise<Flooded> {
   const lasts = seconds + 2 * (IN_TIME_MS / 1000) + 1;
-  await using engine = await startEngine('serve', { seconds: lasts });
+  await using engine = await startEngine('serve', { seconds: lasts, profile });
   engine.tell('go');
   const floods = perSecond > 0;
   const flooder = floods

@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { Figure, Outcome, Size } from './figures.ts';
-import { profileEngine, runEngine } from './measured-engine.ts';
+import { profiled, runEngine } from './measured-engine.ts';
 import { PORT } from './network.ts';
 import { linesOf } from './profile.ts';
 import { compiled, hasProgram, MEASURED_CORE, PEER_CORE, start } from './programs.ts';
@@ -22,7 +22,10 @@ export async function halfOpen(size: Size): Promise<Outcome> {
   const engine = await runEngine('half-open', work);
   const scan = await scanner(seconds);
   const hping = hasProgram('hping3') ? await hping3(seconds) : undefined;
-  const profile = await profileEngine('half-open', { ...work, seconds: Math.min(seconds, PROFILED_SECONDS) });
+  const profiledSeconds = Math.min(seconds, PROFILED_SECONDS);
+  const summary = await profiled((profile) =>
+    runEngine('half-open', { ...work, seconds: profiledSeconds, profile }),
+  );
   const what = 'half-open probes answered';
   const ours = { what, ours: engine.done / engine.seconds, unit: 'probes/s' };
   const figures: Figure[] = [
@@ -40,7 +43,7 @@ export async function halfOpen(size: Size): Promise<Outcome> {
         ? ['hping3 is not installed (apt-get install hping3)']
         : [`hping3: ${hping.sent} SYNs sent, ${hping.answered} answered by the kernel`]),
       `C with a raw socket: ${scan.sent} SYNs sent, ${scan.answered} answers read`,
-      ...linesOf(profile),
+      ...linesOf(summary),
     ],
   };
 }

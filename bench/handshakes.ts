@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import type { Outcome, Size } from './figures.ts';
-import { profileEngine, runEngine, startEngine } from './measured-engine.ts';
+import { profiled, runEngine, startEngine } from './measured-engine.ts';
 import { DEVICE, ENGINE, PORT, PORTS, setUpDevice } from './network.ts';
 import { linesOf } from './profile.ts';
 import { compiled, MEASURED_CORE, PEER_CORE, type Program, start } from './programs.ts';
@@ -32,8 +32,8 @@ export async function handshakes(size: Size): Promise<Outcome> {
   const node = await withPeer(() => nodeClient(seconds));
   const active = await withPeer(() => engineClient(seconds));
   const profiledSeconds = Math.min(seconds, PROFILED_SECONDS);
-  const profiled = { seconds: profiledSeconds, atOnce: AT_ONCE };
-  const profile = await withPeer(() => profileEngine('connect', profiled));
+  const serverProfile = await profiled((profile) => engineServer(profiledSeconds, profile));
+  const clientProfile = await profiled((profile) => withPeer(() => engineClient(profiledSeconds, profile)));
   const loads = {
     'engine as server': engine,
     'C responder': bare,
@@ -59,7 +59,8 @@ export async function handshakes(size: Size): Promise<Outcome> {
     ],
     notes: [
       ...Object.entries(loads).map(([name, load]) => describe(name, load)),
-      ...linesOf(profile).map((line) => `engine as client, ${line}`),
+      ...linesOf(serverProfile).map((line) => `engine as server, ${line}`),
+      ...linesOf(clientProfile).map((line) => `engine as client, ${line}`),
     ],
   };
 }
@@ -79,8 +80,8 @@ async function bareServer(seconds: number): Promise<Load> {
   return load;
 }
 
-async function engineServer(seconds: number): Promise<Load> {
-  await using server = await startEngine('serve', { seconds: seconds + SERVER_EXTRA_SECONDS });
+async function engineServer(seconds: number, profile?: string): Promise<Load> {
+  await using server = await startEngine('serve', { seconds: seconds + SERVER_EXTRA_SECONDS, profile });
   server.tell('go');
   const load = await kernelClient(server, seconds);
   await server.line();
@@ -102,8 +103,8 @@ async function nodeClient(seconds: number): Promise<Load> {
   return loadOf(JSON.parse(await client.line()));
 }
 
-async function engineClient(seconds: number): Promise<Load> {
-  return loadOf(await runEngine('connect', { seconds, atOnce: AT_ONCE }));
+async function engineClient(seconds: number, profile?: string): Promise<Load> {
+  return loadOf(await runEngine('connect', { seconds, atOnce: AT_ONCE, profile }));
 }
 
 /** With a server of the kernel's TCP that accepts and closes. */

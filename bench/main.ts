@@ -33,6 +33,8 @@ function machineLine(): string {
 async function run(name: BenchName, size: Size): Promise<Outcome> {
   const child = spawn('unshare', [...ISOLATION, process.execPath, INSIDE, name, size], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // A session of its own, whose priority can be set.
+    detached: true,
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), MINUTES_MAX * 60_000);
   let outcome: Outcome | undefined;

@@ -28,7 +28,8 @@ export interface Work {
   readonly seconds: number;
   readonly atOnce?: number;
   readonly bytes?: number;
-  readonly profile?: string;
+  /** Where a CPU profile is to be written. */
+  readonly profile?: string | undefined;
 }
 
 /** Starts it with the device up; it works as soon as it is told a line, and answers with one. */
@@ -48,12 +49,12 @@ export async function runEngine(role: Role, work: Work): Promise<EngineResult> {
   return result;
 }
 
-/** The same again under V8's sampling profiler: where the time goes. */
-export async function profileEngine(role: Role, work: Work): Promise<Summary> {
+/** Measures again with V8's sampling profiler in the engine, which writes to the path given: where the time goes. */
+export async function profiled(measure: (profile: string) => Promise<unknown>): Promise<Summary> {
   const folder = mkdtempSync(join(tmpdir(), 'finwait-bench-'));
   try {
     const profile = join(folder, 'engine.cpuprofile');
-    await runEngine(role, { ...work, profile });
+    await measure(profile);
     return summarize(profile);
   } finally {
     rmSync(folder, { recursive: true, force: true });

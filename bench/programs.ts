@@ -9,8 +9,6 @@ import { createInterface } from 'node:readline';
 
 const SOURCES = join(import.meta.dirname, 'c');
 const TICKS_PER_SECOND = 100;
-/** What else runs on the machine is to disturb as little as can be. */
-const PRIORITY = ['nice', '-n', '-10'];
 
 /** The core of what is measured, and that of its peer; the same one when there is no other. */
 export const MEASURED_CORE = availableParallelism() > 1 ? 1 : 0;
@@ -63,7 +61,7 @@ export function start(
   args: readonly string[],
   within: readonly string[] = [],
 ): Program {
-  const [first = '', ...rest] = [...PRIORITY, 'taskset', '-c', String(core), ...within, program, ...args];
+  const [first = '', ...rest] = ['taskset', '-c', String(core), ...within, program, ...args];
   const child = spawn(first, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.on('error', () => {});
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
