@@ -48,14 +48,13 @@ function states({ stack, sockets }: World): string[] {
   return [...listeners, ...connections];
 }
 
-/** Without a packet: as if this end had been restarted. */
+/** Without a packet: as if this end had been restarted. A listener is no connection, and stays. */
 function drop(world: World, name: string): string {
   const state = STATES.find((known) => known === name);
   if (state === undefined) return `unknown ${name}`;
   const { stack, nowUs } = world;
-  const listening = state === 'LISTEN' ? [...stack.listeners()].map(({ id }) => id) : [];
-  const connected = [...stack.connections()].filter((id) => stack.info(id)?.state === state);
-  for (const id of [...listening, ...connected]) stack.forget(id, nowUs);
+  const inState = [...stack.connections()].filter((id) => stack.info(id)?.state === state);
+  for (const id of inState) stack.forget(id, nowUs);
   world.settle();
   return 'ok';
 }
