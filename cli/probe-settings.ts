@@ -3,8 +3,9 @@
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
 import type { Setting, Settings } from '#base/settings.ts';
-import { durationMs, flag, integer, text } from '#base/settings.ts';
+import { durationMs, flag, integer, oneOf, text } from '#base/settings.ts';
 import { CONTRACT_LIMITS, DEFAULT_PROBE_LIMITS } from '#contract';
+import type { ProfileName } from '../daemon/tcp/profile.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -65,6 +66,13 @@ export const PROBE_SETTINGS = {
     default: 1000,
     defaultText: '1s',
     parse: durationMs(10, 60 * MINUTE_MS),
+  }),
+  profile: option<ProfileName>({
+    name: 'profile',
+    placeholder: 'SYSTEM',
+    doc: 'connect as that system would: finwait, linux or freebsd (options of the SYN and their order, windows, retransmissions)',
+    default: 'finwait',
+    parse: oneOf('finwait', 'linux', 'freebsd'),
   }),
   json: onOff('json', 'print each result as one line of JSON', 'j'),
   quiet: onOff('quiet', 'print the verdicts only, not the segments', 'q'),

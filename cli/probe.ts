@@ -38,6 +38,7 @@ const HELP: CommandHelp = {
       'with a request, until the first byte of the answer',
     ],
     ['finwait probe web:80 --all --json', 'every address of a name, one JSON document a line'],
+    ['finwait probe web:80 --profile freebsd', 'with a SYN as FreeBSD sends it'],
     ['finwait probe web:80 -c 100 -i 200ms -q', 'a hundred times, then a summary'],
   ],
   notes: [
@@ -79,6 +80,7 @@ export async function runProbe(args: readonly string[], io: CliIo): Promise<numb
     ...(settings.prefixV4 === '' ? {} : { prefixV4: settings.prefixV4 }),
     ...(settings.prefixV6 === '' ? {} : { prefixV6: settings.prefixV6 }),
     mtu: settings.mtu,
+    profile: settings.profile,
     allowForwarding: settings.allowForwarding,
     footprint: settings.footprint,
     stateDir: '', // where the agent on this machine has it, too

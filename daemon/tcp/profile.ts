@@ -10,8 +10,11 @@ import type { CongestionName } from './types.ts';
 export const MILLISECOND_US = 1_000;
 export const SECOND_US = 1_000_000;
 
+/** Systems whose way of TCP the engine knows. */
+export type ProfileName = 'finwait' | 'linux' | 'freebsd';
+
 export interface Profile {
-  readonly name: 'finwait' | 'linux' | 'freebsd';
+  readonly name: ProfileName;
 
   /** Order and padding of the options of a SYN and of all other segments. */
   readonly synLayout: readonly OptionPlace[];
@@ -35,7 +38,7 @@ export interface Profile {
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
   /** How the receive buffer becomes a window, and when what arrived is acknowledged: receive-rules.ts. */
-  readonly receiveRule: 'finwait' | 'linux' | 'freebsd';
+  readonly receiveRule: ProfileName;
 
   /** RTO before the first measurement. RFC 6298 (2.1) */
   readonly initialRtoUs: number;

@@ -3,7 +3,7 @@
  * (__tcp_select_window, tcp_cleanup_rbuf, __tcp_ack_snd_check) and FreeBSD (tcp_output, tcp_do_segment) keep it.
  */
 
-import type { Profile } from './profile.ts';
+import type { Profile, ProfileName } from './profile.ts';
 
 /** A receiver's buffer at a moment; octets. */
 export interface Room {
@@ -99,7 +99,7 @@ const freebsd: ReceiveRule = {
   isAckDue: ({ segments }) => segments >= 2,
 };
 
-const RULES: Readonly<Record<Profile['receiveRule'], ReceiveRule>> = { finwait, linux, freebsd };
+const RULES: Readonly<Record<ProfileName, ReceiveRule>> = { finwait, linux, freebsd };
 
 export function receiveRule(profile: Profile): ReceiveRule {
   return RULES[profile.receiveRule];

@@ -13,6 +13,7 @@ import type { HostTunConfig } from '../kernel/host-tun.ts';
 import { resultWithoutProbe } from '../probe/result.ts';
 import { Schedule } from '../probe/schedule.ts';
 import { connects } from '../probe/verdict.ts';
+import type { ProfileName } from '../tcp/profile.ts';
 import { parseIpAddress } from '../wire/address.ts';
 import { resolveHost } from './engine-resolve.ts';
 import { EngineThread } from './engine-thread.ts';
@@ -29,6 +30,8 @@ const RESOLVE_DEADLINE_MS = 5_000;
 export interface EngineConfig extends HostTunConfig {
   /** What the operator may not have probed. */
   readonly policy?: AddressPolicy;
+  /** The system as which the engine connects; default its own way. */
+  readonly profile?: ProfileName;
 }
 
 export interface ProbeOptions {
@@ -83,8 +86,8 @@ export function startEngine(config: EngineConfig): EngineHandle {
   const faults = new Map<string, Condition>();
   let scheduled: ReadonlySet<string> = new Set();
   const stopped = new AbortController();
-  const { policy, ...host } = config;
-  const thread = new EngineThread(host);
+  const { policy, profile = 'finwait', ...host } = config;
+  const thread = new EngineThread({ host, profile });
   // Another engine takes over the targets then; both would tell of them.
   thread.died.then(halt);
   let unresolved = 0;

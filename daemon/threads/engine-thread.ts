@@ -4,7 +4,6 @@ import { Worker } from 'node:worker_threads';
 import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
 import type { ProbeResult } from '#contract';
-import type { HostTunConfig } from '../kernel/host-tun.ts';
 import { wakePoller } from '../kernel/poller.ts';
 import type {
   EngineReady,
@@ -40,7 +39,10 @@ export class EngineThread {
   #ended: FinwaitError | undefined;
   #stopping = false;
 
-  constructor(host: HostTunConfig, entry = new URL('./engine-worker.ts', import.meta.url)) {
+  constructor(
+    start: Omit<EngineWorkerData, 'shared'>,
+    entry = new URL('./engine-worker.ts', import.meta.url),
+  ) {
     this.ready = this.#ready.promise;
     this.died = this.#death.promise;
     // Whoever wants to know awaits it; for others a refused engine is not an unhandled error.
@@ -48,7 +50,7 @@ export class EngineThread {
     const shared = new SharedArrayBuffer(ENGINE_SHARED_BYTES);
     this.#cells = new BigInt64Array(shared);
     Atomics.store(this.#cells, ENGINE_CELLS.heartbeat, heartbeatClockMs());
-    const workerData: EngineWorkerData = { host, shared };
+    const workerData: EngineWorkerData = { ...start, shared };
     this.#worker = new Worker(entry, { workerData, resourceLimits: WORKER_LIMITS });
     this.#worker.on('message', (message: FromEngineWorker) => this.#onMessage(message));
     this.#worker.on('error', (cause) => this.#end(workerDied('an exception was not caught', cause)));

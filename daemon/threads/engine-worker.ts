@@ -11,6 +11,7 @@ import type { HostTun } from '../kernel/host-tun.ts';
 import { openHostTun } from '../kernel/host-tun.ts';
 import type { Poller } from '../kernel/poller.ts';
 import { createPoller } from '../kernel/poller.ts';
+import { PROFILES } from '../tcp/profiles.ts';
 import { createStack } from '../tcp/stack.ts';
 import { parseIpAddress } from '../wire/address.ts';
 import { monotonicUs, unixUs } from './engine-clock.ts';
@@ -22,7 +23,7 @@ import { ENGINE_CELLS, heartbeatClockMs } from './messages.ts';
 const WAIT_MAX_MS = 250;
 const COUNTERS_INTERVAL_MS = 1_000n;
 
-function main({ host, shared }: EngineWorkerData): void {
+function main({ host, profile, shared }: EngineWorkerData): void {
   const cells = new BigInt64Array(shared);
   const device = openOrRefuse(host);
   if (device === undefined) return;
@@ -36,6 +37,7 @@ function main({ host, shared }: EngineWorkerData): void {
       ),
       mtu: device.mtu,
       random: randomBytes,
+      profile: PROFILES[profile],
     }),
     nowUs: monotonicUs,
     unixUs,

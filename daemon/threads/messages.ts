@@ -3,6 +3,7 @@
 import type { Condition } from '#base/errors.ts';
 import type { ProbeResult, ProbeTarget } from '#contract';
 import type { HostTunConfig } from '../kernel/host-tun.ts';
+import type { ProfileName } from '../tcp/profile.ts';
 
 /** What the engine got from the host. */
 export interface EngineReady {
@@ -31,6 +32,7 @@ export interface ProbeRequest {
 /** Handed to the worker when it starts. */
 export interface EngineWorkerData {
   readonly host: HostTunConfig;
+  readonly profile: ProfileName;
   /** Cells of `ENGINE_CELLS`, 64 bits each. */
   readonly shared: SharedArrayBuffer;
 }

@@ -77,6 +77,21 @@ spec("the prober against this machine's own TCP", (test) => {
   );
 
   test(
+    'connects as another system would',
+    async () => {
+      await using ns = await makeNetns('probe');
+      await using _peers = await withPeers(ns);
+      const shifts = { finwait: 3, linux: 8, freebsd: 6 };
+      for (const [profile, windowScale] of Object.entries(shifts)) {
+        const { results, stderr } = await probe(ns, '--profile', profile, at('127.0.0.1', 'closes'));
+        assert.is(results[0]?.verdict, 'open', stderr);
+        assert.is(results[0]?.options.offered.windowScale, windowScale, profile);
+      }
+    },
+    NEEDS,
+  );
+
+  test(
     'leaves no socket behind at the peer',
     async () => {
       await using ns = await makeNetns('probe');

@@ -16,7 +16,7 @@ const REQUEST = {
 
 function standIn(behaviour: 'obeys' | 'refused' | 'throws' | 'leaves' | 'deaf'): EngineThread {
   const host = { device: behaviour, mtu: 1500, allowForwarding: false, footprint: false, stateDir: '' };
-  return new EngineThread(host, new URL('./engine-stand-in.ts', import.meta.url));
+  return new EngineThread({ host, profile: 'finwait' }, new URL('./engine-stand-in.ts', import.meta.url));
 }
 
 /** Whether a promise has settled by the end of this turn of the event loop. */
