@@ -225,6 +225,22 @@ spec('adapter', (test) => {
       ]);
     }));
 
+  test('takes its own address from the script, also where it would look for the other end', () =>
+    withClient(async (client) => {
+      await client.call(OP.socket, [3, AF_INET, 1 | O_NONBLOCK, 0]);
+      const bound = await client.call(OP.bind, [3], encodeSockaddr({ address: ip('10.1.2.3'), port: 9 }, 4));
+      assert.is(bound.errno, 0);
+      const other = encodeSockaddr({ address: ip('192.168.0.1'), port: 80 }, 4);
+      assert.is((await client.call(OP.connect, [3], other)).errno, ERRNO.EINPROGRESS);
+      await client.call(OP.socket, [4, AF_INET, 1 | O_NONBLOCK, 0]);
+      assert.is((await client.call(OP.connect, [4], other)).errno, ERRNO.EINPROGRESS);
+      const lines = await client.control('states');
+      assert.equal(
+        lines.map((line) => line.split(' ')[0]),
+        ['10.1.2.3', '10.1.2.3'],
+      );
+    }));
+
   test('takes settings, and says which it does not know', () =>
     withClient(async (client) => {
       assert.equal(await client.control('set rto-initial-ms 300'), ['ok']);

@@ -16,7 +16,7 @@ import type { Knobs } from './settings.ts';
 /** The same for every script: a run can be repeated to the byte. */
 const SEED = 1;
 const MTU = 1500;
-/** What packet tools take as the local end. */
+/** What packet tools take as the local end: the engine's own until the script names another. */
 const ADDRESSES = [
   Uint8Array.of(192, 168, 0, 1),
   Uint8Array.of(0xfd, 0x3d, 0x0a, 0x0b, 0x17, 0xd6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
@@ -54,7 +54,8 @@ export class World {
   readonly sockets: Sockets;
   readonly descriptors = new Map<number, Descriptor>();
   readonly waiters = new Set<Waiter>();
-  readonly #addresses: IpAddress[] = ADDRESSES.map((bytes) => ipFromBytes(bytes));
+  readonly #standIns = new Set<IpAddress>(ADDRESSES.map((bytes) => ipFromBytes(bytes)));
+  readonly #addresses: IpAddress[] = [...this.#standIns];
   readonly #packets: SentPacket[] = [];
 
   constructor(profile: Profile['name']) {
@@ -78,8 +79,16 @@ export class World {
   adopt(address: IpAddress): void {
     const kind = addressKind(address);
     if (kind === 'unspecified' || kind === 'multicast' || kind === 'broadcast') return;
-    if (this.#addresses.length >= ADDRESSES_MAX) return;
-    if (!this.#addresses.some((own) => sameAddress(own, address))) this.#addresses.push(address);
+    const own = this.#addresses;
+    const known = own.find((one) => sameAddress(one, address));
+    if (known !== undefined) {
+      this.#standIns.delete(known);
+      return;
+    }
+    // What stood in for it is free again: it may be the script's idea of the other end.
+    const standIn = own.findIndex((one) => one.family === address.family && this.#standIns.has(one));
+    if (standIn >= 0 && this.stack.usage().connections === 0) own[standIn] = address;
+    else if (own.length < ADDRESSES_MAX) own.push(address);
   }
 
   /** Lets time pass, with everything that is due on the way happening at its own time. */
