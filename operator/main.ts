@@ -31,8 +31,8 @@ import { createApp } from './web/app.ts';
 import { createWebServer } from './web/server.ts';
 
 const CLOSE_GRACE_MS = 1000;
-const TELEMETRY_GRACE_MS = 2000;
-const LAST_WRITES_MS = 5000;
+const TELEMETRY_GRACE_MS = 1500;
+const LAST_WRITES_MS = 1700;
 const LAST_WORDS_MS = 250;
 
 /**
@@ -50,7 +50,13 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     assignmentOf: (node) => around.assignmentOf(node),
   });
   const around = await surroundings(settings, fleet, targets, log);
-  const pair = await around.tls.read(Date.now());
+  // Without an API server this tries for minutes.
+  const pair = await Promise.race([around.tls.read(Date.now()), stop.stopped]);
+  if (typeof pair === 'string') {
+    log.log('info', 'stopping before it was ready', { why: pair });
+    exitSoon();
+    return 0;
+  }
 
   const startedAtMs = Date.now();
   const telemetry = await createTelemetry({ log, nodes: () => fleet.view(Date.now()) });
@@ -128,11 +134,15 @@ export async function runOperator(settings: OperatorSettings): Promise<number> {
     ready = false;
     await Promise.all(open.map((server) => server.close(CLOSE_GRACE_MS)));
     // An API server that is away must not hold the end; then the Lease ends by itself.
-    await Promise.race([around.stop(), sleep(LAST_WRITES_MS, undefined, { ref: false })]);
-    await telemetry.shutdown(TELEMETRY_GRACE_MS);
-    // An export that is still in flight would hold the process for the whole of its timeout.
-    setTimeout(() => process.exit(), LAST_WORDS_MS).unref();
+    const lastWrites = Promise.race([around.stop(), sleep(LAST_WRITES_MS, undefined, { ref: false })]);
+    await Promise.all([lastWrites, telemetry.shutdown(TELEMETRY_GRACE_MS)]);
+    exitSoon();
   }
+}
+
+/** An export or a request that is still in flight would hold the process for the whole of its timeout. */
+function exitSoon(): void {
+  setTimeout(() => process.exit(), LAST_WORDS_MS).unref();
 }
 
 /** What the settings say about where the operator runs. */

@@ -11,7 +11,11 @@ import { createReportsController } from './controllers/reports/controller.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { KubeClient } from './kube/client.ts';
 import { createEventRecorder } from './kube/event-recorder.ts';
+import { untilAborted } from './kube/until-aborted.ts';
 import { createInventory } from './workloads/inventory.ts';
+
+/** How long requests under way are given when the term ends; then they are cut off, whether or not they were done. */
+const LAST_WRITES_MS = 700;
 
 export interface TermOptions {
   readonly client: KubeClient;
@@ -33,13 +37,17 @@ export interface Term {
   conditions(): readonly Condition[];
   counters(): Readonly<Record<string, number>>;
   sizes(): Readonly<Record<string, number>>;
+  /** Settles within a second, whether or not the API server answers. */
   stop(): Promise<void>;
 }
 
 /** How often it is looked for nodes that are gone, so that a cluster whose nodes come and go is not remembered whole. */
 const FORGET_EVERY_MS = 10_000;
 
-export function startTerm({ client, fleet, targets, policy, identity, log }: TermOptions): Term {
+export function startTerm(options: TermOptions): Term {
+  const { fleet, targets, policy, identity, log } = options;
+  const ending = new AbortController();
+  const client = untilAborted(options.client, ending.signal);
   const inventory = createInventory({ client, log });
   const recorder = createEventRecorder({ client, instance: identity, log });
   const reports = createReportsController({ client, inventory, fleet, recorder, log });
@@ -76,8 +84,10 @@ export function startTerm({ client, fleet, targets, policy, identity, log }: Ter
     sizes: () => ({ ...inventory.sizes(), ...reports.sizes(), ...probes.sizes() }),
     async stop() {
       clearInterval(forgetting);
+      const patience = setTimeout(() => ending.abort(), LAST_WRITES_MS);
       await Promise.all([reports.stop(), probes.stop()]);
       await Promise.all([recorder.stop(), inventory.stop()]);
+      clearTimeout(patience);
     },
   };
 }

@@ -53,7 +53,7 @@ export interface Cancellable {
   readonly signal?: AbortSignal;
 }
 
-export interface ApplyOptions {
+export interface ApplyOptions extends Cancellable {
   readonly fieldManager: string;
   readonly subresource?: 'status';
 }
@@ -86,11 +86,22 @@ export interface KubeClient {
   /** Replaces the object; `metadata.resourceVersion` guards against a change in between (Conflict). */
   update(resource: Resource, object: KubeObject, options?: Cancellable): Promise<KubeObject>;
   /** JSON merge patch (RFC 7396). */
-  patch(resource: Resource, namespace: string | undefined, name: string, patch: object): Promise<KubeObject>;
+  patch(
+    resource: Resource,
+    namespace: string | undefined,
+    name: string,
+    patch: object,
+    options?: Cancellable,
+  ): Promise<KubeObject>;
   /** Server-side apply; takes fields over from other managers. */
   apply(resource: Resource, object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
   /** Deletes an object; one that is not there is no failure. */
-  delete(resource: Resource, namespace: string | undefined, name: string): Promise<void>;
+  delete(
+    resource: Resource,
+    namespace: string | undefined,
+    name: string,
+    options?: Cancellable,
+  ): Promise<void>;
   /** Requests since start by `VERB PLURAL CODE`; code 0 where there was no answer. */
   readonly requests: ReadonlyMap<string, number>;
   close(): void;
@@ -226,22 +237,24 @@ function clientOn(transport: Transport): KubeClient {
       const path = pathOf(resource, namespace, name);
       return object('update', resource, 'PUT', path, { ...options, body: json(resource, value) });
     },
-    patch: (resource, namespace, name, value) =>
+    patch: (resource, namespace, name, value, options) =>
       object('patch', resource, 'PATCH', pathOf(resource, namespace, name), {
+        ...options,
         body: { type: 'application/merge-patch+json', value },
       }),
-    apply: (resource, value, { fieldManager, subresource }) => {
+    apply: (resource, value, { fieldManager, subresource, ...options }) => {
       const { namespace, name } = value.metadata ?? {};
       const query = new URLSearchParams({ fieldManager, force: 'true' });
       const path = `${pathOf(resource, namespace, name, subresource)}?${query}`;
       const { value: body } = json(resource, value);
       return object('apply', resource, 'PATCH', path, {
+        ...options,
         body: { type: 'application/apply-patch+yaml', value: body },
       });
     },
-    async delete(resource, namespace, name) {
+    async delete(resource, namespace, name, options) {
       try {
-        await object('delete', resource, 'DELETE', pathOf(resource, namespace, name));
+        await object('delete', resource, 'DELETE', pathOf(resource, namespace, name), options);
       } catch (error) {
         if (!(error instanceof KubeError) || error.status !== 404) throw error;
       }

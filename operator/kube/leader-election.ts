@@ -57,6 +57,8 @@ export interface LeaderElection {
 const DURATIONS: LeaseDurations = { leaseMs: 8000, renewDeadlineMs: 5000, retryMs: 1000 };
 /** No operator takes it for longer: a Lease that says so was edited, and must not keep all from leading. */
 const LONGEST_LEASE_MS = 60_000;
+/** How long a stop tries to give the Lease up; then it ends by itself. */
+const RELEASE_MS = 800;
 
 interface LeaseSpec {
   readonly holderIdentity?: string;
@@ -179,7 +181,7 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
     if (!leading) return;
     lead(false);
     const now = microTime(Date.now());
-    const signal = AbortSignal.timeout(durations.renewDeadlineMs);
+    const signal = AbortSignal.timeout(RELEASE_MS);
     try {
       // A renewal that was cut off may have been done all the same.
       const lease = await client.get(LEASES, namespace, name, { signal });

@@ -86,6 +86,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       backoffs.set(key, backoff);
       const asked = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
       const pauseMs = Math.round(Math.max(asked, backoff.next()));
+      if (stopped) return;
       log.log('warn', `${options.name}: ${key} could not be handled, will try again`, {
         error: error instanceof Error ? error.message : String(error),
         pauseMs,
