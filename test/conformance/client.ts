@@ -46,7 +46,9 @@ class Line {
     });
   }
 
+  /** A call that still waits is never answered. */
   close(): void {
+    this.#broken = undefined;
     this.#stream.destroy();
   }
 }

@@ -181,9 +181,11 @@ class Run {
     if (expected === 'waits') {
       const waiting: { operation: Operation; reply?: Reply } = { operation };
       this.#waiting.set(`${verb} ${call}`, waiting);
-      void reply.then((late) => {
+      const store = (late: Reply) => {
         waiting.reply = late;
-      });
+      };
+      // When the adapter hangs up, the next call tells.
+      void reply.then(store, () => undefined);
       await this.#letAnswersCome();
       if (waiting.reply !== undefined) same(replyText(operation, waiting.reply), 'waits');
       return undefined;
