@@ -87,7 +87,7 @@ export interface Profile {
   readonly congestion: CongestionName;
   /** RFC 6928 */
   readonly initialWindowSegments: number;
-  /** Segments that the window grows by at most for one ACK in slow start. RFC 3465 */
+  /** Segments that the window grows by at most for one ACK in slow start. RFC 3465, RFC 9406 4.3 */
   readonly slowStartSegments: number;
   /** How a lost segment is told from a late one: RFC 8985, or RFC 6675. */
   readonly lossDetection: 'rack' | 'sack';

@@ -61,7 +61,8 @@ export const FINWAIT_PROFILE: Profile = {
   finWait2TimeoutUs: undefined,
   congestion: 'cubic',
   initialWindowSegments: 10,
-  slowStartSegments: 2,
+  // Who acknowledges whole batches, as we do and whoever joins packets on arrival, would slow two down too much.
+  slowStartSegments: 8,
   lossDetection: 'rack',
   challengeRst: true,
   challengeSyn: true,

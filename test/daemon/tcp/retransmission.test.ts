@@ -152,14 +152,14 @@ spec('NewReno', (test) => {
     assert.is(start(MSS, true).cwnd, MSS);
   });
 
-  test('slow start: as much as was acknowledged, never more than two segments (RFC 3465)', () => {
+  test('slow start: as much as was acknowledged, never more than eight segments (RFC 9406)', () => {
     const window = start();
     window.onAck(2000, 10_000, 0, 0);
     assert.is(window.cwnd, 12_000);
     window.onAck(500, 10_000, 0, 0);
     assert.is(window.cwnd, 12_500);
-    window.onAck(5000, 10_000, 0, 0);
-    assert.is(window.cwnd, 14_500);
+    window.onAck(12_000, 12_500, 0, 0);
+    assert.is(window.cwnd, 20_500);
   });
 
   test('a window that is not used does not grow', () => {
