@@ -5,6 +5,7 @@ import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
 import { closeSending } from './establish.ts';
 import type { ResetAnswer } from './listen.ts';
+import type { Profile } from './profile.ts';
 import { hasReceiver, hasSender } from './states.ts';
 import type { EngineErrorReason, EngineResult, SocketOptions, TcpStack } from './types.ts';
 
@@ -67,13 +68,14 @@ export function urgentOf({ state }: Connection): ReturnType<TcpStack['urgent']> 
 }
 
 /** Options that hold from now on. */
-export function configure(connection: Connection, options: Partial<SocketOptions>): void {
+export function configure(profile: Profile, connection: Connection, options: Partial<SocketOptions>): void {
   const { settings, state } = connection;
   Object.assign(settings, options);
   if (hasSender(state)) {
     if (options.sendBufferBytes !== undefined) state.sender.ring.limit = options.sendBufferBytes;
     if (options.congestion !== undefined) state.sender.loss.window.use(options.congestion);
     if (options.maxSegment !== undefined) state.sender.limitMss(options.maxSegment);
+    if (options.nagle === false && profile.nagleOffPushes) state.sender.push();
   } else if ('early' in state && options.sendBufferBytes !== undefined) {
     state.early.limit = options.sendBufferBytes;
   }

@@ -33,7 +33,8 @@ export class Maker {
   }
 
   announcedMss(remote: SocketAddress, settings: Settings): number {
-    return announcedMss(remote.address.family, this.options.mtu, settings.maxSegment);
+    const maxSegment = this.#registry.profile.announcesMaxSegment ? settings.maxSegment : undefined;
+    return announcedMss(remote.address.family, this.options.mtu, maxSegment);
   }
 
   connection(

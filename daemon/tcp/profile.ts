@@ -32,6 +32,8 @@ export interface Profile {
   /** Retransmissions of a SYN after which only its MSS option is left; undefined: options stay. */
   readonly synOptionRetries: number | undefined;
   readonly ttl: number;
+  /** The user's largest segment is announced to the peer, and not only kept. */
+  readonly announcesMaxSegment: boolean;
   /** MSS of a peer that says none. RFC 9293 3.7.1 (MUST-15) */
   readonly defaultMss: { readonly 4: number; readonly 6: number };
 
@@ -63,6 +65,8 @@ export interface Profile {
   readonly corkUs: number;
   /** Nagle's algorithm waits for the last small segment only, not for all that was in flight when text was queued. */
   readonly nagleBySmall: boolean;
+  /** Switching Nagle's algorithm off sends what is queued, whatever else would hold it. */
+  readonly nagleOffPushes: boolean;
   /** What a probe of a shut window carries: an octet of text, or nothing and an old number. RFC 9293 3.8.6.1 */
   readonly windowProbe: 'octet' | 'bare';
   /** Retransmissions after which the connection is in trouble. RFC 9293 3.8.3: R1, at least 3 (SHLD-10) */

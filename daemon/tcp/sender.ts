@@ -129,6 +129,11 @@ export class Sender {
     if (this.#profile.pushEachWrite && !more) this.#writeEnds.push(end);
   }
 
+  /** What is queued goes out as far as the windows let it, full or not. */
+  push(): void {
+    this.#overrideDue = this.unsentBytes > 0;
+  }
+
   /** The user wants no larger segments. */
   limitMss(mss: number): void {
     if (mss >= this.#mss) return;

@@ -102,7 +102,7 @@ class Stack implements TcpStack {
   configure(id: ConnectionId, options: Partial<SocketOptions>, _nowUs: number): EngineResult<void> {
     const listener = this.#registry.listeners.get(id);
     if (listener === undefined)
-      return this.#with(id, (connection) => accepted(configure(connection, options)));
+      return this.#with(id, (connection) => accepted(configure(this.#registry.profile, connection, options)));
     Object.assign(listener.settings, options);
     return accepted(undefined);
   }

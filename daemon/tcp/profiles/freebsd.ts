@@ -24,6 +24,7 @@ export const FREEBSD_PROFILE: Profile = {
   repeatsTellReduction: true,
   synOptionRetries: undefined,
   ttl: 64,
+  announcesMaxSegment: false,
   // net.inet.tcp.mssdflt, v6mssdflt
   defaultMss: { 4: 536, 6: 1220 },
   receiveBufferBytes: 64 * 1024,
@@ -43,6 +44,7 @@ export const FREEBSD_PROFILE: Profile = {
   pushEachWrite: false,
   corkUs: Number.POSITIVE_INFINITY,
   nagleBySmall: false,
+  nagleOffPushes: false,
   windowProbe: 'octet',
   r1Retransmissions: 3,
   // TCP_MAXRXTSHIFT

@@ -24,6 +24,7 @@ export const LINUX_PROFILE: Profile = {
   repeatsTellReduction: false,
   synOptionRetries: undefined,
   ttl: 64,
+  announcesMaxSegment: true,
   defaultMss: { 4: 536, 6: 1220 },
   // tcp_rmem[1] is 131,072, of which tcp_win_from_space leaves half to the window.
   receiveBufferBytes: 64 * 1024,
@@ -43,6 +44,7 @@ export const LINUX_PROFILE: Profile = {
   pushEachWrite: true,
   corkUs: 200 * MILLISECOND_US,
   nagleBySmall: true,
+  nagleOffPushes: true,
   windowProbe: 'bare',
   r1Retransmissions: 3,
   // tcp_syn_retries, 6, comes on top of tcp_syn_linear_timeouts.
