@@ -45,38 +45,37 @@ export async function startApiServer(
 
   const etcdUrl = `http://127.0.0.1:${etcdPort}`;
   const peerUrl = `http://127.0.0.1:${peerPort}`;
-  const etcd = starting.use(
-    startProgram(programPath('etcd'), [
-      `--data-dir=${at('etcd')}`,
-      `--listen-client-urls=${etcdUrl}`,
-      `--advertise-client-urls=${etcdUrl}`,
-      `--listen-peer-urls=${peerUrl}`,
-      `--initial-advertise-peer-urls=${peerUrl}`,
-      `--initial-cluster=default=${peerUrl}`,
-      '--unsafe-no-fsync',
-      '--log-level=error',
-    ]),
-  );
-  const server = starting.use(
-    startProgram(programPath('kube-apiserver'), [
-      `--etcd-servers=${etcdUrl}`,
-      '--bind-address=127.0.0.1',
-      '--advertise-address=127.0.0.1',
-      `--secure-port=${port}`,
-      `--cert-dir=${at('tls')}`,
-      '--service-cluster-ip-range=10.96.0.0/16',
-      '--authorization-mode=RBAC',
-      `--token-auth-file=${at('tokens.csv')}`,
-      `--service-account-issuer=${ISSUER}`,
-      `--service-account-signing-key-file=${at('sa.key')}`,
-      `--service-account-key-file=${at('sa.pub')}`,
-      // No controllers run here that would make a ServiceAccount in each namespace.
-      '--disable-admission-plugins=ServiceAccount',
-      '--endpoint-reconciler-type=none',
-      '--profiling=false',
-      ...(options.flags ?? []),
-    ]),
-  );
+  // What they keep goes with them, and an API server sometimes takes more than ten seconds to end in order.
+  const start = (name: string, args: readonly string[]): Child =>
+    starting.adopt(startProgram(programPath(name), args), (child) => child.stop('SIGKILL').then(() => {}));
+  const etcd = start('etcd', [
+    `--data-dir=${at('etcd')}`,
+    `--listen-client-urls=${etcdUrl}`,
+    `--advertise-client-urls=${etcdUrl}`,
+    `--listen-peer-urls=${peerUrl}`,
+    `--initial-advertise-peer-urls=${peerUrl}`,
+    `--initial-cluster=default=${peerUrl}`,
+    '--unsafe-no-fsync',
+    '--log-level=error',
+  ]);
+  const server = start('kube-apiserver', [
+    `--etcd-servers=${etcdUrl}`,
+    '--bind-address=127.0.0.1',
+    '--advertise-address=127.0.0.1',
+    `--secure-port=${port}`,
+    `--cert-dir=${at('tls')}`,
+    '--service-cluster-ip-range=10.96.0.0/16',
+    '--authorization-mode=RBAC',
+    `--token-auth-file=${at('tokens.csv')}`,
+    `--service-account-issuer=${ISSUER}`,
+    `--service-account-signing-key-file=${at('sa.key')}`,
+    `--service-account-key-file=${at('sa.pub')}`,
+    // No controllers run here that would make a ServiceAccount in each namespace.
+    '--disable-admission-plugins=ServiceAccount',
+    '--endpoint-reconciler-type=none',
+    '--profiling=false',
+    ...(options.flags ?? []),
+  ]);
 
   const kubeconfigFor = (name: string, user: object, toPort = port): string => {
     const path = at(`${name}.kubeconfig`);
