@@ -22,6 +22,8 @@ import { attempt, run } from './run.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const IMAGES = join(CACHE, 'images');
+/** Where buildah keeps the npm cache of the Dockerfile's mount, from build to build. */
+const BUILD_CACHE = join(CACHE, 'buildah');
 
 /** What the cluster's nodes know it by. */
 export const PRODUCT_IMAGE = 'localhost/fw/finwait:test';
@@ -38,7 +40,7 @@ export async function productArchive(say: (line: string) => void): Promise<strin
   const base = await baseArchive(say);
   say('building the image from the Dockerfile (once for this content; about half a minute)');
   const startedMs = Date.now();
-  mkdirSync(IMAGES, { recursive: true });
+  for (const folder of [IMAGES, BUILD_CACHE]) mkdirSync(folder, { recursive: true });
   if (attempt('buildah', 'images', '--quiet', BASE_IMAGE) === '') {
     await run(['buildah', 'pull', `oci-archive:${base}`], { timeoutMs: 300_000 });
   }
@@ -52,7 +54,7 @@ export async function productArchive(say: (line: string) => void): Promise<strin
         ...['--secret', `id=npmrc,src=${npmrc}`, '--volume', '/etc/ssl/certs:/etc/ssl/certs:ro'],
         ...['--tag', PRODUCT_IMAGE, ROOT],
       ],
-      { timeoutMs: 600_000 },
+      { env: { TMPDIR: BUILD_CACHE }, timeoutMs: 600_000 },
     );
     await run(['buildah', 'push', PRODUCT_IMAGE, `oci-archive:${archive}.new:${PRODUCT_IMAGE}`], {
       timeoutMs: 300_000,
