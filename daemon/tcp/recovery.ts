@@ -97,7 +97,7 @@ export class Recovery {
       const limit = Math.max(conserved, delivered) + (progress ? mss : 0);
       send = Math.min(ssthresh - pipe, limit);
     }
-    this.#window.cwnd = pipe + Math.max(send, 0);
+    this.#window.cwnd = Math.max(pipe + Math.max(send, 0), mss);
   }
 
   /** Octets were sent while it lasts. */

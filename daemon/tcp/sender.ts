@@ -359,8 +359,9 @@ export class Sender {
     const textEnd = seqAdd(this.una, length);
     const fin = !bare && this.#carriesFin(textEnd, length);
     const retransmission = seqLt(this.una, this.max);
-    if (!retransmission) this.timer.noteProgress(nowUs);
-    else this.#lastRepeatUs = nowUs;
+    // R2 counts from the first probe on.
+    if (this.windowProbes === 1) this.timer.noteProgress(nowUs);
+    if (retransmission) this.#lastRepeatUs = nowUs;
     if (fin) this.#finSent = true;
     this.max = seqMax(this.max, fin ? seqAdd(textEnd, 1) : textEnd);
     this.#lastSentUs = nowUs;
@@ -414,6 +415,8 @@ export class Sender {
 
   /** SHLD-29, SHLD-30: the first probe after an RTO, the next ones at growing intervals. */
   #onPersist(nowUs: number): Expiry {
+    const { retries } = this.#profile;
+    if (retries !== undefined && this.windowProbes > retries) return 'give-up';
     this.rtt.backOff();
     this.windowProbes += 1;
     this.#windowProbeDue = true;
