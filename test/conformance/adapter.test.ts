@@ -329,6 +329,16 @@ spec('adapter', (test) => {
       assert.match(told, /trace:\n {4}0\.000000 > SYN 0:0\(0\)/);
     }));
 
+  test('tells of a call that does not return', () =>
+    withClient(async (client) => {
+      const script = parseScript('stuck', '# stuck\nopen\nread 4 10 = 10\n');
+      let told = '';
+      await runScript(client, script, 'passive', 4).catch((error: unknown) => {
+        if (error instanceof ScriptFailure) told = error.message;
+      });
+      assert.match(told, /expected 10\n {2}got {6}waits/);
+    }));
+
   test('finds packets that no script expects', () =>
     withClient(async (client) => {
       const script = parseScript('silent', '# silent\nopen\nwrite 4 10 = 10\n+1 end\n');

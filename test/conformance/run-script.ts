@@ -17,6 +17,7 @@ const IRS = 0xffff_ff00;
 const ENGINE_PORT = 8080;
 const PEER_PORT = 40_000;
 const SECOND_US = 1_000_000;
+const ANSWER_MS = 2_000;
 const ENDS = {
   4: { engine: '192.168.0.1', peer: '192.0.2.1' },
   6: { engine: 'fd3d:a0b:17d6::1', peer: '2001:db8::1' },
@@ -190,7 +191,8 @@ class Run {
       if (waiting.reply !== undefined) same(replyText(operation, waiting.reply), 'waits');
       return undefined;
     }
-    const answer = await reply;
+    const answer = await soon(reply);
+    if (answer === undefined) throw new Error(`expected ${expected ?? 'success'}\ngot      waits`);
     const text = replyText(operation, answer);
     if (expected === undefined) same(answer.errno === 0 ? 'success' : text, 'success');
     else same(text, expected);
@@ -226,6 +228,17 @@ class Run {
       this.#flows.set(peerPort, flow);
     }
     return flow;
+  }
+}
+
+/** What is answered at all is answered at once: only virtual time passes. Undefined when it is not. */
+async function soon(reply: Promise<Reply>): Promise<Reply | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), ANSWER_MS);
+  try {
+    return await Promise.race([reply, promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
