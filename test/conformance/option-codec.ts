@@ -23,8 +23,8 @@ const OPTIONS: Readonly<Record<number, Readonly<Record<number, OptionName>>>> = 
     13: 'SO_LINGER',
     30: 'SO_ACCEPTCONN',
   },
-  [IPPROTO_IP]: { 1: 'IP_TOS', 2: 'IP_TTL' },
-  [IPPROTO_IPV6]: { 16: 'IPV6_UNICAST_HOPS', 26: 'IPV6_V6ONLY', 67: 'IPV6_TCLASS' },
+  [IPPROTO_IP]: { 1: 'IP_TOS', 2: 'IP_TTL', 11: 'IP_RECVERR' },
+  [IPPROTO_IPV6]: { 16: 'IPV6_UNICAST_HOPS', 25: 'IPV6_RECVERR', 26: 'IPV6_V6ONLY', 67: 'IPV6_TCLASS' },
   [IPPROTO_TCP]: {
     1: 'TCP_NODELAY',
     2: 'TCP_MAXSEG',

@@ -12,7 +12,8 @@ export function stackEventArrives(socket: Socket, event: StackEvent): void {
     case 'state':
       return stateChanges(socket, event.to);
     case 'icmp':
-      socket.softError = errnoOfIcmp(event.error);
+      if (socket.settings.reportIcmp) socket.error = errnoOfIcmp(event.error);
+      else socket.softError = errnoOfIcmp(event.error);
       return undefined;
     case 'ended':
       return ends(socket, event.reason, event.unread);

@@ -47,12 +47,7 @@ const SOCKET_OPTIONS = {
     },
   },
   SO_ACCEPTCONN: { get: ({ state }) => Number(state === 'LISTEN') },
-  SO_REUSEADDR: flag(
-    ({ settings }) => settings.reuseAddress,
-    ({ settings }, on) => {
-      settings.reuseAddress = on;
-    },
-  ),
+  SO_REUSEADDR: ownFlag('reuseAddress'),
   SO_LINGER: {
     get: ({ settings }) => settings.linger,
     set: ({ settings }, value) => {
@@ -62,12 +57,7 @@ const SOCKET_OPTIONS = {
     },
   },
   SO_KEEPALIVE: engineFlag('keepAlive'),
-  SO_OOBINLINE: flag(
-    ({ settings }) => settings.urgentInline,
-    ({ settings }, on) => {
-      settings.urgentInline = on;
-    },
-  ),
+  SO_OOBINLINE: ownFlag('urgentInline'),
   SO_RCVBUF: {
     // Linux counts what the kernel needs around the data, too: twice as much as was asked for.
     get: (socket, engine) => inForce(socket, engine).receiveBufferBytes * bookkeeping(engine.profile),
@@ -86,6 +76,8 @@ const SOCKET_OPTIONS = {
   IP_TOS: trafficClass(),
   IPV6_TCLASS: trafficClass(),
   IP_TTL: hops(),
+  IP_RECVERR: ownFlag('reportIcmp'),
+  IPV6_RECVERR: ownFlag('reportIcmp'),
   IPV6_UNICAST_HOPS: hops(),
   IPV6_V6ONLY: {
     get: ({ settings }) => Number(settings.v6Only),
@@ -210,6 +202,15 @@ function flag(read: (socket: Socket) => boolean, write: (socket: Socket, on: boo
       return undefined;
     },
   };
+}
+
+function ownFlag(key: 'reuseAddress' | 'urgentInline' | 'reportIcmp'): SocketOption {
+  return flag(
+    ({ settings }) => settings[key],
+    ({ settings }, on) => {
+      settings[key] = on;
+    },
+  );
 }
 
 function engineFlag(key: 'keepAlive' | 'cork'): SocketOption {

@@ -28,6 +28,8 @@ export interface SocketSettings {
   reuseAddress: boolean;
   linger: Linger;
   v6Only: boolean;
+  /** IP_RECVERR: an ICMP error is the answer of the next call, not only told when asked for. */
+  reportIcmp: boolean;
   noDelay: boolean;
   /** SO_OOBINLINE: the urgent byte is read where it stands in the stream. */
   urgentInline: boolean;
@@ -72,6 +74,7 @@ export function createSettings(): SocketSettings {
     reuseAddress: false,
     linger: { on: false, seconds: 0 },
     v6Only: false,
+    reportIcmp: false,
     noDelay: false,
     urgentInline: false,
     congestionName: undefined,
