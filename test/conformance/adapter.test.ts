@@ -15,7 +15,9 @@ import { runScript, ScriptFailure } from './run-script.ts';
 import { parseScript } from './script.ts';
 import { packetOf, segmentOf } from './segment-bytes.ts';
 import { parseSegment } from './segment-text.ts';
+import { startAdapter } from './server.ts';
 import { AF_INET, AF_INET6, type Endpoint, encodeSockaddr } from './sockaddr.ts';
+import { World } from './world.ts';
 
 const REMOTE = encodeSockaddr({ address: ip('192.0.2.1'), port: 80 }, 4);
 const LOCAL = encodeSockaddr({ address: ip('192.168.0.1'), port: 8080 }, 4);
@@ -315,6 +317,34 @@ spec('adapter', (test) => {
         assert.ok(errno >= 0 && errno < 200, `operation ${op} answered ${errno}`);
       }
     }));
+
+  test('survives a fault of the engine: the call fails, and what comes after it begins anew', async () => {
+    const own = join(folder.path, 'own');
+    const inProcess = await startAdapter(own, 'finwait');
+    const client = new AdapterClient(own);
+    const { nextPacket } = World.prototype;
+    const { write } = process.stderr;
+    let told = '';
+    try {
+      await client.call(OP.socket, [3, AF_INET, 1, 0]);
+      World.prototype.nextPacket = () => {
+        throw new Error('a bug');
+      };
+      process.stderr.write = (text) => {
+        told += text;
+        return true;
+      };
+      assert.is((await client.call(OP.nextPacket)).errno, ERRNO.EIO);
+    } finally {
+      World.prototype.nextPacket = nextPacket;
+      process.stderr.write = write;
+    }
+    assert.match(told, /operation 16: Error: a bug/);
+    assert.is((await client.call(OP.listen, [3, 1])).errno, ERRNO.EBADF);
+    assert.is((await client.call(OP.socket, [3, AF_INET, 1, 0])).errno, 0);
+    client.close();
+    await inProcess.close();
+  });
 
   test('tells how a script differs as a packet trace', () =>
     withClient(async (client) => {

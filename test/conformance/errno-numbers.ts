@@ -3,10 +3,11 @@
 import type { Errno } from '../../daemon/tcp/sockets/errno.ts';
 
 /** What a call can answer that the socket API itself never does. */
-type CallErrno = Errno | 'EMFILE' | 'ENOTTY' | 'ENOSYS';
+type CallErrno = Errno | 'EIO' | 'EMFILE' | 'ENOTTY' | 'ENOSYS';
 
 export const ERRNO: Readonly<Record<CallErrno, number>> = {
   ENOENT: 2,
+  EIO: 5,
   EBADF: 9,
   EAGAIN: 11,
   EACCES: 13,

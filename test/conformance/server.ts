@@ -68,7 +68,7 @@ class Scripts {
       for (const frame of reader.push(chunk)) {
         const request = frame === undefined ? undefined : decodeRequest(frame);
         if (request === undefined) this.#reply(stream, this.world, failed('EINVAL'));
-        else this.#carryOut(stream, request, withdraw);
+        else this.#carryOutOrFail(stream, request, withdraw);
       }
     });
     stream.on('close', () => {
@@ -77,6 +77,18 @@ class Scripts {
       // Who went away without a word leaves nothing behind.
       if (this.#clients.size === 0 && this.#used) this.#begin();
     });
+  }
+
+  /** A fault of the engine ends the script that found it, not those to come. */
+  #carryOutOrFail(stream: Stream, request: Request, withdraw: Set<() => void>): void {
+    const { world } = this;
+    try {
+      this.#carryOut(stream, request, withdraw);
+    } catch (error) {
+      process.stderr.write(`operation ${request.op}: ${error instanceof Error ? error.stack : error}\n`);
+      this.#begin();
+      this.#reply(stream, world, failed('EIO'));
+    }
   }
 
   #carryOut(stream: Stream, request: Request, withdraw: Set<() => void>): void {
