@@ -29,6 +29,8 @@ export interface HoldingGroup {
 export interface Collected {
   /** By `workloadKey`. */
   readonly holdings: ReadonlyMap<string, Holding>;
+  /** Nodes whose agent has told of its pods lately. */
+  readonly heard: ReadonlySet<string>;
   /** Groups of pods the API server does not know (yet, or no longer). */
   readonly unknownPods: number;
   /** Groups a node reported of a pod that runs on another node: not believed. */
@@ -50,6 +52,7 @@ function workloadKey({ kind, namespace, name }: Workload): string {
 /** @param nodes what each node reported last; `nowMs` by the operator's clock */
 export function collect(nodes: readonly NodeView[], pods: PodDirectory, nowMs: number): Collected {
   const holdings = new Map<string, Holding>();
+  const heard = new Set<string>();
   let unknownPods = 0;
   let foreignPods = 0;
 
@@ -77,6 +80,7 @@ export function collect(nodes: readonly NodeView[], pods: PodDirectory, nowMs: n
 
   for (const node of nodes) {
     if (node.sockets === undefined || nowMs - node.lastReportMs > TOO_OLD_MS) continue;
+    if (node.sockets.pods !== undefined) heard.add(node.name);
     const counted = new Set<string>();
     for (const { uid, states } of node.sockets.pods ?? []) {
       const pod = podOn(node.name, uid);
@@ -97,7 +101,7 @@ export function collect(nodes: readonly NodeView[], pods: PodDirectory, nowMs: n
       addGroup(holding, pod, holder, node.lastReportMs);
     }
   }
-  return { holdings, unknownPods, foreignPods };
+  return { holdings, heard, unknownPods, foreignPods };
 }
 
 function countOf(states: readonly { state: TcpStateName; count: number }[], wanted: TcpStateName): number {

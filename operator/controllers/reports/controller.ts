@@ -87,7 +87,7 @@ export function createReportsController(options: ReportsOptions): ReportsControl
     const views = fleet.view(now);
     const stored = [...policies.list()];
     const ordered = inOrder(stored.map(({ policy }) => policy));
-    const { holdings, unknownPods, foreignPods } = collect(views, inventory, now);
+    const { holdings, heard, unknownPods, foreignPods } = collect(views, inventory, now);
     counters.unknownPods += unknownPods;
     counters.foreignPods += foreignPods;
     return [
@@ -101,6 +101,7 @@ export function createReportsController(options: ReportsOptions): ReportsControl
       }),
       ...tcpRound({
         holdings: holdings.values(),
+        heard,
         stored: new Map(
           [...tcpReports.list()].map((report) => [`${report.workload.namespace}/${report.name}`, report]),
         ),

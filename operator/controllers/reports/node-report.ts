@@ -19,10 +19,19 @@ export interface NodeReportInput {
   readonly nowMs: number;
 }
 
-/** The kubelet's firewall brings the first about on most nodes; both are only about probes of the node's loopback. */
-const NO_FAULT: readonly ErrorCode[] = ['LOOPBACK_V4_UNREACHABLE', 'LOOPBACK_V6_UNREACHABLE'];
+/**
+ * The kubelet's firewall brings the first about on most nodes; both are only about probes of the node's loopback. A
+ * name that does not resolve is told by the probe that asks for it.
+ */
+const NO_FAULT: readonly ErrorCode[] = [
+  'LOOPBACK_V4_UNREACHABLE',
+  'LOOPBACK_V6_UNREACHABLE',
+  'NAME_UNRESOLVED',
+];
 /** What only mode inspect is there to know. */
 const NO_FAULT_OUTSIDE_INSPECT: readonly ErrorCode[] = ['PROCESS_NAMES_PARTIAL'];
+/** That mode observe does not probe. */
+const NO_FAULT_IN_OBSERVE: readonly ErrorCode[] = ['PROBES_OFF'];
 
 const MEBIBYTE = 2 ** 20;
 const DAY_MS = 86_400_000;
@@ -139,7 +148,11 @@ type Judgement = Pick<StatusCondition, 'status' | 'reason' | 'message'>;
 
 /** What keeps an agent from seeing what its mode allows; the rest is told among the problems. */
 function faultsOf({ conditions, agent }: NodeView): Condition[] {
-  const expected = agent.mode === 'inspect' ? NO_FAULT : [...NO_FAULT, ...NO_FAULT_OUTSIDE_INSPECT];
+  const expected = [
+    ...NO_FAULT,
+    ...(agent.mode === 'inspect' ? [] : NO_FAULT_OUTSIDE_INSPECT),
+    ...(agent.mode === 'observe' ? NO_FAULT_IN_OBSERVE : []),
+  ];
   return conditions.filter(({ code }) => !expected.some((known) => known === code));
 }
 

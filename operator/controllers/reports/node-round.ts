@@ -14,11 +14,9 @@ import { Growth } from './growth.ts';
 import { nodeReportStatus, silentNodeStatus } from './node-report.ts';
 import type { Policy } from './policy.ts';
 import type { Write } from './round.ts';
+import { GRACE_MS } from './round.ts';
 import type { StoredReport } from './store.ts';
 import { FIELD_MANAGER, ownerReference } from './store.ts';
-
-/** After a change of leader the agents are given so long to find the new one before they are called silent. */
-const GRACE_MS = 60_000;
 
 export interface NodeRoundOptions {
   readonly client: Pick<KubeClient, 'apply'>;

@@ -1,5 +1,8 @@
 /** One round of judging: what it would write, and the order in which that is done. */
 
+/** After a change of leader the agents are given so long to find the new one before their silence is judged. */
+export const GRACE_MS = 60_000;
+
 export interface Write {
   /** Whose: `TCPReport web/deployment-shop`, for the log. */
   readonly what: string;

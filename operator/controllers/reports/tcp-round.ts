@@ -12,6 +12,7 @@ import type { Holding } from './collect.ts';
 import { Growth } from './growth.ts';
 import type { Policy } from './policy.ts';
 import type { Write } from './round.ts';
+import { GRACE_MS } from './round.ts';
 import type { StoredTcpReport } from './store.ts';
 import { FIELD_MANAGER, ownerReference, reportName } from './store.ts';
 import { tcpReportStatus, worthTelling } from './tcp-report.ts';
@@ -27,6 +28,8 @@ export interface TcpRoundOptions {
 
 export interface TcpRoundInput {
   readonly holdings: Iterable<Holding>;
+  /** Nodes whose agent has told of its pods lately. What is not seen on the others is not gone. */
+  readonly heard: ReadonlySet<string>;
   /** By `namespace/name`. */
   readonly stored: ReadonlyMap<string, StoredTcpReport>;
   readonly policyOf: (namespace: string) => Policy;
@@ -43,7 +46,7 @@ export function createTcpRound({
   /** When there was last something to tell, by key of the report. */
   const toldMs = new Map<string, number>();
 
-  return ({ holdings, stored, policyOf, nowMs }) => {
+  return ({ holdings, heard, stored, policyOf, nowMs }) => {
     const writes: Write[] = [];
     const present = new Map<string, Holding>();
     for (const holding of holdings) {
@@ -55,7 +58,10 @@ export function createTcpRound({
     for (const key of growths.keys()) if (!present.has(key)) growths.delete(key);
     for (const key of toldMs.keys()) if (!present.has(key) && !stored.has(key)) toldMs.delete(key);
 
+    const unheard = (report: StoredTcpReport | undefined): boolean =>
+      report?.status?.pods?.some(({ node }) => !heard.has(node)) ?? false;
     for (const [key, holding] of present) {
+      if (unheard(stored.get(key)) && nowMs - startedMs < GRACE_MS) continue;
       const growth = growths.get(key) ?? new Growth();
       growths.set(key, growth);
       growth.add(holding.closeWait, nowMs);
@@ -71,7 +77,7 @@ export function createTcpRound({
     }
     for (const [key, before] of stored) {
       if (quiet(key, nowMs)) writes.push(removalOf(key, before));
-      else if (!present.has(key))
+      else if (!present.has(key) && !unheard(before))
         pushQuieted(writes, key, before, policyOf(before.workload.namespace), nowMs);
     }
     return writes;

@@ -63,6 +63,17 @@ spec('the NodeTCPReport of a node', (test) => {
     assert.is(inspecting.agent.state, 'PROCESS_NAMES_PARTIAL');
   });
 
+  test('does not call an agent ill for what a probe asks: a name that does not resolve, a probe in mode observe', () => {
+    const condition = (code: ErrorCode) => ({ code, message: 'what', hint: 'do' });
+    const conditions = [condition('NAME_UNRESOLVED'), condition('PROBES_OFF')];
+    const { agent } = sampleReport();
+    const observing = statusOf(viewOf({ agent: { ...agent, mode: 'observe' }, conditions }));
+    assert.is(observing.agent.state, 'OK');
+    assert.is(observing.problems.length, 2);
+    const probing = statusOf(viewOf({ agent: { ...agent, mode: 'probe' }, conditions }));
+    assert.is(probing.agent.state, 'PROBES_OFF');
+  });
+
   test('counts the states of both families in the spelling of telemetry, the most first', () => {
     const status = statusOf(viewOf());
     assert.equal(status.states, [

@@ -310,7 +310,7 @@ spec('Every status is within the bounds of its schema', (test) => {
             },
             workloadOf: (pod: Parameters<typeof workloadOf>[0]) => workloadOf(pod, () => undefined),
           };
-          const { holdings } = collect(views, pods, nowMs);
+          const { holdings, heard } = collect(views, pods, nowMs);
           const nodeOf = (name: string) => ({ name, uid: `uid-of-${name}`, labels: {} });
           const tcpReports = (await server.client.list(TCP_REPORTS)).items.map(storedTcpReport);
           const nodeReports = (await server.client.list(NODE_TCP_REPORTS)).items.map(
@@ -320,7 +320,13 @@ spec('Every status is within the bounds of its schema', (test) => {
           const storedTcp = new Map(tcpReports.map((each) => [`default/${each.name}`, each]));
           const writes: Write[] = [
             ...nodeRound({ views, nodeOf, stored: storedNodes, policy, nowMs }),
-            ...tcpRound({ holdings: holdings.values(), stored: storedTcp, policyOf: () => policy, nowMs }),
+            ...tcpRound({
+              holdings: holdings.values(),
+              heard,
+              stored: storedTcp,
+              policyOf: () => policy,
+              nowMs,
+            }),
           ];
           for (const each of writes) await refusals.of(() => each.run());
         };
