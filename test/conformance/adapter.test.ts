@@ -363,7 +363,7 @@ spec('adapter', (test) => {
     withClient(async (client) => {
       const script = parseScript('stuck', '# stuck\nopen\nread 4 10 = 10\n');
       let told = '';
-      await runScript(client, script, 'passive', 4).catch((error: unknown) => {
+      await runScript(client, script, 'passive', 4, 200).catch((error: unknown) => {
         if (error instanceof ScriptFailure) told = error.message;
       });
       assert.match(told, /expected 10\n {2}got {6}waits/);

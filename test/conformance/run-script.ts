@@ -17,7 +17,8 @@ const IRS = 0xffff_ff00;
 const ENGINE_PORT = 8080;
 const PEER_PORT = 40_000;
 const SECOND_US = 1_000_000;
-const ANSWER_MS = 2_000;
+/** An answer that takes longer, in real time, will not come. */
+const ANSWER_MS = 10_000;
 const ENDS = {
   4: { engine: '192.168.0.1', peer: '192.0.2.1' },
   6: { engine: 'fd3d:a0b:17d6::1', peer: '2001:db8::1' },
@@ -35,14 +36,15 @@ const ICMP: Readonly<Record<string, Readonly<Record<4 | 6, readonly [number, num
 /** A script did not go as it says. */
 export class ScriptFailure extends Error {}
 
-/** @throws ScriptFailure */
+/** @param answerMs how long a call that should be answered may take, in real time. @throws ScriptFailure */
 export async function runScript(
   client: AdapterClient,
   script: Script,
   role: Role | undefined,
   family: 4 | 6,
+  answerMs = ANSWER_MS,
 ): Promise<void> {
-  const run = new Run(client, family);
+  const run = new Run(client, family, answerMs);
   client.nowUs = 0;
   try {
     for (const statement of inRole(script, role)) {
@@ -64,14 +66,16 @@ export async function runScript(
 class Run {
   readonly #client: AdapterClient;
   readonly #ends: Ends;
+  readonly #answerMs: number;
   readonly #flows = new Map<number, Flow>();
   readonly #waiting = new Map<string, { readonly operation: Operation; reply?: Reply }>();
   readonly #trace: string[] = [];
   #peerPort = PEER_PORT;
   #lastSent: Uint8Array | undefined;
 
-  constructor(client: AdapterClient, family: 4 | 6) {
+  constructor(client: AdapterClient, family: 4 | 6, answerMs: number) {
     this.#client = client;
+    this.#answerMs = answerMs;
     this.#ends = { engine: address(ENDS[family].engine), peer: address(ENDS[family].peer) };
   }
 
@@ -191,7 +195,7 @@ class Run {
       if (waiting.reply !== undefined) same(replyText(operation, waiting.reply), 'waits');
       return undefined;
     }
-    const answer = await soon(reply);
+    const answer = await soon(reply, this.#answerMs);
     if (answer === undefined) throw new Error(`expected ${expected ?? 'success'}\ngot      waits`);
     const text = replyText(operation, answer);
     if (expected === undefined) same(answer.errno === 0 ? 'success' : text, 'success');
@@ -232,9 +236,9 @@ class Run {
 }
 
 /** What is answered at all is answered at once: only virtual time passes. Undefined when it is not. */
-async function soon(reply: Promise<Reply>): Promise<Reply | undefined> {
+async function soon(reply: Promise<Reply>, answerMs: number): Promise<Reply | undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), ANSWER_MS);
+  const timer = setTimeout(() => resolve(undefined), answerMs);
   try {
     return await Promise.race([reply, promise]);
   } finally {
