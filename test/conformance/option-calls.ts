@@ -2,6 +2,7 @@
 
 import type { Errno } from '../../daemon/tcp/sockets/errno.ts';
 import type { Socket } from '../../daemon/tcp/sockets/socket.ts';
+import type { StateName } from '../../daemon/tcp/types.ts';
 import {
   decodeOption,
   encodeOption,
@@ -29,6 +30,9 @@ const SIOCINQ = 0x541b;
 const SIOCOUTQ = 0x5411;
 const SIOCATMARK = 0x8905;
 const SIOCOUTQNSD = 0x894b;
+
+/** Our FIN is queued or on its way. */
+const FIN_UNACKED: ReadonlySet<StateName> = new Set(['FIN-WAIT-1', 'CLOSING', 'LAST-ACK']);
 
 export function getsockopt(world: World, socket: Socket, level: number, option: number): Uint8Array | Errno {
   if (level === IPPROTO_TCP && option === TCP_INFO) {
@@ -87,7 +91,8 @@ export function ioctl(world: World, socket: Socket, request: number): Uint8Array
       return int32s(urgent === undefined || settings.urgentInline ? unread : Math.min(urgent.toMark, unread));
     }
     case SIOCOUTQ:
-      return int32s((info?.unsentBytes ?? 0) + (info?.unackedBytes ?? 0));
+      // A FIN that is not acknowledged counts as an octet.
+      return int32s((info?.unsentBytes ?? 0) + (info?.unackedBytes ?? 0) + Number(FIN_UNACKED.has(state)));
     case SIOCOUTQNSD:
       return int32s(info?.unsentBytes ?? 0);
     case SIOCATMARK:
