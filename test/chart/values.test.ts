@@ -58,6 +58,15 @@ const CONTRADICTIONS: readonly (readonly [values: string, says: RegExp])[] = [
   ['networkPolicy.webFrom[0].podSelector.matchLabels.a=b', /without a policy everybody may ask the web port/],
   ['probePolicy.deny={10.0.0.0}', /"10\.0\.0\.0", which is no address range: write it as 10\.0\.0\.0\/8/],
   ['networkPolicy.ingestFrom={everybody}', /networkPolicy\.ingestFrom has "everybody"/],
+  ['probePolicy.deny={10.0.0.0/33}', /"10\.0\.0\.0\/33", which is no address range/],
+  ['probePolicy.deny={256.0.0.0/8}', /"256\.0\.0\.0\/8", which is no address range/],
+  ['probePolicy.allow={fd00::/129}', /"fd00::\/129", which is no address range/],
+  ['agent.tun.prefixV4=10.9.0.0/31', /"10\.9\.0\.0\/31", which is no IPv4 prefix of 8 to 30 bits/],
+  ['agent.tun.prefixV6=fd00::/127', /"fd00::\/127", which is no IPv6 prefix of 16 to 126 bits/],
+  ['agent.http.host=node', /agent\.http\.host is "node", which is no address/],
+  ['operator.listenHost=0.0.0.0:7460', /operator\.listenHost is "0\.0\.0\.0:7460", which is no address/],
+  ['operator.reportInterval=1h', /operator\.reportInterval is 1h, which is not between 200ms and 5m/],
+  ['agent.sweepInterval=99ms', /agent\.sweepInterval is 99ms, which is not between 100ms and 5m/],
 ];
 
 type Schema = { readonly [key: string]: Schema };

@@ -18,11 +18,34 @@
 {{- $problems = append $problems "agent.probeLocalListeners asks for probes that agent.mode observe does not make: set agent.mode=probe, or agent.probeLocalListeners=false." }}
 {{- end }}
 {{- end }}
+{{- $v4 := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}" }}
+{{- $v6 := "[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*" }}
 {{- range $where, $cidrs := dict "probePolicy.allow" .Values.probePolicy.allow "probePolicy.deny" .Values.probePolicy.deny "networkPolicy.ingestFrom" .Values.networkPolicy.ingestFrom }}
 {{- range $cidrs }}
-{{- if not (regexMatch "^([0-9]{1,3}([.][0-9]{1,3}){3}/[0-9]{1,2}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*/[0-9]{1,3})$" .) }}
+{{- if not (regexMatch (printf "^(%s/(3[0-2]|[12]?[0-9])|%s/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$" $v4 $v6) .) }}
 {{- $problems = append $problems (printf "%s has %q, which is no address range: write it as 10.0.0.0/8 or fd00::/8, a single address as 10.0.0.1/32." $where .) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.agent.tun.prefixV4 }}
+{{- if not (regexMatch (printf "^%s/([89]|[12][0-9]|30)$" $v4) .) }}
+{{- $problems = append $problems (printf "agent.tun.prefixV4 is %q, which is no IPv4 prefix of 8 to 30 bits: write it as 198.18.77.0/29." .) }}
+{{- end }}
+{{- end }}
+{{- with .Values.agent.tun.prefixV6 }}
+{{- if not (regexMatch (printf "^%s/(1[6-9]|[2-9][0-9]|1[01][0-9]|12[0-6])$" $v6) .) }}
+{{- $problems = append $problems (printf "agent.tun.prefixV6 is %q, which is no IPv6 prefix of 16 to 126 bits: write it as fd66:696e:7761:6974::/64." .) }}
+{{- end }}
+{{- end }}
+{{- range $where, $host := dict "agent.http.host" .Values.agent.http.host "operator.listenHost" .Values.operator.listenHost }}
+{{- if and $host (not (regexMatch (printf "^(%s|%s|\\[%s\\])$" $v4 $v6 $v6) $host)) }}
+{{- $problems = append $problems (printf "%s is %q, which is no address: write it as 0.0.0.0, 127.0.0.1 or ::, the port has a value of its own." $where $host) }}
+{{- end }}
+{{- end }}
+{{- range $where, $time := dict "agent.sweepInterval" (list .Values.agent.sweepInterval 100) "operator.reportInterval" (list .Values.operator.reportInterval 200) }}
+{{- $ms := mulf (regexFind "^[0-9.]+" (first $time) | float64) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) (regexFind "[a-z]+$" (first $time))) }}
+{{- if or (lt $ms (last $time | float64)) (gt $ms 300000.0) }}
+{{- $problems = append $problems (printf "%s is %s, which is not between %dms and 5m." $where (first $time) (last $time)) }}
 {{- end }}
 {{- end }}
 {{- with .Values.tls }}
