@@ -100,13 +100,14 @@ export function checkConnection(info: TcpInfo, bounds: Bounds): void {
 export interface Emitted extends TcpHeader {
   readonly length: number;
   readonly tsValue: number | undefined;
+  readonly to: Uint8Array;
 }
 
 /** A packet the engine sends is whole, and no larger than its link; undefined when it is no segment. */
 export function checkPacket(packet: Uint8Array, bounds: Bounds): Emitted | undefined {
   const ip = decodeIp(packet);
   if (!ip.ok) throw new Error(`a packet that is none: ${ip.reason}`);
-  const { family, source, payload: start, end, protocol } = ip.value;
+  const { family, source, destination, payload: start, end, protocol } = ip.value;
   assert.is(end, packet.length, 'the packet has the length it says');
   if (protocol !== PROTOCOL_TCP) return undefined;
   assert.ok(packet.length <= bounds.mtu, `a packet of ${packet.length} bytes`);
@@ -116,7 +117,8 @@ export function checkPacket(packet: Uint8Array, bounds: Bounds): Emitted | undef
   assert.is(checksumFinish(checksumAdd(pseudo, packet, start, end)), 0, 'MUST-2: the checksum is right');
   const options = decodeTcpOptions(packet, header.value.options, header.value.payload);
   assert.not.ok(options.malformed, 'its options can be read');
-  return { ...header.value, length: end - header.value.payload, tsValue: options.timestamps?.value };
+  const to = packet.subarray(destination, destination + (family === 4 ? 4 : 16));
+  return { ...header.value, length: end - header.value.payload, tsValue: options.timestamps?.value, to };
 }
 
 /** The right edge of the window a connection offers: RFC 9293 3.8.6 (SHLD-14), RFC 7323 2.4. */

@@ -9,6 +9,7 @@ import type { Profile } from '../../daemon/tcp/profile.ts';
 import { PROFILES } from '../../daemon/tcp/profiles.ts';
 import { createStack } from '../../daemon/tcp/stack.ts';
 import type { ConnectionId, StackEvent, TcpInfo, TcpStack } from '../../daemon/tcp/types.ts';
+import { sameBytes } from '../../daemon/wire/bytes.ts';
 import { encodeIcmpError } from '../../daemon/wire/icmp-encode.ts';
 import { ACK, FIN, flagNames, SYN, URG } from '../../daemon/wire/tcp-header.ts';
 import { V4, V6 } from '../daemon/wire/support.ts';
@@ -100,6 +101,11 @@ class Sequence {
 
   get #info(): TcpInfo | undefined {
     return this.#id === undefined ? undefined : this.#stack.info(this.#id);
+  }
+
+  #isPeer(address: Uint8Array): boolean {
+    const { bytes } = this.#peer.family === 4 ? V4.b : V6.b;
+    return address.length === bytes.length && sameBytes(address, 0, bytes, 0, bytes.length);
   }
 
   open(): void {
@@ -383,7 +389,9 @@ class Sequence {
   }
 
   #sentOne(emitted: Emitted): void {
-    if (emitted.sourcePort !== this.#ports.engine || emitted.destinationPort !== this.#ports.peer) return;
+    const { sourcePort, destinationPort, to } = emitted;
+    if (sourcePort !== this.#ports.engine || destinationPort !== this.#ports.peer) return;
+    if (!this.#isPeer(to)) return;
     if (emitted.flags & SYN) this.#iss = emitted.seq;
     this.#peer.tsSeen = emitted.tsValue ?? this.#peer.tsSeen;
     const info = this.#info;
@@ -402,7 +410,7 @@ class Sequence {
     this.#say?.(`  ${event.id}: ${key}`);
     if (this.#info !== undefined || event.to === 'CLOSED') return;
     const remote = this.#stack.info(event.id)?.remote;
-    if (remote?.port !== this.#ports.peer) return;
+    if (remote?.port !== this.#ports.peer || !this.#isPeer(remote.address.bytes)) return;
     this.#id = event.id;
     this.#edge = new WindowEdge();
   }

@@ -7,18 +7,12 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { openHostTun } from '../../daemon/kernel/host-tun.ts';
 import { EngineDriver, type Life } from './engine-driver.ts';
+import { LOADS, type Stage } from './engine-loads.ts';
 
 const MEGABYTE = Uint8Array.from({ length: 1 << 20 }, (_, i) => (i * 31 + (i >> 8)) & 0xff);
 const ENGINE_PORT = 7000;
 
 export type Family = 'v4' | 'v6';
-
-interface Stage {
-  readonly driver: EngineDriver;
-  /** The engine's address, and the host's on the device. */
-  readonly engine: string;
-  readonly host: string;
-}
 
 /** What a scene says of itself; compared with what it must be. */
 export type Seen = Readonly<Record<string, unknown>>;
@@ -198,6 +192,7 @@ export const SCENES = {
 } as const;
 
 export type SceneName = keyof typeof SCENES;
+const ALL = { ...SCENES, ...LOADS };
 
 if (import.meta.main) {
   const tun = openHostTun({
@@ -211,12 +206,12 @@ if (import.meta.main) {
     tun[Symbol.dispose]();
     process.exit();
   });
-  process.on('message', async ({ scene, family }: { scene: SceneName; family: Family }) => {
+  process.on('message', async ({ scene, family }: { scene: keyof typeof ALL; family: Family }) => {
     const { engineV4, hostV4, engineV6, hostV6 } = tun;
     const [engine, host] = family === 'v4' ? [engineV4, hostV4] : [engineV6, hostV6];
     if (engine === undefined || host === undefined) throw new Error('this machine has no IPv6');
     using driver = new EngineDriver(tun);
-    process.send?.(await SCENES[scene]({ driver, engine, host }));
+    process.send?.(await ALL[scene]({ driver, engine, host }));
   });
 }
 

@@ -32,6 +32,8 @@ export class EngineDriver implements Disposable {
   readonly stack: TcpStack;
   /** Whether what arrives is read at once. */
   reading = true;
+  /** Takes what arrives, instead of `received`. */
+  onData: ((life: Life, data: Uint8Array) => void) | undefined;
   readonly accepted: Life[] = [];
   readonly #tun: HostTun;
   readonly #packet = new Uint8Array(65_535);
@@ -85,7 +87,8 @@ export class EngineDriver implements Disposable {
   read(life: Life): void {
     const got = this.stack.receive(life.id, Number.MAX_SAFE_INTEGER, nowUs());
     if (!got.ok) return;
-    if (got.value.data.length > 0) life.received.push(got.value.data);
+    if (this.onData !== undefined) this.onData(life, got.value.data);
+    else if (got.value.data.length > 0) life.received.push(got.value.data);
     life.eof ||= got.value.eof;
   }
 
@@ -123,6 +126,7 @@ export class EngineDriver implements Disposable {
     const life = this.#life(event.id);
     switch (event.kind) {
       case 'accepted':
+        this.stack.accept(event.listener);
         this.accepted.push(life);
         break;
       case 'state':

@@ -1,13 +1,9 @@
 /** The engine against the TCP of this machine's kernel: over a real TUN device, both roles, both families. */
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { spec } from '../harness.ts';
-import { ROOT } from '../support/child.ts';
-import { makeNetns } from '../support/netns.ts';
-import type { Family, SceneName, Seen } from './engine-child.ts';
+import type { SceneName, Seen } from './engine-child.ts';
+import { openStage, type Stage } from './engine-stage.ts';
 
 const AGREED = { timestamps: true, sack: true, scaled: true };
 
@@ -64,42 +60,10 @@ spec('the engine against the kernel', (test) => {
         `${family}: ${scene}`,
         async () => {
           stage ??= await openStage();
-          assert.equal(await stage.play(scene as SceneName, family), expected);
+          assert.equal(await stage.play(scene, family), expected);
         },
         { needs: ['root', 'tun', 'netns'] },
       );
     }
   }
 });
-
-interface Stage extends AsyncDisposable {
-  play(scene: SceneName, family: Family): Promise<Seen>;
-}
-
-/** A process with the device, in a network namespace of its own. */
-async function openStage(): Promise<Stage> {
-  const netns = await makeNetns('engine');
-  const [program = '', ...args] = [
-    ...netns.enter,
-    process.execPath,
-    join(ROOT, 'test/kernel/engine-child.ts'),
-  ];
-  const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const ended = once(child, 'exit');
-  const died = ended.then(([code, signal]) => {
-    throw new Error(`the process of the scenes ended (${signal ?? code})`);
-  });
-  died.catch(() => {});
-  return {
-    async play(scene, family) {
-      child.send({ scene, family });
-      const [seen] = (await Promise.race([once(child, 'message'), died])) as [Seen];
-      return seen;
-    },
-    async [Symbol.asyncDispose]() {
-      if (child.connected) child.disconnect();
-      await ended;
-      await netns[Symbol.asyncDispose]();
-    },
-  };
-}
