@@ -113,7 +113,7 @@ export class Receiver {
 
   /** RFC 7323 4.3 (2): the timestamp of the segment that will be acknowledged next is the one to echo. */
   noteTimestamp(value: number, segmentSeq: Seq, nowUs: number): void {
-    if (seqLeq(segmentSeq, this.acks.lastSent) && ((value - this.tsRecent) | 0) >= 0) {
+    if (seqLeq(segmentSeq, this.acks.lastSent) && !this.isOldTimestamp(value, nowUs)) {
       this.startTimestamps(value, nowUs);
     }
   }
