@@ -302,6 +302,6 @@ function probesOff(targets: number): Condition {
   return {
     code: 'PROBES_OFF',
     message: `the operator asks for probes of ${targets} targets, but this agent only observes`,
-    hint: 'run the agent with --mode probe, or take the targets away from the operator',
+    hint: 'run the agent with --mode probe (chart: agent.mode), or take the targets away from the operator',
   };
 }

@@ -82,7 +82,7 @@ export class ProcessTable {
       : {
           code: 'PROCESS_NAMES_PARTIAL',
           message: `${sockets}: this is not the PID namespace of the machine`,
-          hint: 'run finwait in the PID namespace of the machine (in a pod: hostPID: true)',
+          hint: 'run finwait in the PID namespace of the machine (chart: agent.mode inspect, with agent.hostPID; in a pod: hostPID: true)',
         };
   }
 
