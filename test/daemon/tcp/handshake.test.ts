@@ -226,7 +226,7 @@ spec('SYN-RECEIVED', (test) => {
 });
 
 spec('what a SYN says', (test) => {
-  test('MUST-14, SHLD-5, MAY-3: its MSS, and all other options', () => {
+  test('MUST-14, SHLD-5a, SHLD-5b, MAY-3: its MSS, and all other options', () => {
     const { options, window } = new Trace().connect().sends('SYN');
     assert.is(options.mss, 1460);
     assert.is(options.windowScale, 3);

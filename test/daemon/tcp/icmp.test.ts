@@ -28,7 +28,7 @@ spec('ICMP errors', (test) => {
     t.sendsAt(1000, 'SYN');
   });
 
-  test('MUST-56a, MUST-56b, MUST-56c, SHLD-26: no error ends what is established', () => {
+  test('MUST-56a, MUST-56b, MUST-56c: no error, soft or hard, ends what is established', () => {
     const errors = [
       [3, 0],
       HOST_UNREACHABLE,

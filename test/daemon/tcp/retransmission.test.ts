@@ -16,7 +16,7 @@ function lengths(t: Trace): number[] {
 }
 
 spec('the retransmission timeout (MUST-18)', (test) => {
-  test('(2.1) one second before there is a measurement', () => {
+  test('MUST-18 (2.1): one second before there is a measurement', () => {
     assert.is(new RttEstimator(FINWAIT_PROFILE).rtoUs, 1_000_000);
   });
 
@@ -42,7 +42,7 @@ spec('the retransmission timeout (MUST-18)', (test) => {
     assert.is(rtt.rtoUs, 120_000_000);
   });
 
-  test('(5.5) each expiry doubles it, a new acknowledgement ends that', () => {
+  test('MUST-18, MUST-19 (5.5): each expiry doubles it, a new acknowledgement ends that', () => {
     const rtt = new RttEstimator(FINWAIT_PROFILE);
     rtt.backOff();
     rtt.backOff();
@@ -67,7 +67,7 @@ spec('the retransmission timeout (MUST-18)', (test) => {
     assert.is(t.info?.srttUs, 123_456);
   });
 
-  test('Karn: what was sent twice is not measured', () => {
+  test('MUST-18, Karn: what was sent twice is not measured', () => {
     const t = established().send('abc');
     t.sends('ACK PSH');
     t.sendsAt(200, 'ACK PSH', { seq: 1, data: 'abc' });

@@ -159,7 +159,7 @@ spec('sockets', (test) => {
     assert.is(errnoOf(a.sockets.connected(client)), 'ECONNREFUSED');
   });
 
-  test('connect to nobody who cannot be the other end (MUST-46)', () => {
+  test('connect to nobody who cannot be the other end (MUST-46a, MUST-46b)', () => {
     const { sockets } = host('10.0.0.1', 3);
     for (const text of ['224.0.0.1', '255.255.255.255', '0.0.0.0']) {
       const socket = sockets.socket(4);
