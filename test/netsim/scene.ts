@@ -24,6 +24,8 @@ export interface SceneOptions {
   readonly profiles?: { readonly client: Profile; readonly server: Profile };
   /** Who closes only once the other has. */
   readonly closesLast?: 'client' | 'server';
+  /** The server reads nothing until `read` is called. */
+  readonly serverReadsLater?: boolean;
   readonly onPacket?: (record: PacketRecord) => void;
 }
 
@@ -33,6 +35,8 @@ export interface End {
   readonly states: StateName[];
   readonly received: Uint8Array[];
   eof: boolean;
+  /** It takes what arrives. */
+  reads: boolean;
   ended: EndReason | undefined;
   retransmissions: number;
 }
@@ -41,13 +45,16 @@ export interface Scene {
   readonly simulation: Simulation;
   readonly client: End;
   readonly server: End;
+  /** The server reads what has arrived, and from now on whatever comes. */
+  readonly read: () => void;
 }
 
 /** The client connects; both send what they have, then close. Nothing has happened yet. */
 export function exchange(options: SceneOptions): Scene {
   const addresses = ADDRESSES[options.family ?? 4];
   const client = newEnd();
-  const server = newEnd();
+  const server = { ...newEnd(), reads: options.serverReadsLater !== true };
+  const serve = sendAndClose(server, options.serverSends, options.closesLast === 'server');
   const simulation = new Simulation({
     seed: options.seed,
     link: options.link,
@@ -62,14 +69,20 @@ export function exchange(options: SceneOptions): Scene {
         name: 'server',
         addresses: [addresses.server],
         ...(options.profiles === undefined ? {} : { profile: options.profiles.server }),
-        application: sendAndClose(server, options.serverSends, options.closesLast === 'server'),
+        application: serve,
       },
     ],
     ...(options.onPacket === undefined ? {} : { onPacket: options.onPacket }),
   });
   simulation.host('server').stack.listen({ port: PORT }, 8);
   simulation.host('client').stack.connect({ remote: { address: addresses.server, port: PORT } }, 0);
-  return { simulation, client, server };
+  const read = () => {
+    const { nowUs } = simulation;
+    server.reads = true;
+    if (server.id === undefined) return;
+    serve({ kind: 'readable', id: server.id, atUs: nowUs }, simulation.host('server').stack, nowUs);
+  };
+  return { simulation, client, server, read };
 }
 
 export function bytesOf(end: End): Uint8Array {
@@ -77,7 +90,15 @@ export function bytesOf(end: End): Uint8Array {
 }
 
 function newEnd(): End {
-  return { id: undefined, states: [], received: [], eof: false, ended: undefined, retransmissions: 0 };
+  return {
+    id: undefined,
+    states: [],
+    received: [],
+    eof: false,
+    reads: true,
+    ended: undefined,
+    retransmissions: 0,
+  };
 }
 
 function sendAndClose(end: End, data: Uint8Array = new Uint8Array(0), closesLast = false): Application {
@@ -86,7 +107,7 @@ function sendAndClose(end: End, data: Uint8Array = new Uint8Array(0), closesLast
   return (event, stack, nowUs) => {
     note(end, event);
     if (event.kind === 'accepted') stack.accept(event.listener);
-    if (event.kind === 'readable') {
+    if (event.kind === 'readable' && end.reads) {
       const got = stack.receive(event.id, Number.MAX_SAFE_INTEGER, nowUs);
       if (got.ok) end.received.push(got.value.data);
       end.eof ||= got.ok && got.value.eof;
