@@ -1,6 +1,8 @@
 /** Who may talk to the engine, and whom it talks to. RFC 9293 3.9.1.1 and 3.9.2.3, RFC 1122 4.2.3.10 */
 
 import * as assert from 'uvu/assert';
+import { SeededRandom } from '../../../daemon/netsim/random.ts';
+import { createStack } from '../../../daemon/tcp/stack.ts';
 import { SYN } from '../../../daemon/wire/tcp-header.ts';
 import { spec } from '../../harness.ts';
 import { ip, tcpPacket, V4, V6, withExtensionHeaders, withIpv4Options } from '../wire/support.ts';
@@ -68,6 +70,27 @@ spec('addresses', (test) => {
     assert.is(localOf(chosen), V6.a.text);
     const foreign = t.stack.connect({ remote: { address: V4.b, ...port }, local: { address: V4.b } }, 0);
     assert.equal(foreign, { ok: false, reason: 'address-not-available' });
+  });
+
+  test('MUST-44, MUST-45: of several addresses, all segments of a connection have the one of its SYN', () => {
+    for (const local of [undefined, V4.a, ip('192.0.2.9')]) {
+      const addresses = [V4.a, ip('192.0.2.9'), V6.a];
+      const random = new SeededRandom(1);
+      const stack = createStack({ addresses, mtu: 1500, random: (length) => random.bytes(length) });
+      const connected = stack.connect(
+        { remote: { address: V4.b, ...port }, local: { port: 40_000, ...(local && { address: local }) } },
+        0,
+      );
+      assert.ok(connected.ok);
+      const sources = new Set<string>();
+      for (let ms = 0; ms < 10_000; ms += 500) {
+        stack.advance(ms * 1000);
+        for (let packet = stack.next(0); packet; packet = stack.next(0))
+          sources.add(packet.subarray(12, 16).join('.'));
+      }
+      if (connected.ok) stack.abort(connected.value, 0);
+      assert.equal([...sources], [(local ?? V4.a).text]);
+    }
   });
 
   test('one connection for a four-tuple', () => {

@@ -47,6 +47,61 @@ spec('ICMP errors', (test) => {
     }
   });
 
+  test('MUST-56a, MUST-56b, MUST-56c: nor do those of IPv6', () => {
+    const errors = [
+      [1, 0],
+      [1, 3],
+      [1, 1],
+      [1, 4],
+      [3, 0],
+      [3, 1],
+      [4, 1],
+    ] as const;
+    for (const [type, code] of errors) {
+      const t = established({ family: 6 }).send('abc');
+      t.sends('ACK PSH');
+      assert.is(t.receivesIcmp(type, code).state, 'ESTABLISHED', `${type}/${code}`);
+      assert.is(t.all('icmp').length, 1);
+      t.receives('ACK', { seq: 1, ack: 4 }).silent();
+    }
+  });
+
+  test('MUST-56a: what stays unreachable ends with R2 only', () => {
+    const t = established({ connect: { userTimeoutUs: 10_000_000 } }).send('abc');
+    while (t.state === 'ESTABLISHED') {
+      while (t.next()) t.receivesIcmp(...HOST_UNREACHABLE);
+      t.passTo(t.stack.nextDeadlineUs() / 1000);
+    }
+    assert.equal([t.ended, t.nowUs], ['timeout', 10_000_000]);
+  });
+
+  test('MUST-54: an error reaches the connection that it quotes, and no other', () => {
+    const t = established();
+    const first = t.id;
+    const { iss } = t;
+    t.enginePort += 1;
+    t.connect().sends('SYN');
+    t.receivesIcmp(...HOST_UNREACHABLE);
+    assert.equal(
+      t.all('icmp').map(({ id }) => id),
+      [t.id],
+    );
+    assert.is.not(t.id, first);
+    assert.is.not(t.iss, iss);
+  });
+
+  test('MUST-54: an old or a future number of the right connection is no error of it (RFC 5927 4.1)', () => {
+    for (const off of [-1, 3, 70_000]) {
+      const t = established().send('abc');
+      const { packet } = t.sends('ACK PSH');
+      const about = packet.slice();
+      new DataView(about.buffer).setUint32(24, ((t.info?.sndUna ?? 0) + off) >>> 0);
+      t.receivesIcmp(...HOST_UNREACHABLE, { about });
+      assert.is(t.all('icmp').length, 0, String(off));
+      assert.is(t.stack.counters.dropped['icmp-unmatched'], 1);
+    }
+  });
+
   test('MUST-54: an error about nothing in flight is not about this connection', () => {
     for (const make of Object.values(STATES)) {
       const t = make();
@@ -86,6 +141,31 @@ spec('path MTU', (test) => {
     assert.is(v4.info?.pathMtu, 1000);
     const v6 = full(6).receivesIcmp(2, 0, { mtu: 1280 });
     v6.sends('ACK', { seq: 1, data: 1220 });
+  });
+
+  test('the path may shrink again and again, down to the least there is', () => {
+    const v4 = full(4);
+    for (const mtu of [1400, 1000, 576, 68]) v4.receivesIcmp(3, 4, { mtu });
+    assert.is(v4.info?.pathMtu, 68);
+    v4.sends('ACK', { seq: 1, data: 28 });
+  });
+
+  test('a quote of what was never sent changes nothing (RFC 5927 7.2)', () => {
+    const t = full(4);
+    const about = t.last?.slice() ?? new Uint8Array(0);
+    new DataView(about.buffer).setUint32(24, ((t.info?.sndNxt ?? 0) + 1) >>> 0);
+    t.receivesIcmp(3, 4, { mtu: 600, about }).silent();
+    assert.is(t.info?.pathMtu, 1500);
+  });
+
+  test('with discovery off nothing is believed, and packets may be cut on the way', () => {
+    const t = established({ profile: { pathMtuDiscovery: false } }).send('abc');
+    const { packet } = t.sends('ACK PSH');
+    assert.is((packet[6] ?? 0) & 0x40, 0, 'DF is off');
+    t.receivesIcmp(3, 4, { mtu: 600 });
+    assert.is(t.info?.pathMtu, 1500);
+    const { packet: careful } = established().send('abc').sends('ACK PSH');
+    assert.is((careful[6] ?? 0) & 0x40, 0x40);
   });
 
   test('values that cannot be are not believed', () => {
