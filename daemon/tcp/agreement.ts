@@ -81,5 +81,6 @@ export function agree(
 export function effectiveSendMss(agreement: Agreement, family: Family, pathMtu: number): number {
   const mmsS = pathMtu - ipHeaderBytes(family);
   const headerBytes = TCP_HEADER_BYTES + (agreement.timestamps ? TIMESTAMPS_BYTES : 0);
-  return Math.max(Math.min(agreement.peerMss + TCP_HEADER_BYTES, mmsS) - headerBytes, 1);
+  // A path that is said to take next to nothing would only wear us out.
+  return Math.max(Math.min(agreement.peerMss + TCP_HEADER_BYTES, mmsS) - headerBytes, MIN_SEND_MSS);
 }

@@ -114,6 +114,8 @@ export class Arrivals {
       address: ipFromBytes(packet.subarray(ip.source, ip.source + bytes)),
       port: sourcePort,
     };
+    // MUST-63: answers of this machine come from there, but nobody else does.
+    if (addressKindAt(packet, ip.source, ip.family) === 'loopback') return registry.drop('bad-source');
     const listener = registry.listeners.find(address, destinationPort);
     if (listener === undefined) {
       return this.#strangers.segment(segment, local, remote, ip.trafficClass & ~3, nowUs);

@@ -33,7 +33,7 @@ export class ByteRing {
 
   /** Appends what fits of `source[start, end)` and answers how many bytes that was. */
   append(source: Uint8Array, start: number, end: number): number {
-    const count = Math.min(end - start, this.limit - this.#length);
+    const count = Math.max(Math.min(end - start, this.limit - this.#length), 0);
     this.putAhead(this.#length, source, start, start + count);
     this.#length += count;
     return count;

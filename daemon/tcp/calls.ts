@@ -31,14 +31,17 @@ export function send(
   const { state } = connection;
   switch (state.name) {
     case 'SYN-SENT':
-      return accepted(state.early.append(data, 0, data.length));
-    case 'SYN-RECEIVED':
-      if (state.closing) return refused('already-closing');
-      return accepted(state.early.append(data, 0, data.length));
+    case 'SYN-RECEIVED': {
+      if (state.name === 'SYN-RECEIVED' && state.closing) return refused('already-closing');
+      const taken = state.early.append(data, 0, data.length);
+      if (taken > 0) connection.early.more = more;
+      if (urgent && taken === data.length && taken > 0) connection.early.urgentOctets = state.early.length;
+      return accepted(taken);
+    }
     case 'ESTABLISHED':
     case 'CLOSE-WAIT': {
       const taken = state.sender.ring.append(data, 0, data.length);
-      state.sender.textQueued(more, urgent && taken === data.length && taken > 0);
+      if (taken > 0) state.sender.textQueued(more, urgent && taken === data.length);
       return accepted(taken);
     }
     default:

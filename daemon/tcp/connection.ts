@@ -27,6 +27,8 @@ export interface Connection extends Tuple, Timed {
   state: State;
   /** The largest packet the path is known to take. */
   pathMtu: number;
+  /** What was said of text that was queued before the connection was open. */
+  readonly early: { more: boolean; urgentOctets: number };
   /** A RST that is to be sent. */
   reset: ResetAnswer | undefined;
   /** It is gone; `ended` is told once its last RST has left. */
@@ -39,6 +41,8 @@ export interface Connection extends Tuple, Timed {
   warned: boolean;
   /** The user called `close`: nobody will read. */
   readerGone: boolean;
+  /** The user called `stopReading`: more text is answered with a RST once our side is closed, too. */
+  textRefused: boolean;
 }
 
 export function createConnection(
@@ -60,12 +64,14 @@ export function createConnection(
     retransmits: { syn: 0, data: 0, fin: 0 },
     totals: new Totals(),
     state,
+    early: { more: false, urgentOctets: 0 },
     reset: undefined,
     endedAs: undefined,
     queued: false,
     readableTold: false,
     warned: false,
     readerGone: false,
+    textRefused: false,
     deadlineUs: Number.POSITIVE_INFINITY,
     heapIndex: -1,
   };

@@ -63,7 +63,7 @@ export function receivedSyn(
     syn: from.syn,
     early: from.early,
     agreement,
-    receiver: newReceiver(profile, ends, agreement, segment, nowUs),
+    receiver: newReceiver(profile, ends, agreement, segment, nowUs, from.syn.offered),
     sndWnd: segment.window,
     cameFrom: from.cameFrom,
     closing: false,
@@ -81,7 +81,7 @@ export function synAnswered(
   const { family } = ends.remote.address;
   const ecn = state.syn.askedForEcn && agreesOnEcn(profile, segment);
   const agreement = agree(profile, ends.settings, family, segment.options, ecn);
-  const receiver = newReceiver(profile, ends, agreement, segment, nowUs);
+  const receiver = newReceiver(profile, ends, agreement, segment, nowUs, state.syn.offered);
   state.syn.acknowledged(nowUs);
   return established(profile, ends, state.syn, state.early, agreement, receiver, segment, segment.window);
 }
@@ -100,15 +100,17 @@ export function synReceivedAnswered(
   return established(profile, ends, state.syn, state.early, agreement, receiver, segment, window);
 }
 
+/** @param already the window that our SYN offered, if it was sent */
 export function newReceiver(
   profile: Profile,
   { announcedMss, settings }: Ends,
   agreement: Agreement,
   segment: { readonly seq: Seq; readonly options: Segment['options'] },
   nowUs: number,
+  already?: number,
 ): Receiver {
   const rmss = largestToCome(profile, announcedMss, agreement);
-  const offered = synWindow(profile, settings, rmss);
+  const offered = already ?? synWindow(profile, settings, rmss);
   const receiver = new Receiver({ profile, settings, agreement, irs: segment.seq, offered, rmss });
   if (profile.receiveRule === 'freebsd') settings.receiveBufferBytes = receiver.limit;
   const { timestamps } = segment.options;
@@ -119,7 +121,7 @@ export function newReceiver(
 export function established(
   profile: Profile,
   { settings, remote, pathMtu }: Ends,
-  syn: Pick<SynSender, 'iss' | 'rtt' | 'firstDataSeq' | 'transmissions'>,
+  syn: Pick<SynSender, 'iss' | 'rtt' | 'firstDataSeq' | 'timeouts'>,
   ring: ByteRing,
   agreement: Agreement,
   receiver: Receiver,
@@ -135,7 +137,7 @@ export function established(
     mss: effectiveSendMss(agreement, remote.address.family, pathMtu),
     sack: agreement.sack,
     ecn: agreement.ecn,
-    synWasLost: syn.transmissions > 1,
+    synWasLost: syn.timeouts > 0,
     window: new SendWindow(window, { seq: segment.seq, ack: syn.firstDataSeq }),
   });
   return { name: 'ESTABLISHED', agreement, receiver, sender };

@@ -5,6 +5,8 @@ import type { Flight, Scoreboard } from './scoreboard.ts';
 
 /** DupThresh of RFC 6675 and RFC 8985. */
 export const DUPLICATE_THRESHOLD = 3;
+/** RFC 8985 6.2 step 4 */
+const PERSIST_RECOVERIES = 16;
 
 /** RFC 8985: what was sent before something that has arrived, and has not arrived by now, is lost. */
 export class Rack {
@@ -16,6 +18,10 @@ export class Rack {
   #highest: Seq | undefined;
   #reorderingSeen = false;
   #windowMultiple = 1;
+  /** RACK.reo_wnd_persist: recoveries for which the longer wait stays. */
+  #persistRecoveries = 0;
+  /** RACK.dsack_round: what was sent when a D-SACK last counted. */
+  #twiceUntil: Seq | undefined;
 
   get minRttUs(): number | undefined {
     return Number.isFinite(this.#minRttUs) ? this.#minRttUs : undefined;
@@ -25,13 +31,19 @@ export class Rack {
     return this.#reorderingSeen;
   }
 
-  /** RFC 8985 6.2 steps 1 to 3, for a segment that has arrived. */
-  arrived(flight: Flight, nowUs: number): void {
+  /** RFC 8985 6.2 steps 1 to 3, for the segments that one acknowledgement says have arrived. */
+  arrived(flights: readonly Flight[], nowUs: number): void {
+    // What came before it, not what it says itself in another order.
+    const before = this.#highest;
+    for (const flight of flights) this.#oneArrived(flight, before, nowUs);
+  }
+
+  #oneArrived(flight: Flight, before: Seq | undefined, nowUs: number): void {
     const rttUs = nowUs - flight.sentUs;
     // An answer that is faster than any before is one to the first transmission.
     if (flight.transmissions > 1 && rttUs < this.#minRttUs) return;
     if (flight.transmissions === 1) this.#minRttUs = Math.min(this.#minRttUs, rttUs);
-    if (this.#highest !== undefined && seqLt(flight.end, this.#highest) && flight.transmissions === 1) {
+    if (before !== undefined && seqLt(flight.end, before) && flight.transmissions === 1) {
       this.#reorderingSeen = true;
     }
     this.#highest = this.#highest === undefined ? flight.end : seqMax(this.#highest, flight.end);
@@ -42,10 +54,18 @@ export class Rack {
     }
   }
 
-  /** A D-SACK: what was sent again had not been lost, so we wait longer. RFC 8985 6.2 step 4 */
-  sentInVain(): void {
-    this.#reorderingSeen = true;
-    this.#windowMultiple = Math.min(this.#windowMultiple + 1, 16);
+  /** A D-SACK: what was sent again had not been lost, so we wait longer. Once a round trip. RFC 8985 6.2 step 4 */
+  sentInVain(ack: Seq, nxt: Seq): void {
+    if (this.#twiceUntil !== undefined && seqLt(ack, this.#twiceUntil)) return;
+    this.#twiceUntil = nxt;
+    this.#windowMultiple += 1;
+    this.#persistRecoveries = PERSIST_RECOVERIES;
+  }
+
+  /** A recovery is over. */
+  recovered(): void {
+    this.#persistRecoveries -= 1;
+    if (this.#persistRecoveries <= 0) this.#windowMultiple = 1;
   }
 
   #isSentAfter(sentUs: number, end: Seq): boolean {

@@ -38,6 +38,8 @@ export class LossRecovery {
   #duplicates = 0;
   /** The first segment of a recovery, or after a partial acknowledgement, is sent whatever the window says. */
   #forced = false;
+  /** What waits to be sent again was not lost by congestion: a shut window or a smaller path is no sign of it. */
+  #repairing = false;
 
   constructor(
     profile: Profile,
@@ -88,15 +90,16 @@ export class LossRecovery {
     const segments = this.board.length;
     const twice = this.#takeBlocks(arrived, outcome);
     this.board.acknowledge(ack, outcome);
-    for (const one of outcome.arrived) this.#rack.arrived(one, nowUs);
-    if (twice) this.#rack.sentInVain();
+    this.#rack.arrived(outcome.arrived, nowUs);
+    if (twice) this.#rack.sentInVain(ack, nxt);
     const credited = this.#countDuplicates(acked, segments - this.board.length, arrived.duplicate);
     if (acked > 0 && arrived.echoedAtUs !== undefined && this.#recovery.undo(arrived.echoedAtUs)) {
       this.board.unmarkLost();
     }
     this.#detect(arrived, acked);
-    this.#recovery.progress(ack);
-    if (this.board.lostSegments > 0 && !this.#recovery.active) {
+    if (this.#recovery.progress(ack)) this.#rack.recovered();
+    if (this.board.lostSegments === 0) this.#repairing = false;
+    else if (!this.#recovery.active && !this.#repairing) {
       this.#recovery.begin(nxt, flight, nowUs);
       this.#forced = true;
     }
@@ -120,7 +123,7 @@ export class LossRecovery {
     const twice = seqLeq(first.right, ack) || around;
     for (const block of blocks) {
       // What lies outside of what is in flight says nothing.
-      if (!seqLt(block.left, block.right) || seqLt(nxt, block.right) || seqLt(block.left, una)) continue;
+      if (!seqLt(block.left, block.right) || seqLt(nxt, block.right) || seqLeq(block.left, una)) continue;
       this.board.sack(block.left, block.right, outcome);
     }
     return twice;
@@ -197,8 +200,10 @@ export class LossRecovery {
 
   /** The path takes only smaller segments: those in flight are sent again, which is no sign of congestion. */
   resendAll(): void {
+    if (this.board.first?.sacked) this.board.forgetSacks();
     this.board.markAllLost();
     this.#forced = !this.board.empty;
+    this.#repairing = this.#forced;
   }
 
   /** The segment to send again now, if one may be: not beyond the peer's window (SHLD-16, SHLD-17). */

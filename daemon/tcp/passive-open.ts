@@ -185,7 +185,7 @@ export class PassiveOpener {
     const announcedMss = this.#maker.announcedMss(ends.remote, settings);
     const about = { announcedMss, settings, remote: ends.remote, pathMtu };
     const receiver = newReceiver(profile, about, agreement, { seq: irs, options: peer }, nowUs);
-    const syn = { iss, firstDataSeq: seqAdd(iss, 1), transmissions: 1, rtt: new RttEstimator(profile) };
+    const syn = { iss, firstDataSeq: seqAdd(iss, 1), timeouts: 0, rtt: new RttEstimator(profile) };
     const ring = new ByteRing(settings.sendBufferBytes);
     const window = segment.window * 2 ** (agreement.sndWindShift ?? 0);
     const state = established(profile, about, syn, ring, agreement, receiver, segment, window);

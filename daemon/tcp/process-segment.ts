@@ -46,7 +46,8 @@ export function processSegment(
   }
   if (mayReceive && (segment.flags & URG) !== 0) takeUrgent(core, connection, receiver, segment, nowUs);
   if (mayReceive && (segment.payloadLength > 0 || isFin(segment))) {
-    if (connection.readerGone && segment.payloadLength > 0) {
+    const refusesText = connection.readerGone || (connection.textRefused && state.name !== 'ESTABLISHED');
+    if (refusesText && segment.payloadLength > 0) {
       // RFC 9293 3.6.1 (SHLD-3): data for a user who has closed is answered with a RST.
       return core.end(connection, 'reset', nowUs, resetAnswer(segment));
     }

@@ -11,6 +11,7 @@ const WINDOW_FIELD_MAX = 0xffff;
  * of the scale are kept in reserve, up to half a buffer.
  */
 const RESERVE_STEPS = 512;
+const LEAST_RESERVE_STEPS = 8;
 
 export class ReceiveWindow {
   readonly #rule: ReceiveRule;
@@ -52,7 +53,10 @@ export class ReceiveWindow {
   }
 
   #reserve(): number {
-    return Math.min(RESERVE_STEPS << this.#shift, this.#limit / 2);
+    return Math.max(
+      Math.min(RESERVE_STEPS << this.#shift, this.#limit / 2),
+      LEAST_RESERVE_STEPS << this.#shift,
+    );
   }
 
   #room(nxt: Seq, queued: number): Room {

@@ -3,7 +3,7 @@
  * RFC 6937 (proportional rate reduction), RFC 6582 (`recover`), RFC 3168 6.1.2, RFC 3522 (Eifel detection).
  */
 
-import { type Seq, seqLeq, seqLt } from '../wire/seq.ts';
+import { type Seq, seqAdd, seqLeq, seqLt, seqMax } from '../wire/seq.ts';
 import type { CongestionWindow } from './congestion.ts';
 
 /** The clock of timestamps counts milliseconds. */
@@ -105,12 +105,19 @@ export class Recovery {
     if (this.phase === 'recovery') this.#sent += octets;
   }
 
-  /** `una` is acknowledged: is it over? */
-  progress(una: Seq): void {
-    if (this.phase === 'open' || !this.endsWith(una)) return;
+  /** `una` is acknowledged. Answers whether that ended a recovery. */
+  progress(una: Seq): boolean {
+    const recovered = this.active;
+    if (this.phase === 'open') {
+      // Never so far behind that the comparison turns round.
+      this.#recover = seqMax(this.#recover, seqAdd(una, -1));
+      return false;
+    }
+    if (!this.endsWith(una)) return false;
     if (this.phase === 'recovery') this.#window.cwnd = this.#window.ssthresh;
     this.phase = 'open';
     this.#before = undefined;
+    return recovered;
   }
 
   /**

@@ -136,6 +136,7 @@ function establish(
     const listener = core.listenerOf(before.cameFrom.listener);
     if (listener !== undefined) core.wait(connection, listener, nowUs);
   }
+  next.sender.textWasQueued(connection.early.more, connection.early.urgentOctets);
   if (closing) core.enter(connection, closeSending(next), nowUs);
   const { state } = connection;
   if (hasSender(state)) processSegment(core, connection, state, segment, nowUs);

@@ -12,6 +12,7 @@
 import { type Seq, seqAdd, seqDiff, seqLeq, seqLt, seqMax } from '../wire/seq.ts';
 import { ECE, SYN } from '../wire/tcp-header.ts';
 import type { ByteRing } from './byte-ring.ts';
+import { Fifo } from './fifo.ts';
 import { LossRecovery } from './loss-recovery.ts';
 import { isWorthSending } from './nagle.ts';
 import type { Profile } from './profile.ts';
@@ -62,7 +63,7 @@ export class Sender {
   /** More text is to come: nothing small is sent. */
   #more = false;
   /** Where pieces of text end that were queued and not sent. */
-  readonly #writeEnds: Seq[] = [];
+  readonly #writeEnds = new Fifo<Seq>();
   /** The end of the last segment that was not full. */
   #smallEnd: Seq;
   /** The end of what was queued when last nothing was in flight: it goes out as it is. */
@@ -129,6 +130,13 @@ export class Sender {
     if (this.#profile.pushEachWrite && !more) this.#writeEnds.push(end);
   }
 
+  /** As `textQueued`, of what was queued before the connection was open; `urgentOctets` of it end with an urgent one. */
+  textWasQueued(more: boolean, urgentOctets: number): void {
+    if (this.ring.length === 0) return;
+    this.textQueued(more, false);
+    if (urgentOctets > 0) this.up = seqAdd(this.una, urgentOctets);
+  }
+
   /** What is queued goes out as far as the windows let it, full or not. */
   push(): void {
     this.#overrideDue = this.unsentBytes > 0;
@@ -160,21 +168,25 @@ export class Sender {
     if (acked < 0) return 0;
     const blocks = segment.options.sack ?? [];
     const duplicate = this.#isDuplicate(segment, acked, offered);
+    const wasShut = this.window.octets === 0;
     this.window.update(offered, segment);
     const marked = this.ecn && (segment.flags & (ECE | SYN)) === ECE;
     if (marked) this.loss.onMark(ack, this.nxt);
+    const { una, nxt } = this;
+    let twice = false;
     if (acked > 0 || duplicate || blocks.length > 0) {
-      const { una, nxt } = this;
       const srttUs = this.rtt.srttUs ?? this.rtt.rtoUs;
       const heard = this.loss.onAck({ ack, una, nxt, blocks, duplicate, echoedAtUs, srttUs, nowUs });
-      if (this.timer.tail.onAck(ack, heard.twice, duplicate && blocks.length === 0)) {
-        this.loss.tailWasLost(una, nxt);
-      }
+      ({ twice } = heard);
       this.#measure(acked, heard.rttUs, echoedAtUs, nowUs);
       if (acked > 0) this.#onNewAck(ack, acked, nowUs);
       else this.timer.restart(nowUs);
     }
-    if (this.timer.persists) this.#onProbeAnswered(nowUs);
+    // Whoever has all we sent may still answer a probe of the tail with a bare ACK.
+    const bare = acked === 0 && segment.length === 0 && blocks.length === 0;
+    if (this.timer.tail.onAck(ack, twice, bare)) this.loss.tailWasLost(una, nxt);
+    // What waits for more text or a larger window goes on waiting, however often the peer speaks.
+    if (this.timer.persists && wasShut) this.#onProbeAnswered(nowUs);
     return acked;
   }
 
@@ -207,8 +219,11 @@ export class Sender {
     this.nxt = seqMax(this.nxt, ack);
     this.max = seqMax(this.max, ack);
     this.#smallEnd = seqMax(this.#smallEnd, ack);
+    this.#idleEnd = seqMax(this.#idleEnd, ack);
+    // Karn: a longer timeout stays until there is a measurement; one that a shut window made longer does not.
+    if (this.windowProbes > 0) this.rtt.endBackOff();
+    this.windowProbes = 0;
     if (this.up !== undefined && seqLeq(this.up, ack)) this.up = undefined;
-    this.rtt.endBackOff();
     this.timer.expirations = 0;
     this.timer.noteProgress(nowUs);
     // (5.2) everything is acknowledged: the timer is off; (5.3) new data is: it starts again
@@ -234,6 +249,13 @@ export class Sender {
    * @param room most text that fits beside the options of this segment
    */
   next(room: number, nowUs: number): Transmission | undefined {
+    const transmission = this.#choose(room, nowUs);
+    // Whatever is in flight has a clock.
+    if (transmission === undefined && this.timer.idle && !this.loss.board.empty) this.timer.start(nowUs);
+    return transmission;
+  }
+
+  #choose(room: number, nowUs: number): Transmission | undefined {
     const most = Math.min(this.#mss, room);
     const again = this.loss.nextResend(seqAdd(this.una, this.window.octets));
     if (again !== undefined) return this.#resend(again, most, nowUs);
@@ -316,10 +338,16 @@ export class Sender {
 
   /** Whether a piece of text that was queued ends in what is sent up to there. */
   #endsWrite(textEnd: Seq): boolean {
-    const sent = this.#writeEnds.findIndex((end) => seqLt(textEnd, end));
-    const count = sent < 0 ? this.#writeEnds.length : sent;
-    this.#writeEnds.splice(0, count);
-    return count > 0;
+    let ends = false;
+    for (
+      let end = this.#writeEnds.first;
+      end !== undefined && seqLeq(end, textEnd);
+      end = this.#writeEnds.first
+    ) {
+      this.#writeEnds.shift();
+      ends = true;
+    }
+    return ends;
   }
 
   #resend(flight: Flight, most: number, nowUs: number): Transmission {
@@ -354,7 +382,9 @@ export class Sender {
   /** RFC 9293 3.8.6.1 (MUST-36): one octet beyond the window, or the FIN; or as Linux an old number alone. */
   #probeWindow(nowUs: number): Transmission {
     this.#windowProbeDue = false;
-    const bare = this.#profile.windowProbe === 'bare';
+    // A FIN needs no window.
+    const finLost = this.#finSent && this.ring.length === 0;
+    const bare = this.#profile.windowProbe === 'bare' && !finLost;
     const length = bare ? 0 : Math.min(1, this.ring.length);
     const textEnd = seqAdd(this.una, length);
     const fin = !bare && this.#carriesFin(textEnd, length);

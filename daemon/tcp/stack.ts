@@ -78,7 +78,7 @@ class Stack implements TcpStack {
       address,
       family,
       port,
-      backlog,
+      backlog: Math.max(backlog, 0),
       settings,
       halfOpen: new Set(),
       waiting: new Set(),
@@ -89,7 +89,7 @@ class Stack implements TcpStack {
   relisten(id: ConnectionId, backlog: number): EngineResult<void> {
     const listener = this.#registry.listeners.get(id);
     if (listener === undefined) return refused('no-such-listener');
-    listener.backlog = backlog;
+    listener.backlog = Math.max(backlog, 0);
     return accepted(undefined);
   }
 
@@ -137,6 +137,13 @@ class Stack implements TcpStack {
   close(id: ConnectionId, nowUs: number): EngineResult<void> {
     if (this.#stopListening(id, nowUs)) return accepted(undefined);
     return this.#with(id, (connection) => close(this.#registry, connection, nowUs));
+  }
+
+  stopReading(id: ConnectionId): EngineResult<void> {
+    return this.#with(id, (connection) => {
+      connection.textRefused = true;
+      return accepted(undefined);
+    });
   }
 
   abort(id: ConnectionId, nowUs: number): EngineResult<void> {

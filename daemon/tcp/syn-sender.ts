@@ -13,6 +13,12 @@ export class SynSender {
   timer: SendTimer = IDLE;
   /** Times it was sent. */
   transmissions = 0;
+  /** Times the timer expired. */
+  timeouts = 0;
+  /** The window that was offered; undefined before it was sent. */
+  offered: number | undefined;
+  /** It was sent as SYN,ACK. */
+  answered = false;
   /** The last one sent asked for ECN. */
   askedForEcn = false;
   /** It is to be sent at the next opportunity. */
@@ -44,11 +50,6 @@ export class SynSender {
     return seqAdd(this.iss, 1);
   }
 
-  /** Times it was, or is now to be, sent again. */
-  get repeats(): number {
-    return this.due ? this.transmissions : this.transmissions - 1;
-  }
-
   /** The SYN leaves now; answers whether it did before. */
   sent(nowUs: number): boolean {
     const again = this.transmissions > 0;
@@ -64,14 +65,15 @@ export class SynSender {
     this.timer = IDLE;
     this.due = false;
     if (this.transmissions === 1) this.rtt.sample(nowUs - this.#firstSentUs);
-    else this.rtt.synWasLost();
+    else if (this.timeouts > 0) this.rtt.synWasLost();
   }
 
   advance(nowUs: number): Expiry {
     if (this.deadlineUs > nowUs || this.timer.kind === 'idle') return 'nothing';
     if (nowUs - this.#firstSentUs >= this.#timeoutUs) return 'give-up';
-    if (this.#retries !== undefined && this.transmissions > this.#retries) return 'give-up';
-    if (this.transmissions > this.#linearTimeouts) this.rtt.backOff();
+    if (this.#retries !== undefined && this.timeouts >= this.#retries) return 'give-up';
+    this.timeouts += 1;
+    if (this.timeouts > this.#linearTimeouts) this.rtt.backOff();
     this.due = true;
     // It starts again when the SYN leaves.
     this.timer = IDLE;

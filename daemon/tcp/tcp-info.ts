@@ -43,7 +43,7 @@ export function infoOf(connection: Connection): TcpInfo {
     recovery: sender?.loss.phase,
     reorderingSeen: sender?.loss.reorderingSeen ?? false,
     congestion: sender?.loss.window.name ?? connection.settings.congestion,
-    backoffs: 'syn' in state ? Math.max(state.syn.transmissions - 1, 0) : (sender?.timer.expirations ?? 0),
+    backoffs: 'syn' in state ? state.syn.timeouts : (sender?.timer.expirations ?? 0),
     probes: connection.keepAlive.unanswered + (sender?.windowProbes ?? 0),
     totals: totalsOf(connection.totals),
     lastSentUs: connection.totals.lastSentUs,

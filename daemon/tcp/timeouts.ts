@@ -19,7 +19,7 @@ export function timePasses(core: Core, connection: Connection, nowUs: number): v
     const reset = hasSender(state) && core.profile.name === 'freebsd' ? abortReset(connection) : undefined;
     return core.end(connection, 'timeout', nowUs, reset);
   }
-  const repeats = hasSender(state) ? state.sender.timer.expirations : state.syn.repeats;
+  const repeats = hasSender(state) ? state.sender.timer.expirations : state.syn.timeouts;
   // RFC 9293 3.8.3: at R1, whoever chose the path is told (MUST-20a, SHLD-9).
   if (repeats >= core.profile.r1Retransmissions && !connection.warned) {
     connection.warned = true;

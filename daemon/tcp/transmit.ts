@@ -95,7 +95,9 @@ function synPacket(
   const { settings, announcedMss } = connection;
   const { syn } = state;
   const repeats = syn.transmissions;
-  const again = syn.sent(nowUs);
+  // Crossing SYNs: ours is sent again as SYN,ACK, which says something new.
+  const again = syn.sent(nowUs) && (state.name === 'SYN-SENT' || syn.answered);
+  syn.answered ||= state.name === 'SYN-RECEIVED';
   if (again) connection.retransmits.syn += 1;
   const echo = state.name === 'SYN-SENT' ? 0 : state.receiver.tsRecent;
   const offered = synOptions(profile, announcedMss, { value: timestampValue(connection, nowUs), echo });
@@ -110,9 +112,10 @@ function synPacket(
     if (syn.askedForEcn) flags |= ECE | CWR;
   }
   const agreement = state.name === 'SYN-SENT' ? undefined : state.agreement;
+  syn.offered ??= synWindow(profile, settings, largestToCome(profile, announcedMss, agreement));
   const segment: OutgoingSegment = {
     ...plain(syn.iss, state.name === 'SYN-SENT' ? seq(0) : state.receiver.nxt, flags),
-    window: synWindow(profile, settings, largestToCome(profile, announcedMss, agreement)),
+    window: syn.offered,
     options,
     layout: profile.synLayout,
   };

@@ -345,6 +345,8 @@ export interface TcpStack {
    * RST (RFC 9293 3.6.1).
    */
   close(id: ConnectionId, nowUs: number): EngineResult<void>;
+  /** Once our side is closed as well, more text of the peer is answered with a RST; what has arrived can be read. */
+  stopReading(id: ConnectionId): EngineResult<void>;
   /** Sends RST where the state asks for it and forgets the connection. */
   abort(id: ConnectionId, nowUs: number): EngineResult<void>;
   /** Forgets a connection without a word to the peer. */

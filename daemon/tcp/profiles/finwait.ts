@@ -60,7 +60,8 @@ export const FINWAIT_PROFILE: Profile = {
   keepCount: 9,
   // RFC 9293 3.4.2 takes two minutes and calls it an engineering choice; Linux and FreeBSD take 30 s.
   mslUs: 30 * SECOND_US,
-  finWait2TimeoutUs: undefined,
+  // As Linux and FreeBSD: a peer that never closes must not hold what nobody reads.
+  finWait2TimeoutUs: 60 * SECOND_US,
   congestion: 'cubic',
   initialWindowSegments: 10,
   // Who acknowledges whole batches, as we do and whoever joins packets on arrival, would slow two down too much.
