@@ -29,6 +29,12 @@ function contentOf(packet: Uint8Array): { readonly text: number } {
   return { text: ip.value.end - header.value.payload };
 }
 
+/** Loses the packets with text whose turn (from 1) is in the list. */
+function losingText(...turns: number[]): (packet: Uint8Array) => boolean {
+  let turn = 0;
+  return (packet) => contentOf(packet).text > 0 && turns.includes(++turn);
+}
+
 function compare(name: string, transcript: Transcript): void {
   const file = join(import.meta.dirname, 'golden', `${name}.txt`);
   if (process.env.FINWAIT_UPDATE_GOLDEN === '1') writeFileSync(file, transcript.text);
@@ -75,6 +81,14 @@ spec('golden traces', (test) => {
     compare('slow-start', transcript);
   });
 
+  test('fast recovery: one segment is lost, sent again once, and the window is half as large (RFC 6675, 6937)', () => {
+    const transcript = new Transcript();
+    const scene = upload(60_000, transcript, losingText(15));
+    end(scene, 60_000);
+    assert.is(scene.client.retransmissions, 1);
+    compare('fast-recovery', transcript);
+  });
+
   test('RTO: nothing gets through for a while; the timeouts double, and slow start begins anew (RFC 6298)', () => {
     const transcript = new Transcript();
     const silence = (packet: Uint8Array, nowUs: number) =>
@@ -82,6 +96,14 @@ spec('golden traces', (test) => {
     const scene = upload(20_000, transcript, silence, { ...RENO, offerSack: false });
     end(scene, 20_000);
     compare('rto', transcript);
+  });
+
+  test('tail loss: with SACK, a probe finds what was lost at the end before the timeout does (RFC 8985)', () => {
+    const transcript = new Transcript();
+    const scene = upload(5000, transcript, losingText(3, 4));
+    end(scene, 5000);
+    assert.ok(!transcript.text.includes('  loss'), 'no timeout');
+    compare('tail-loss', transcript);
   });
 
   test('zero window: nobody reads for three seconds; the probes come ever later (RFC 9293 3.8.6.1)', () => {

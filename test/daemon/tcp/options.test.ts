@@ -175,12 +175,14 @@ spec('sizes and times', (test) => {
     }
   });
 
-  test('a larger send buffer takes more at once', () => {
+  test('a larger send buffer takes more at once, a smaller one no less than it has', () => {
     const t = established({ profile: { sendBufferBytes: 100 }, peerWindow: 0 }).send(100);
     const offered = () => t.stack.send(t.id, new Uint8Array(500), 0);
     assert.equal(offered(), { ok: true, value: 0 });
     configure(t, { sendBufferBytes: 300 });
     assert.equal(offered(), { ok: true, value: 200 });
+    configure(t, { sendBufferBytes: 50 });
+    assert.equal(offered(), { ok: true, value: 0 });
     assert.is(t.info?.unsentBytes, 300);
   });
 

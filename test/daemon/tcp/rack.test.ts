@@ -63,6 +63,15 @@ spec('RACK (RFC 8985 section 6)', (test) => {
     assert.is(t.info?.retransmits.data, 0);
   });
 
+  test('an ACK that moves on and reports what lies beyond a hole is no sign of reordering', () => {
+    const t = agreed().send(10_000);
+    sentNow(t);
+    t.passTo(200);
+    sacked(t, 2001, [3001, 6001]);
+    assert.equal(sentNow(t), [2001], 'three beyond it: at once');
+    assert.is(t.info?.reorderingSeen, false);
+  });
+
   test('once reordering was seen, three duplicates prove nothing, time does', () => {
     const t = agreed().send(2000);
     sentNow(t);
@@ -160,6 +169,13 @@ spec('the tail loss probe (RFC 8985 section 7)', (test) => {
     sentNow(t);
     t.passTo(502).receives('ACK', { seq: 1, ack: 3001 });
     assert.is(t.info?.ssthresh, Number.POSITIVE_INFINITY);
+  });
+
+  test('a probe with new text is the only one, too', () => {
+    const t = agreed({ profile: { initialWindowSegments: 2 } }).send(5000);
+    sentNow(t);
+    t.sendsAt(302, 'ACK', { seq: 2001 });
+    t.sendsAt(602, 'ACK', { seq: 1, data: 1000 });
   });
 
   test('without SACK, and with the profile of FreeBSD, there is none', () => {
