@@ -112,6 +112,13 @@ spec('pushing', (test) => {
     t.shutdown().sends('FIN ACK PSH', { data: 'bye' });
   });
 
+  test('a close ends the wait of Nagle, too', () => {
+    const t = established({ connect: { nagle: true } }).send('a');
+    t.sends('ACK PSH');
+    t.send('b').silent();
+    t.shutdown().sends('FIN ACK PSH', { data: 'b' });
+  });
+
   test('MUST-17: Nagle can be switched on and off while the connection lives', () => {
     const t = established().send('a');
     t.sends('ACK PSH');
