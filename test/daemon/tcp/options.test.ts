@@ -51,6 +51,19 @@ spec('traffic class and TTL', (test) => {
     }
   });
 
+  test('IPv6: one flow label for all packets of a connection, another for another (RFC 6437)', () => {
+    const labelOf = ({ packet }: Sent) =>
+      new DataView(packet.buffer, packet.byteOffset).getUint32(0) & 0xfffff;
+    const t = new Trace({ family: 6 }).connect();
+    const syn = labelOf(t.sends('SYN'));
+    t.receives('SYN ACK', { seq: 0, ack: 1 });
+    assert.is(labelOf(t.sends('ACK')), syn);
+    assert.is(labelOf(t.send('x').sends('ACK PSH')), syn);
+    assert.is(labelOf(t.sendsAt(200, 'ACK PSH')), syn, 'sent again');
+    t.enginePort += 1;
+    assert.is.not(labelOf(t.connect().sends('SYN')), syn);
+  });
+
   test('MAY-9, MAY-17: what a segment of the peer had of them, and its PSH, is told', () => {
     const t = established().receives('ACK PSH', { seq: 1, ack: 1, data: 'abc', trafficClass: 0x48 });
     const segment = t.all('segment').findLast(({ direction }) => direction === 'in')?.segment;
