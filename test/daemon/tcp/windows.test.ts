@@ -48,6 +48,19 @@ spec('the send window', (test) => {
     );
   });
 
+  test('what lies beyond a shrunk edge is not repeated until the window reaches it', () => {
+    const t = established().send(5000);
+    takeAll(t);
+    t.receives('ACK', { seq: 1, ack: 1, window: 1000 });
+    t.sendsAt(200, 'ACK', { seq: 1, data: 1000 });
+    t.receives('ACK', { seq: 1, ack: 1001, window: 1000 });
+    t.sends('ACK', { seq: 1001, data: 1000 });
+    t.silent();
+    assert.ok((t.info?.cwnd ?? 0) >= 2000, 'the congestion window has room');
+    t.receives('ACK', { seq: 1, ack: 2001, window: 5000 });
+    t.sends('ACK', { seq: 2001, data: 1000 });
+  });
+
   test('SHLD-15: a window that shrank lets no new text go until there is room again', () => {
     const t = established().send(20_000);
     takeAll(t);
