@@ -13,7 +13,8 @@ export const DEVIATIONS: Readonly<Record<string, string>> = {
   'SHLD-26':
     'Hard errors end a handshake. A connection that is synchronized outlives them as it does soft ones, because they may be forged or pass (RFC 5461 4.1, RFC 5927 5.2); they are told as events.',
   'MAY-4': 'Packets that are not fragmented need no identification that means something (RFC 6864 4).',
-  'MAY-6': 'A keepalive carries no octet: peers that need one are from before 1989.',
+  'MAY-6':
+    'A keepalive carries no octet: only implementations older than RFC 1122 did not answer without one.',
   'MAY-7': 'What lies beyond the shrunk edge waits for the window.',
   'MAY-10': 'Packets with IP options are dropped on most paths (RFC 7126).',
   'MAY-11': 'Packets with IP options are dropped on most paths (RFC 7126).',
