@@ -170,6 +170,12 @@ function nameProcess(command: string | undefined): void {
   }
 }
 
+/** Settles when all that was written has left, or cannot leave; what came of it is told a moment later. */
+async function written(output: NodeJS.WriteStream): Promise<void> {
+  if (output.writableLength > 0) await new Promise<void>((resolve) => void output.write('', () => resolve()));
+  await setImmediate();
+}
+
 /**
  * Keeps compiled code from start to start, beside the installed packages, which halves the time to the first
  * line. NODE_COMPILE_CACHE, when set, is in force already; a folder that cannot be written is no matter.
@@ -184,8 +190,8 @@ if (import.meta.main) {
   process.stderr.on('error', () => {});
   nameProcess(process.argv[2]);
   const code = await runCli(process.argv.slice(2), processIo());
-  // What a write came to is told a moment after it.
-  await setImmediate();
+  // A pipe takes what was written as fast as its reader reads: what is left would be lost with the process.
+  await Promise.all([process.stdout, process.stderr].map(written));
   // A name lookup cannot be called back: it must not hold the process when its answer is of no use any more.
   process.exit(code);
 }

@@ -74,15 +74,29 @@ function flagsText({ flags }: SentSegment): string {
   return flagNames(flags).toReversed().join(' ');
 }
 
-function noteOf({ fate, retransmission }: SentSegment): string {
-  const notes = [...(retransmission ? ['sent again'] : []), ...(fate === 'delivered' ? [] : [FATES[fate]])];
-  return notes.join(', ');
+function noteOf({ fate, retransmission, reason, note }: SentSegment): string {
+  const probes = reason === 'window-probe' || reason === 'keepalive-probe';
+  const again = retransmission && !probes ? ['sent again'] : [];
+  const why = reason === undefined ? again : [REASONS[reason]];
+  return [...(note === undefined ? [] : [note]), ...why, ...(fate === 'delivered' ? [] : [FATES[fate]])].join(
+    ', ',
+  );
 }
+
+const REASONS = {
+  timeout: 'sent again: timeout',
+  'fast-retransmit': 'sent again: found lost',
+  'tail-probe': 'sent again: tail loss probe',
+  'window-probe': 'window probe',
+  'keepalive-probe': 'keepalive probe',
+} as const;
 
 const FATES = {
   duplicated: 'arrives twice',
   corrupted: 'corrupted on the way',
+  marked: 'congestion marked on the way',
   lost: 'lost',
   'queue-full': 'lost: the queue is full',
   'too-big': 'too big for the link',
+  nowhere: 'to nobody',
 } as const;

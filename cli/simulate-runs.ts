@@ -1,8 +1,8 @@
 /** One scenario with many seeds: how long handshakes and connections take, and how many fail. Pure. */
 
 import { latency } from '#base/latency.ts';
-import type { PlayOptions } from '../daemon/netsim/scenarios.ts';
-import { play } from '../daemon/netsim/scenarios.ts';
+import type { PlayOptions } from '../daemon/netsim/play.ts';
+import { play } from '../daemon/netsim/play.ts';
 import type { Column } from './view-table.ts';
 import { tableLines } from './view-table.ts';
 import type { Line } from './view-text.ts';
@@ -18,6 +18,8 @@ export interface Runs {
   readonly ends: Readonly<Record<string, number>>;
   /** From the first SYN until the client is open; of those that opened. */
   readonly handshake: Percentiles | undefined;
+  /** Until the server has read all that the client sends; of those that came so far. */
+  readonly arrived: Percentiles | undefined;
   /** Until data and closes are acknowledged at both ends, without TIME-WAIT; of those that came so far. */
   readonly done: Percentiles | undefined;
 }
@@ -34,6 +36,7 @@ export interface Percentiles {
 /** @param optionsOf of a seed: what is lost is remembered by the link, so each run needs its own */
 export function playMany(runs: number, seed: number, optionsOf: (seed: number) => PlayOptions): Runs {
   const handshakes: number[] = [];
+  const arrivals: number[] = [];
   const dones: number[] = [];
   const ends: Record<string, number> = {};
   let finished = 0;
@@ -49,6 +52,7 @@ export function playMany(runs: number, seed: number, optionsOf: (seed: number) =
       },
     });
     if (played.clientOpenUs !== undefined) handshakes.push(played.clientOpenUs);
+    if (played.arrivedUs !== undefined) arrivals.push(played.arrivedUs);
     if (doneUs !== undefined) dones.push(doneUs);
     if (played.finished) finished++;
     const end = played.ends.client ?? 'open';
@@ -60,6 +64,7 @@ export function playMany(runs: number, seed: number, optionsOf: (seed: number) =
     finished,
     ends,
     handshake: percentilesOf(handshakes),
+    arrived: percentilesOf(arrivals),
     done: percentilesOf(dones),
   };
 }
@@ -79,21 +84,28 @@ const COLUMNS: readonly Column[] = ['', 'p50', 'p90', 'p99', 'p99.9', 'max'].map
   drop: 0,
 }));
 
+/** A table of those that there are. */
+export function percentileLines(
+  rows: readonly (readonly [title: string, values: Percentiles | undefined])[],
+): Line[] {
+  const cells = rows.flatMap(([title, values]) => {
+    if (values === undefined) return [];
+    const { p50, p90, p99, p999, max } = values;
+    return [[title, ...[p50, p90, p99, p999, max].map(latency)].map((text) => ({ text }))];
+  });
+  return cells.length === 0 ? [] : tableLines(COLUMNS, cells, 1000, 0);
+}
+
 export function runsLines(name: string, result: Runs): Line[] {
-  const { runs, opened, finished, ends, handshake, done } = result;
-  const row = (title: string, values: Percentiles | undefined) =>
-    values === undefined
-      ? []
-      : [
-          [title, ...[values.p50, values.p90, values.p99, values.p999, values.max].map(latency)].map(
-            (text) => ({ text }),
-          ),
-        ];
-  const rows = [...row('client open', handshake), ...row('both closed', done)];
+  const { runs, opened, finished, ends, handshake, arrived, done } = result;
   const endings = Object.entries(ends).map(([end, number]) => `${count(number)} ${end}`);
   return [
     [{ text: `${name}: ${count(runs)} runs`, style: 'bold' }],
-    ...(rows.length === 0 ? [] : tableLines(COLUMNS, rows, 1000, 0)),
+    ...percentileLines([
+      ['client open', handshake],
+      ['data arrived', arrived],
+      ['both closed', done],
+    ]),
     [
       {
         text: `${count(opened)} of ${count(runs)} connections opened; the client's ended: ${endings.join(', ')}`,

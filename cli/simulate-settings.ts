@@ -6,9 +6,12 @@ import type { Settings } from '#base/settings.ts';
 import { durationMs, each, flag, integer, oneOf, setting, text } from '#base/settings.ts';
 import type { Leg } from '../daemon/netsim/legs.ts';
 import { LEGS } from '../daemon/netsim/legs.ts';
+import type { ProfileName } from '../daemon/tcp/profile.ts';
+import type { CongestionName } from '../daemon/tcp/types.ts';
 
 const HOUR_MS = 3_600_000;
 const MOST_RUNS = 1_000_000;
+const PROFILE_NAMES = ['finwait', 'linux', 'freebsd'] as const satisfies readonly ProfileName[];
 
 export const SIMULATE_SETTINGS = {
   loss: share('loss', 'share of the packets that are lost, each way: 3% or 0.03'),
@@ -31,14 +34,14 @@ export const SIMULATE_SETTINGS = {
   bitsPerSecond: setting<number | undefined>({
     name: 'rate',
     placeholder: 'BITS',
-    doc: 'bits per second of the line, each way: 10M, 1G; unbounded without it',
+    doc: 'bits per second of the line, each way: 10M, 1G; unbounded without it, 10M in the scenario congestion',
     default: undefined,
     parse: bitRate,
   }),
   queueBytes: setting<number>({
     name: 'queue',
     placeholder: 'BYTES',
-    doc: 'bytes that may wait for the line with --rate; more are lost',
+    doc: 'bytes that may wait for a line with a rate; more are lost',
     default: 65_536,
     parse: integer(1500, 1 << 30),
   }),
@@ -60,12 +63,54 @@ export const SIMULATE_SETTINGS = {
     default: [],
     parse: each((value) => oneOf(...LEGS)(value.toUpperCase())),
   }),
-  bytes: setting<number>({
+  bytes: setting<number | undefined>({
     name: 'bytes',
     placeholder: 'N',
-    doc: 'what the client of the scenario transfer sends',
-    default: 100_000,
+    doc: 'what the client sends, in scenarios in which it sends something',
+    default: undefined,
     parse: integer(0, 1 << 30),
+  }),
+  profile: setting<ProfileName>({
+    name: 'profile',
+    placeholder: 'NAME',
+    doc: `whose TCP both ends have: ${PROFILE_NAMES.join(', ')}`,
+    default: 'finwait',
+    parse: oneOf(...PROFILE_NAMES),
+  }),
+  serverProfile: setting<ProfileName | undefined>({
+    name: 'server-profile',
+    placeholder: 'NAME',
+    doc: "whose TCP the server has, when it is not the client's",
+    default: undefined,
+    parse: oneOf(...PROFILE_NAMES),
+  }),
+  congestion: setting<CongestionName | undefined>({
+    name: 'congestion',
+    placeholder: 'NAME',
+    doc: 'congestion control of both ends: newreno, cubic; as the profile has it without',
+    default: undefined,
+    parse: oneOf('newreno', 'cubic'),
+  }),
+  ecn: setting<boolean>({
+    name: 'ecn',
+    kind: 'flag',
+    doc: 'both ends use ECN; a line with a rate marks packets once its queue is half full',
+    default: false,
+    parse: flag,
+  }),
+  floodRate: setting<number>({
+    name: 'flood',
+    placeholder: 'N',
+    doc: 'spoofed SYNs in a second, in the scenario syn-flood',
+    default: 1000,
+    parse: integer(1, 100_000),
+  }),
+  noCookies: setting<boolean>({
+    name: 'no-cookies',
+    kind: 'flag',
+    doc: 'the server answers no SYN with a cookie when its backlog is full',
+    default: false,
+    parse: flag,
   }),
   seed: setting<number>({
     name: 'seed',
@@ -81,12 +126,11 @@ export const SIMULATE_SETTINGS = {
     default: undefined,
     parse: integer(1, MOST_RUNS),
   }),
-  limitMs: setting<number>({
+  limitMs: setting<number | undefined>({
     name: 'limit',
     placeholder: 'DURATION',
-    doc: 'virtual time after which a run is cut off',
-    default: 20 * 60_000,
-    defaultText: '20m',
+    doc: 'virtual time after which a run is cut off: 20m, in the scenario keepalive 3h',
+    default: undefined,
     parse: durationMs(1, 24 * HOUR_MS),
   }),
   pcap: setting<string>({

@@ -4,13 +4,22 @@ import { writeFileSync } from 'node:fs';
 import { FinwaitError } from '#base/errors.ts';
 import { nearestName, readSettings } from '#base/settings.ts';
 import { LegLoser } from '../daemon/netsim/legs.ts';
-import type { Played, PlayOptions, ScenarioName } from '../daemon/netsim/scenarios.ts';
-import { play, SCENARIOS } from '../daemon/netsim/scenarios.ts';
+import type { LinkOptions } from '../daemon/netsim/link.ts';
+import type { Played, PlayOptions } from '../daemon/netsim/play.ts';
+import { play } from '../daemon/netsim/play.ts';
+import type { ScenarioName } from '../daemon/netsim/scenarios.ts';
+import { limitUsOf, SCENARIOS, sceneOf } from '../daemon/netsim/scenarios.ts';
+import type { PacketRecord } from '../daemon/netsim/simulation.ts';
+import type { FloodOptions } from '../daemon/netsim/syn-flood.ts';
+import type { Side } from '../daemon/netsim/transcript.ts';
 import { Transcript } from '../daemon/netsim/transcript.ts';
+import type { Profile, ProfileName } from '../daemon/tcp/profile.ts';
+import { PROFILES } from '../daemon/tcp/profiles.ts';
 import { flagNames } from '../daemon/wire/tcp-header.ts';
 import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
+import { FLOOD, floodLines, playFloods } from './simulate-flood.ts';
 import { simulationLines } from './simulate-ladder.ts';
 import type { CapturedPacket } from './simulate-pcap.ts';
 import { pcapFile } from './simulate-pcap.ts';
@@ -21,7 +30,7 @@ import type { SimulateSettings } from './simulate-settings.ts';
 import { SIMULATE_SETTINGS } from './simulate-settings.ts';
 import { colours, writesUtf8 } from './view-terminal.ts';
 import type { Line } from './view-text.ts';
-import { latency, paintLine } from './view-text.ts';
+import { count, latency, paintLine } from './view-text.ts';
 
 const HELP = {
   usage: 'finwait simulate SCENARIO [options]',
@@ -31,12 +40,14 @@ const HELP = {
     '',
     'Scenarios:',
     ...Object.entries(SCENARIOS).map(([name, { about }]) => `  ${name.padEnd(18)}  ${about}`),
+    `  ${FLOOD.name.padEnd(18)}  ${FLOOD.about}`,
   ].join('\n'),
   settings: SIMULATE_SETTINGS,
   examples: [
     ['finwait simulate close --lose SYN-ACK', 'what the loss of one leg costs'],
     ['finwait simulate handshake --loss 3% --runs 10000', 'what 3 % loss does to handshakes'],
-    ['finwait simulate transfer --rate 10M --loss 1% --bytes 500000', 'how the congestion window fares'],
+    ['finwait simulate congestion --congestion newreno --ecn', 'how the congestion window fares'],
+    ['finwait simulate syn-flood --no-cookies', 'who still gets through'],
   ],
 } as const;
 
@@ -48,18 +59,41 @@ export async function runSimulate(args: readonly string[], io: CliIo): Promise<n
   }
   const { settings, positionals } = readSettings(SIMULATE_SETTINGS, args, io.env);
   const scenario = scenarioOf(positionals);
+  if (settings.pcap !== '' && settings.runs !== undefined) {
+    throw new FinwaitError('USAGE', '--pcap is for one run, not for --runs', 'leave out one of them');
+  }
+  if (scenario === FLOOD.name) return simulateFlood(settings, io);
   if (settings.runs !== undefined) return simulateMany(scenario, settings, settings.runs, io);
   return simulateOne(scenario, settings, io);
 }
 
 function simulateMany(scenario: ScenarioName, settings: SimulateSettings, runs: number, io: CliIo): number {
-  if (settings.pcap !== '') {
-    throw new FinwaitError('USAGE', '--pcap is for one run, not for --runs', 'leave out one of them');
-  }
   const result = playMany(runs, settings.seed, (seed) => optionsOf(scenario, settings, seed));
   if (settings.json) io.stdout.write(`${JSON.stringify({ scenario, ...result }, undefined, 2)}\n`);
   else writeLines(io, runsLines(scenario, result));
   return result.finished === runs ? EXIT.ok : EXIT.verdict;
+}
+
+function simulateFlood(settings: SimulateSettings, io: CliIo): number {
+  const { seed, runs = 1, pcap, json, floodRate } = settings;
+  const captured: CapturedPacket[] = [];
+  const floods = playFloods(
+    runs,
+    seed,
+    (one): FloodOptions => ({
+      ...commonOf(settings, one),
+      rate: floodRate,
+      ...(pcap === '' ? {} : { onPacket: (record) => captured.push(capturedPacket(record)) }),
+    }),
+  );
+  if (pcap !== '') writeCapture(pcap, captured);
+  if (json) io.stdout.write(`${JSON.stringify({ scenario: FLOOD.name, ...floods }, undefined, 2)}\n`);
+  else writeLines(io, floodLines(floods, seed));
+  return EXIT.ok;
+}
+
+function capturedPacket({ atUs, packet }: PacketRecord): CapturedPacket {
+  return { atUs, packet: packet.slice() };
 }
 
 function simulateOne(scenario: ScenarioName, settings: SimulateSettings, io: CliIo): number {
@@ -70,24 +104,25 @@ function simulateOne(scenario: ScenarioName, settings: SimulateSettings, io: Cli
     ...optionsOf(scenario, settings, settings.seed),
     onPacket(record) {
       transcript.packet(record);
-      if (settings.pcap !== '') captured.push({ atUs: record.atUs, packet: record.packet.slice() });
+      if (settings.pcap !== '') captured.push(capturedPacket(record));
     },
-    onEvent: (side, event) => transcript.event(side, event),
-    onInfo({ cwnd, unackedBytes }, atUs) {
-      if (cwnd !== undefined) samples.push({ atUs, cwnd, flight: unackedBytes });
+    onEvent: (side, event, info) => transcript.event(side, event, info),
+    onInfo({ cwnd, pipe }, atUs) {
+      if (cwnd !== undefined) samples.push({ atUs, cwnd, flight: pipe });
     },
   });
   if (settings.pcap !== '') writeCapture(settings.pcap, captured);
   const moments = transcript.moments();
+  const { plotted = false } = sceneOf(scenario);
   if (settings.json) {
     const data = moments.map(({ segment, ...moment }) =>
       segment === undefined
         ? moment
         : { ...moment, segment: { ...segment, flags: flagNames(segment.flags) } },
     );
-    io.stdout.write(`${JSON.stringify({ scenario, ...played, moments: data }, undefined, 2)}\n`);
+    const plot = plotted ? { samples } : {};
+    io.stdout.write(`${JSON.stringify({ scenario, ...played, moments: data, ...plot }, undefined, 2)}\n`);
   } else {
-    const plotted = scenario === 'transfer' || scenario === 'zero-window';
     writeLines(io, [
       ...simulationLines(moments, io.columns),
       ...(plotted ? [[], ...plotLines(samples, io.columns)] : []),
@@ -99,15 +134,26 @@ function simulateOne(scenario: ScenarioName, settings: SimulateSettings, io: Cli
 }
 
 function summary(scenario: ScenarioName, { seed }: SimulateSettings, played: Played): Line {
-  const { clientOpenUs, endUs, ends, states, received, finished } = played;
+  const { clientOpenUs, reopenUs, arrivedUs, endUs, ends, endsUs, states, received, finished } = played;
+  const still = (side: Side): string => {
+    const [end, atUs] = [ends[side], endsUs[side]];
+    return end === undefined || atUs === undefined
+      ? `the ${side} is in ${states[side]}`
+      : `the ${side} is gone after ${latency(atUs)} (${end})`;
+  };
   const parts = [
     clientOpenUs === undefined
       ? 'the client never opened'
       : `the client was open after ${latency(clientOpenUs)}`,
-    ...(received.server > 0 ? [`the server read ${received.server} bytes`] : []),
-    ...(received.client > 0 ? [`the client read ${received.client} bytes`] : []),
+    ...(received.server > 0
+      ? [
+          `the server read ${count(received.server)} bytes${arrivedUs === undefined ? '' : `, all after ${latency(arrivedUs)}`}`,
+        ]
+      : []),
+    ...(received.client > 0 ? [`the client read ${count(received.client)} bytes`] : []),
+    ...(reopenUs === undefined ? [] : [`the next connection was open after ${latency(reopenUs)}`]),
     endUs === undefined
-      ? `at the end ${states.client} and ${states.server}`
+      ? `at the end ${still('client')} and ${still('server')}`
       : `all gone after ${latency(endUs)} (client ${ends.client}, server ${ends.server ?? 'never open'})`,
     ...(finished ? [] : ['cut off by --limit']),
   ];
@@ -115,17 +161,26 @@ function summary(scenario: ScenarioName, { seed }: SimulateSettings, played: Pla
 }
 
 function optionsOf(scenario: ScenarioName, settings: SimulateSettings, seed: number): PlayOptions {
+  const { bytes, limitMs } = settings;
+  return {
+    ...commonOf(settings, seed),
+    scenario,
+    bytes,
+    limitUs: limitMs === undefined ? limitUsOf(scenario) : limitMs * 1000,
+  };
+}
+
+/** The network, and who is at its ends. */
+function commonOf(settings: SimulateSettings, seed: number) {
   const { loss, delayMs, jitterMs, bitsPerSecond, queueBytes, duplicate, reorder, corrupt } = settings;
-  const { mtu, lose, bytes, limitMs } = settings;
+  const { mtu, lose, profile, serverProfile = profile, ecn } = settings;
   const loser = new LegLoser(lose);
   const delayUs = delayMs * 1000;
   return {
-    scenario,
     seed,
-    bytes,
     mtu,
-    limitUs: limitMs * 1000,
-    link: (from) => ({
+    profiles: { client: profileOf(profile, settings), server: profileOf(serverProfile, settings) },
+    link: (from: Side | 'flood'): LinkOptions => ({
       delayUs,
       jitterUs: jitterMs * 1000,
       loss,
@@ -134,15 +189,25 @@ function optionsOf(scenario: ScenarioName, settings: SimulateSettings, seed: num
       reorderUs: Math.max(1000, 2 * delayUs),
       corrupt,
       queueBytes,
+      ...(ecn ? { markBytes: queueBytes / 2 } : {}),
       ...(bitsPerSecond === undefined ? {} : { bitsPerSecond }),
-      lose: (packet) => loser.loses(from, packet),
+      ...(from === 'flood' ? {} : { lose: (packet) => loser.loses(from, packet) }),
     }),
   };
 }
 
-function scenarioOf(positionals: readonly string[]): ScenarioName {
+function profileOf(name: ProfileName, { congestion, ecn, noCookies }: SimulateSettings): Profile {
+  return {
+    ...PROFILES[name],
+    ...(congestion === undefined ? {} : { congestion }),
+    ...(ecn ? { ecn: 'on' } : {}),
+    ...(noCookies ? { synCookies: 'off' } : {}),
+  };
+}
+
+function scenarioOf(positionals: readonly string[]): ScenarioName | typeof FLOOD.name {
   const [name, ...rest] = positionals;
-  const names = Object.keys(SCENARIOS) as ScenarioName[];
+  const names = [...(Object.keys(SCENARIOS) as ScenarioName[]), FLOOD.name];
   const found = names.find((each) => each === name);
   if (found !== undefined && rest.length === 0) return found;
   const what =

@@ -1,25 +1,12 @@
-/** Scenes of two hosts: who connects, sends, reads, closes, and when. For `finwait simulate` and for tests. */
+/** Scenes of two hosts: who connects, sends, reads, closes, and when. For `finwait simulate`. */
 
-import type { ConnectionId, EndReason, StackEvent, StateName, TcpInfo, TcpStack } from '../tcp/types.ts';
-import type { IpAddress } from '../wire/address.ts';
-import { ipFromBytes } from '../wire/address.ts';
 import type { LinkOptions } from './link.ts';
-import type { PacketRecord } from './simulation.ts';
-import { Simulation } from './simulation.ts';
-import type { Side } from './transcript.ts';
 
 const SECOND_US = 1_000_000;
-const PORT = 80;
-/** A local port of one's own, so that two hosts can open towards each other. */
-const CLIENT_PORT = 40_000;
-const ADDRESSES: Readonly<Record<Side, IpAddress>> = {
-  client: ipFromBytes(Uint8Array.of(10, 0, 0, 1)),
-  server: ipFromBytes(Uint8Array.of(10, 0, 0, 2)),
-};
-const CHUNK = 65_536;
+const MINUTE_US = 60 * SECOND_US;
 
 /** What one end does once its connection is open. */
-interface Part {
+export interface Part {
   readonly sends?: number;
   /** Reads from this time on; from the beginning without it. Microseconds. */
   readonly readsFromUs?: number;
@@ -27,9 +14,10 @@ interface Part {
   readonly closes?: 'first' | 'second' | 'abort';
   /** Sends only when the peer has closed. */
   readonly sendsLate?: true;
+  readonly keepAlive?: true;
 }
 
-interface Scene {
+export interface Scene {
   readonly about: string;
   readonly client: Part;
   readonly server: Part;
@@ -39,6 +27,18 @@ interface Scene {
   readonly endsOpen?: true;
   /** Both ends close at once, a while after they are open. */
   readonly closesTogether?: true;
+  /** The network is cut for good, a while after both ends are open; the scene is over when the client knows. */
+  readonly cut?: true;
+  /** Old segments and a new connection meet the server in TIME-WAIT. */
+  readonly comesBack?: true;
+  /** Which of the client's segments with data are lost, counted as they are sent, from 0. */
+  readonly losesData?: readonly number[];
+  /** A line to use where none is asked for. */
+  readonly line?: Pick<LinkOptions, 'bitsPerSecond'>;
+  /** The congestion window is worth a look. */
+  readonly plotted?: true;
+  /** Virtual time after which it is cut off, unless another is asked for. */
+  readonly limitUs?: number;
 }
 
 const CLOSES = { client: { closes: 'first' }, server: { closes: 'second' } } as const;
@@ -59,14 +59,56 @@ export const SCENARIOS = {
     server: { sends: 3000, sendsLate: true, closes: 'second' },
   },
   transfer: {
-    about: 'the client sends --bytes: slow start, congestion avoidance, recovery from loss',
-    client: { sends: 0, closes: 'first' },
+    about: 'the client sends --bytes as fast as the network takes them',
+    client: { sends: 100_000, closes: 'first' },
     server: { closes: 'second' },
+    plotted: true,
+  },
+  congestion: {
+    about:
+      'the client sends --bytes over a slow line whose queue fills: slow start, loss, recovery, avoidance',
+    client: { sends: 3_000_000, closes: 'first' },
+    server: { closes: 'second' },
+    line: { bitsPerSecond: 10_000_000 },
+    plotted: true,
+  },
+  timeout: {
+    about: 'a request is lost, and lost again: the retransmission timeout, doubled each time',
+    client: { sends: 500, closes: 'first' },
+    server: { closes: 'second' },
+    losesData: [0, 1],
+  },
+  'fast-retransmit': {
+    about: 'one of many segments is lost: what arrives after it tells, and it is sent again at once',
+    client: { sends: 30_000, closes: 'first' },
+    server: { closes: 'second' },
+    losesData: [3],
+    plotted: true,
+  },
+  'tail-loss': {
+    about: 'the last segments are lost, and nothing after them can tell: a probe finds out before the timeout',
+    client: { sends: 7240 },
+    server: {},
+    losesData: [3, 4],
   },
   'zero-window': {
     about: 'the server does not read for five seconds: the window closes, and is probed',
     client: { sends: 400_000, closes: 'first' },
     server: { readsFromUs: 5 * SECOND_US, closes: 'second' },
+    plotted: true,
+  },
+  keepalive: {
+    about: 'the peer is gone without a word: keepalive finds out, two hours later',
+    client: { keepAlive: true },
+    server: {},
+    cut: true,
+    limitUs: 180 * MINUTE_US,
+  },
+  'time-wait': {
+    about: 'an old segment, an old RST and a new SYN come to the server in TIME-WAIT (RFC 1337, RFC 6191)',
+    client: { sends: 100, closes: 'second' },
+    server: { closes: 'first' },
+    comesBack: true,
   },
   reset: {
     about: 'the client sends some data and aborts',
@@ -78,173 +120,12 @@ export const SCENARIOS = {
 
 export type ScenarioName = keyof typeof SCENARIOS;
 
-export interface PlayOptions {
-  readonly scenario: ScenarioName;
-  readonly seed: number;
-  readonly link: (from: Side) => LinkOptions;
-  /** What the client of `transfer` sends, bytes. */
-  readonly bytes: number;
-  readonly mtu: number;
-  /** Virtual time after which the scene is cut off. */
-  readonly limitUs: number;
-  readonly onPacket?: (record: PacketRecord) => void;
-  readonly onEvent?: (side: Side, event: StackEvent) => void;
-  /** Told of the client's connection after each of its events. */
-  readonly onInfo?: (info: TcpInfo, nowUs: number) => void;
+const LIMIT_US = 20 * MINUTE_US;
+
+export function sceneOf(name: ScenarioName): Scene {
+  return SCENARIOS[name];
 }
 
-export interface Played {
-  /** When both ends were open; undefined when one never was. */
-  readonly openUs: number | undefined;
-  /** When the client was open. */
-  readonly clientOpenUs: number | undefined;
-  /** When the last of both ends was gone; undefined when one is not. */
-  readonly endUs: number | undefined;
-  readonly ends: Readonly<Record<Side, EndReason | undefined>>;
-  readonly states: Readonly<Record<Side, StateName>>;
-  readonly received: Readonly<Record<Side, number>>;
-  /** The scene was over before its limit. */
-  readonly finished: boolean;
-}
-
-interface EndState {
-  readonly side: Side;
-  readonly part: Part;
-  id: ConnectionId | undefined;
-  state: StateName;
-  openUs: number | undefined;
-  endUs: number | undefined;
-  ended: EndReason | undefined;
-  sent: number;
-  received: number;
-  peerClosed: boolean;
-  closed: boolean;
-}
-
-/** Plays a scene to its end. The same options give the same run to the microsecond. */
-export function play(options: PlayOptions): Played {
-  const scene: Scene = SCENARIOS[options.scenario];
-  const parts = options.scenario === 'transfer' ? { ...scene.client, sends: options.bytes } : scene.client;
-  const ends = { client: endState('client', parts), server: endState('server', scene.server) };
-  const simulation = new Simulation({
-    seed: options.seed,
-    link: (from) => options.link(from as Side),
-    hosts: (['client', 'server'] as const).map((side) => ({
-      name: side,
-      addresses: [ADDRESSES[side]],
-      mtu: options.mtu,
-      application(event, stack, nowUs) {
-        options.onEvent?.(side, event);
-        act(ends[side], event, stack, nowUs);
-        const { id } = ends.client;
-        const info = side === 'client' && id !== undefined ? stack.info(id) : undefined;
-        if (info !== undefined) options.onInfo?.(info, nowUs);
-      },
-    })),
-    ...(options.onPacket === undefined ? {} : { onPacket: options.onPacket }),
-  });
-  open(simulation, scene);
-
-  const isOver = (): boolean =>
-    scene.endsOpen === true
-      ? ends.client.ended !== undefined ||
-        (ends.client.openUs !== undefined && ends.server.openUs !== undefined)
-      : Object.values(ends).every(({ id, ended }) => ended !== undefined || id === undefined) &&
-        ends.client.ended !== undefined;
-  const step = (untilUs: number, done: () => boolean): boolean =>
-    simulation.run(Math.min(untilUs, options.limitUs), done);
-  if (scene.server.readsFromUs !== undefined) {
-    step(scene.server.readsFromUs, isOver);
-    read(ends.server, simulation.host('server').stack, simulation.nowUs);
-  }
-  if (scene.closesTogether === true) {
-    const bothOpen = (): boolean => ends.client.openUs !== undefined && ends.server.openUs !== undefined;
-    step(options.limitUs, () => bothOpen() || isOver());
-    step(simulation.nowUs + SECOND_US, isOver);
-    for (const side of ['client', 'server'] as const) {
-      const { id, ended } = ends[side];
-      if (id !== undefined && ended === undefined) simulation.host(side).stack.shutdown(id, simulation.nowUs);
-    }
-  }
-  const finished = step(options.limitUs, isOver);
-  const { client, server } = ends;
-  const opened = client.openUs !== undefined && server.openUs !== undefined;
-  const gone = client.endUs !== undefined && (server.endUs !== undefined || server.id === undefined);
-  return {
-    openUs: opened ? Math.max(client.openUs ?? 0, server.openUs ?? 0) : undefined,
-    clientOpenUs: client.openUs,
-    endUs: gone ? Math.max(client.endUs ?? 0, server.endUs ?? 0) : undefined,
-    ends: { client: client.ended, server: server.ended },
-    states: { client: client.state, server: server.state },
-    received: { client: client.received, server: server.received },
-    finished,
-  };
-}
-
-function open(simulation: Simulation, { opens }: Scene): void {
-  const { stack: client } = simulation.host('client');
-  const { stack: server } = simulation.host('server');
-  if (opens === undefined) server.listen({ port: PORT }, 8);
-  const remote = { address: ADDRESSES.server, port: PORT };
-  client.connect({ remote, local: { port: CLIENT_PORT } }, 0);
-  if (opens === 'both') {
-    server.connect({ remote: { address: ADDRESSES.client, port: CLIENT_PORT }, local: { port: PORT } }, 0);
-  }
-}
-
-function endState(side: Side, part: Part): EndState {
-  return {
-    side,
-    part,
-    id: undefined,
-    state: 'CLOSED',
-    openUs: undefined,
-    endUs: undefined,
-    ended: undefined,
-    sent: 0,
-    received: 0,
-    peerClosed: false,
-    closed: false,
-  };
-}
-
-function act(end: EndState, event: StackEvent, stack: TcpStack, nowUs: number): void {
-  if (event.kind === 'stray') return;
-  if (event.kind === 'state') {
-    end.id ??= event.id;
-    end.state = event.to;
-    if (event.to === 'ESTABLISHED') end.openUs ??= nowUs;
-  }
-  if (event.kind === 'ended' && event.id === end.id) {
-    end.ended = event.reason;
-    end.endUs = nowUs;
-  }
-  if (event.kind === 'accepted') stack.accept(event.listener);
-  if (event.kind === 'readable') read(end, stack, nowUs);
-  proceed(end, stack, nowUs);
-}
-
-function read(end: EndState, stack: TcpStack, nowUs: number): void {
-  if (end.id === undefined || end.ended !== undefined || nowUs < (end.part.readsFromUs ?? 0)) return;
-  const got = stack.receive(end.id, Number.MAX_SAFE_INTEGER, nowUs);
-  if (!got.ok) return;
-  end.received += got.value.data.length;
-  end.peerClosed ||= got.value.eof;
-}
-
-/** Sends and closes as far as it is time to. */
-function proceed(end: EndState, stack: TcpStack, nowUs: number): void {
-  const { id, part } = end;
-  if (id === undefined || end.ended !== undefined || end.openUs === undefined || end.closed) return;
-  const { sends = 0, closes } = part;
-  if (part.sendsLate !== true || end.peerClosed) {
-    for (let taken = -1; taken !== 0 && end.sent < sends; end.sent += taken) {
-      const result = stack.send(id, new Uint8Array(Math.min(CHUNK, sends - end.sent)), nowUs);
-      taken = result.ok ? result.value : 0;
-    }
-  }
-  if (end.sent < sends || closes === undefined || (closes === 'second' && !end.peerClosed)) return;
-  end.closed = true;
-  if (closes === 'abort') stack.abort(id, nowUs);
-  else stack.shutdown(id, nowUs);
+export function limitUsOf(name: ScenarioName): number {
+  return sceneOf(name).limitUs ?? LIMIT_US;
 }

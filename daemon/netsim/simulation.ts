@@ -41,6 +41,8 @@ export interface PacketRecord {
   readonly fate: Fate;
   /** As it was sent. */
   readonly packet: Uint8Array;
+  /** What it is, when no stack sent it. */
+  readonly note?: string;
 }
 
 export interface Host {
@@ -137,6 +139,11 @@ export class Simulation {
     this.#arrive({ atUs, order: this.#order++, host: this.host(to), packet });
   }
 
+  /** Sends a packet that no stack made, from where `from` is. */
+  transmit(from: string, packet: Uint8Array, note: string): void {
+    this.#send(this.host(from), packet, note);
+  }
+
   #deliver(): void {
     for (let first = this.#arrivals[0]; first && first.atUs <= this.nowUs; first = this.#arrivals[0]) {
       this.#arrivals.shift();
@@ -144,13 +151,17 @@ export class Simulation {
     }
   }
 
-  #send(from: Host, packet: Uint8Array): void {
+  #send(from: Host, packet: Uint8Array, note?: string): void {
     const to = this.#destinationOf(packet);
-    if (to === undefined) return;
+    const about = { atUs: this.nowUs, from: from.name, packet, ...(note === undefined ? {} : { note }) };
+    if (to === undefined) {
+      this.#options.onPacket?.({ ...about, to: '', fate: 'nowhere' });
+      return;
+    }
     const copy = packet.slice();
     const passage = this.#link(from, to).pass(copy, this.nowUs);
     const { fate, arrivals, answer } = passage;
-    this.#options.onPacket?.({ atUs: this.nowUs, from: from.name, to: to.name, fate, packet });
+    this.#options.onPacket?.({ ...about, to: to.name, fate });
     for (const arrival of arrivals) this.#arrive({ ...arrival, order: this.#order++, host: to });
     if (answer !== undefined) {
       const atUs = this.nowUs + this.#link(from, to).options.delayUs;

@@ -51,6 +51,13 @@ spec('the command line', (test) => {
     });
   });
 
+  test('a pipe gets all of a long output, however slowly it is read', async () => {
+    const args = ['simulate', 'congestion', '--bytes', '3000000', '--json'];
+    const { stdout } = await cliRun(args);
+    const piped = spawnSync('bash', ['-c', `${[process.execPath, MAIN, ...args].join(' ')} | wc -c`]);
+    assert.is(Number(piped.stdout.toString()), stdout.length);
+  });
+
   test('an unknown command is a usage error that names the nearest one', async () => {
     const { code, stderr } = await cliRun(['opreator']);
     assert.is(code, 2);

@@ -4,7 +4,8 @@ import * as assert from 'uvu/assert';
 import { plotLines } from '../../cli/simulate-plot.ts';
 import { percentilesOf } from '../../cli/simulate-runs.ts';
 import { LEGS } from '../../daemon/netsim/legs.ts';
-import type { Played, ScenarioName } from '../../daemon/netsim/scenarios.ts';
+import type { Played } from '../../daemon/netsim/play.ts';
+import type { ScenarioName } from '../../daemon/netsim/scenarios.ts';
 import { SCENARIOS } from '../../daemon/netsim/scenarios.ts';
 import type { Moment } from '../../daemon/netsim/transcript.ts';
 import { spec } from '../harness.ts';
@@ -18,8 +19,15 @@ interface Simulated extends Played {
   readonly moments: readonly (Omit<Moment, 'segment'> & {
     readonly segment?: {
       readonly flags: readonly string[];
+      readonly from: string;
+      readonly seq: number;
+      readonly ack?: number;
+      readonly length: number;
+      readonly window: number;
       readonly fate: string;
       readonly retransmission: boolean;
+      readonly reason?: string;
+      readonly note?: string;
     };
   })[];
 }
@@ -32,6 +40,19 @@ async function simulated(...args: readonly string[]): Promise<Simulated> {
 
 function statesOf({ moments }: Simulated, side: 'client' | 'server'): string[] {
   return moments.flatMap((moment) => moment[side] ?? []);
+}
+
+/** Times and reasons of what was sent again, or to ask. */
+function reasonsOf({ moments }: Simulated): [ms: number, reason: string][] {
+  return moments.flatMap(({ atUs, segment }) =>
+    segment?.reason === undefined ? [] : [[atUs / 1000, segment.reason] as [number, string]],
+  );
+}
+
+function countPackets(capture: Buffer): number {
+  let packets = 0;
+  for (let at = 24; at < capture.length; at += 16 + capture.readUInt32LE(at + 8)) packets += 1;
+  return packets;
 }
 
 spec('finwait simulate', (test) => {
@@ -70,6 +91,102 @@ spec('finwait simulate', (test) => {
     );
   });
 
+  test('tells why something is sent again: timeout, loss that was found, or a probe of the tail', async () => {
+    const path = async (name: string, ...args: string[]) => reasonsOf(await simulated(name, ...args));
+    // The client is open at 20 ms; its timeout is 200 ms, then 400.
+    assert.equal(await path('timeout'), [
+      [220, 'timeout'],
+      [620, 'timeout'],
+    ]);
+    assert.equal(await path('fast-retransmit'), [[40, 'fast-retransmit']]);
+    // RFC 8985 7.2: after two round trips; what the probe tells is acted on a round trip later.
+    assert.equal(await path('tail-loss'), [
+      [82, 'tail-probe'],
+      [102, 'fast-retransmit'],
+    ]);
+    assert.ok((await path('tail-loss', '--profile', 'freebsd')).every(([, reason]) => reason === 'timeout'));
+    const probes = (await path('zero-window')).map(([, reason]) => reason);
+    assert.equal(probes, new Array(4).fill('window-probe'));
+  });
+
+  test('takes the SYN,ACK of a simultaneous open for no repetition', async () => {
+    const { moments } = await simulated('simultaneous-open');
+    const again = moments.filter(({ segment }) => segment?.retransmission);
+    assert.equal(again, []);
+    const synAcks = moments.filter(({ segment }) => segment?.flags.join() === 'ACK,SYN');
+    assert.is(synAcks.length, 2);
+  });
+
+  test('tells by keepalive, after two hours and nine probes, that the peer is gone', async () => {
+    const run = await simulated('keepalive');
+    const probes = reasonsOf(run);
+    assert.equal(probes[0], [7_200_020, 'keepalive-probe']);
+    assert.equal(probes.length, 9);
+    assert.equal(run.ends, { client: 'timeout' });
+    assert.is(run.endsUs.client, (7200 + 9 * 75) * 1e6 + 20_000);
+    assert.is(run.states.server, 'ESTABLISHED');
+  });
+
+  test('shows what comes to TIME-WAIT: an old segment, an old RST, a new SYN', async () => {
+    const states = (run: Simulated) => statesOf(run, 'server').slice(-4).join(' ');
+    const run = await simulated('time-wait');
+    const foreign = run.moments.flatMap(({ segment }) => segment?.note ?? []);
+    assert.equal(foreign, ['an old duplicate', 'an old RST']);
+    // RFC 1337: neither of them ends it. RFC 6191: the new SYN does.
+    assert.is(states(run), 'TIME-WAIT CLOSED SYN-RECEIVED ESTABLISHED');
+    const ends = (one: Simulated) => one.moments.find(({ server }) => server?.includes('CLOSED'))?.atUs;
+    assert.is(ends(run), 3_070_000, 'with the new SYN');
+    assert.ok((ends(await simulated('time-wait', '--profile', 'linux')) ?? 0) < 3_000_000, 'with a RST');
+    assert.is(run.reopenUs, 3_090_000);
+  });
+
+  test('shows ECN: marks instead of losses, and a window that is brought down', async () => {
+    const flags = (run: Simulated, from: string) =>
+      run.moments.flatMap(({ segment }) => (segment?.from === from ? segment.flags : []));
+    const marked = await simulated('congestion', '--ecn', '--bytes', '1000000');
+    const count = (run: Simulated, fate: string) =>
+      run.moments.filter(({ segment }) => segment?.fate === fate).length;
+    assert.ok(count(marked, 'marked') > 0);
+    assert.ok(flags(marked, 'server').includes('ECE') && flags(marked, 'client').includes('CWR'));
+    const lost = await simulated('congestion', '--bytes', '1000000');
+    assert.ok(count(lost, 'queue-full') > count(marked, 'queue-full'));
+    assert.not.ok(flags(lost, 'client').includes('CWR'));
+  });
+
+  test('gives each end the TCP that is asked for, and its congestion control', async () => {
+    const windows = async (...args: string[]) =>
+      (await simulated('handshake', ...args)).moments.slice(0, 2).map(({ segment }) => segment?.window);
+    const [own, linux] = [await windows(), await windows('--profile', 'linux')];
+    assert.ok(own[0] !== linux[0] && own[1] !== linux[1]);
+    assert.equal(await windows('--profile', 'linux', '--server-profile', 'finwait'), [linux[0], own[1]]);
+    const samples = async (name: string) => {
+      const { stdout } = await cliRun(['simulate', 'congestion', '--congestion', name, '--json']);
+      return JSON.parse(stdout).samples as { cwnd: number; flight: number }[];
+    };
+    const [cubic, newreno] = [await samples('cubic'), await samples('newreno')];
+    assert.ok(cubic.length > 500 && cubic.every(({ cwnd, flight }) => cwnd > 0 && flight >= 0));
+    assert.not.equal(cubic, newreno);
+  });
+
+  test('tells who gets through a SYN flood, with cookies and without', async () => {
+    const flood = async (...args: string[]) => {
+      const { code, stdout } = await cliRun(['simulate', 'syn-flood', ...args, '--json']);
+      assert.is(code, 0);
+      return JSON.parse(stdout);
+    };
+    const [guarded, open] = [await flood(), await flood('--no-cookies')];
+    assert.equal([guarded.opened, guarded.clients, guarded.cookiesAccepted], [100, 100, 100]);
+    assert.equal([open.opened, open.cookiesSent], [0, 0]);
+    assert.ok(open.synsDropped > 14_000);
+    const weak = await flood('--no-cookies', '--flood', '50', '--runs', '3');
+    assert.ok(weak.opened > 0 && weak.opened < weak.clients && weak.clients === 300);
+    const { stdout } = await cliRun(['simulate', 'syn-flood']);
+    assert.match(
+      stdout,
+      /^syn-flood, seed 1: 15,000 spoofed SYNs\n100 of 100 clients got through .* 100\.0 %/,
+    );
+  });
+
   test('loses exactly the leg that is asked for, once, and the connection gets over it', async () => {
     for (const leg of LEGS.filter((each) => each !== 'RST')) {
       const name = leg === 'DATA' ? 'transfer' : 'close';
@@ -105,6 +222,8 @@ spec('finwait simulate', (test) => {
     assert.is(handshake.p50, 20_000);
     // One of 17 handshakes loses SYN or SYN-ACK, and waits for the first retransmission timeout.
     assert.is(handshake.p99, 1_020_000);
+    const slow = await cliRun(['simulate', 'tail-loss', '--runs', '10', '--json']);
+    assert.is(JSON.parse(slow.stdout).arrived.p50, 112_000);
     assert.is(percentilesOf([])?.p50, undefined);
     assert.equal(percentilesOf([3, 1, 2, 4]), { p50: 2, p90: 4, p99: 4, p999: 4, max: 4 });
   });
@@ -141,6 +260,10 @@ spec('finwait simulate', (test) => {
       const { stdout } = await runProgram('/usr/bin/tcpdump', ['-nr', path]);
       assert.match(stdout, /Flags \[S\]/);
     }
+    const flood = await cliRun(['simulate', 'syn-flood', '--flood', '10', '--pcap', path]);
+    assert.is(flood.code, 0);
+    // Each of 150 spoofed SYNs is answered, and each of a hundred clients takes three segments.
+    assert.ok(countPackets(readFileSync(path)) >= 600);
     const nowhere = await cliRun(['simulate', 'close', '--pcap', join(dir.path, 'no', 'such')]);
     assert.is(nowhere.code, 3);
     assert.match(nowhere.stderr, /FILE_UNWRITABLE/);
@@ -167,6 +290,9 @@ spec('finwait simulate', (test) => {
   test('tells by its exit code that a run was cut off', async () => {
     const { code, stdout } = await cliRun(['simulate', 'close', '--limit', '1s']);
     assert.is(code, 1);
-    assert.match(stdout, /at the end TIME-WAIT and CLOSED; cut off by --limit/);
+    assert.match(
+      stdout,
+      /at the end the client is in TIME-WAIT and the server is gone after 50\.0 ms \(closed\); cut off by --limit/,
+    );
   });
 });

@@ -1,6 +1,8 @@
 import * as assert from 'uvu/assert';
 import { Link, type LinkOptions } from '../../daemon/netsim/link.ts';
 import { SeededRandom } from '../../daemon/netsim/random.ts';
+import { decodeIp } from '../../daemon/wire/ip.ts';
+import { tcpPacket, V4, V6 } from '../daemon/wire/support.ts';
 import { spec } from '../harness.ts';
 import { bytesOf, exchange, SECOND_US } from './scene.ts';
 
@@ -28,6 +30,28 @@ spec('a link of the simulation', (test) => {
       [110, 210, 310, 410, 510, undefined, undefined, undefined],
     );
     assert.is(passages.at(-1)?.fate, 'queue-full');
+  });
+
+  test('with a queue half full it marks packets that allow it, and their checksum still fits', () => {
+    for (const { a, b } of [V4, V6]) {
+      const marks = (trafficClass: number) => {
+        const link = new Link(
+          { delayUs: 0, bitsPerSecond: 8_000_000, queueBytes: 1000, markBytes: 200 },
+          new SeededRandom(1),
+        );
+        return Array.from({ length: 6 }, () => {
+          const fields = { sourcePort: 1, destinationPort: 2, seq: 1, flags: 16, data: new Uint8Array(40) };
+          const packet = tcpPacket({ source: a, destination: b, ...fields, trafficClass });
+          const { fate, arrivals } = link.pass(packet, 0);
+          const ip = decodeIp(arrivals[0]?.packet ?? packet);
+          return [fate, ip.ok ? ip.value.trafficClass : ip.reason];
+        });
+      };
+      // DSCP 10, and ECT(0) or not.
+      assert.equal(marks(42)[0], ['delivered', 42]);
+      assert.equal(marks(42)[5], ['marked', 43]);
+      assert.equal(marks(40)[5], ['delivered', 40]);
+    }
   });
 
   test('a packet can be held up so that others overtake it', () => {
