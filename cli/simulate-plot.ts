@@ -20,7 +20,7 @@ export function plotLines(samples: readonly Sample[], columns = COLUMNS_MAX): Li
   const last = samples.at(-1);
   if (first === undefined || last === undefined || last.atUs === first.atUs) return [];
   const width = Math.min(columns, COLUMNS_MAX) - AXIS - 1;
-  const top = Math.max(...samples.map(({ cwnd, flight }) => Math.max(cwnd, flight)));
+  const top = samples.reduce((most, { cwnd, flight }) => Math.max(most, cwnd, flight), 0);
   const at = (column: number): Sample => {
     const wantedUs = first.atUs + ((last.atUs - first.atUs) * column) / Math.max(1, width - 1);
     return samples.findLast(({ atUs }) => atUs <= wantedUs) ?? first;

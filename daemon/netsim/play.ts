@@ -78,6 +78,8 @@ interface EndState {
   readUs: number | undefined;
   peerClosed: boolean;
   closed: boolean;
+  /** All it has sent is acknowledged. */
+  drained: boolean;
 }
 
 class Play {
@@ -123,7 +125,9 @@ class Play {
     this.#open();
     if (scene.server.readsFromUs !== undefined) {
       this.#step(scene.server.readsFromUs);
-      read(server, this.#simulation.host('server').stack, this.#simulation.nowUs);
+      const { stack } = this.#simulation.host('server');
+      read(server, stack, this.#simulation.nowUs);
+      proceed(server, stack, this.#simulation.nowUs);
     }
     if (scene.closesTogether === true) this.#closeTogether();
     if (scene.cut === true && this.#awaitOpen()) this.#cutUs = this.#simulation.nowUs;
@@ -270,6 +274,7 @@ function endState(side: Side, part: Part): EndState {
     readUs: undefined,
     peerClosed: false,
     closed: false,
+    drained: false,
   };
 }
 
@@ -284,6 +289,7 @@ function act(end: EndState, event: StackEvent, stack: TcpStack, nowUs: number): 
     end.ended = event.reason;
     end.endUs = nowUs;
   }
+  if (event.kind === 'drained') end.drained = true;
   if (event.kind === 'accepted') stack.accept(event.listener);
   if (event.kind === 'readable') read(end, stack, nowUs);
   proceed(end, stack, nowUs);
@@ -310,6 +316,7 @@ function proceed(end: EndState, stack: TcpStack, nowUs: number): void {
     }
   }
   if (end.sent < sends || closes === undefined || (closes === 'second' && !end.peerClosed)) return;
+  if (closes === 'abort' && sends > 0 && !end.drained) return;
   end.closed = true;
   if (closes === 'abort') stack.abort(id, nowUs);
   else stack.shutdown(id, nowUs);

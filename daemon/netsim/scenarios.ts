@@ -10,7 +10,7 @@ export interface Part {
   readonly sends?: number;
   /** Reads from this time on; from the beginning without it. Microseconds. */
   readonly readsFromUs?: number;
-  /** `first`: when all is sent; `second`: when the peer has closed, and all is sent; `abort`: a RST when all is sent. */
+  /** `first`: when all is sent; `second`: when the peer has closed, and all is sent; `abort`: a RST when all is acknowledged. */
   readonly closes?: 'first' | 'second' | 'abort';
   /** Sends only when the peer has closed. */
   readonly sendsLate?: true;
@@ -86,7 +86,8 @@ export const SCENARIOS = {
     plotted: true,
   },
   'tail-loss': {
-    about: 'the last segments are lost, and nothing after them can tell: a probe finds out before the timeout',
+    about:
+      'the last segments are lost, and nothing after them can tell: a probe finds out before the timeout',
     client: { sends: 7240 },
     server: {},
     losesData: [3, 4],

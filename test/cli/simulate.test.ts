@@ -80,7 +80,9 @@ spec('finwait simulate', (test) => {
     assert.is((await simulated('half-close')).received.client, 3000);
     assert.is((await simulated('transfer', '--bytes', '12345')).received.server, 12_345);
     assert.is((await simulated('refused')).ends.client, 'refused');
-    assert.is((await simulated('reset')).ends.server, 'reset');
+    const reset = await simulated('reset');
+    assert.equal([reset.received.server, reset.ends], [1000, { client: 'aborted', server: 'reset' }]);
+    assert.is((await simulated('zero-window', '--bytes', '1')).ends.server, 'closed');
     const shut = await cliRun(['simulate', 'zero-window', '--json']);
     const moments: { atUs: number; segment?: { from: string; window: number; length: number } }[] =
       JSON.parse(shut.stdout).moments;
@@ -245,6 +247,8 @@ spec('finwait simulate', (test) => {
     const { stdout } = await cliRun(['simulate', 'transfer', '--rate', '10M', '--bytes', '200000']);
     assert.match(stdout, /bytes . congestion window {2}. in flight/);
     assert.equal(plotLines([]), []);
+    const many = Array.from({ length: 300_000 }, (_, atUs) => ({ atUs, cwnd: 10, flight: 5 }));
+    assert.is(plotLines(many).length, 14);
   });
 
   test('writes a capture that tcpdump reads', async () => {
