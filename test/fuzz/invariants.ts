@@ -2,12 +2,13 @@
 
 import * as assert from 'uvu/assert';
 import { type Flight, Scoreboard } from '../../daemon/tcp/scoreboard.ts';
-import type { TcpInfo, TcpStack } from '../../daemon/tcp/types.ts';
+import type { StackCounters, TcpInfo, TcpStack } from '../../daemon/tcp/types.ts';
 import { checksumAdd, checksumFinish, pseudoHeaderSum } from '../../daemon/wire/checksum.ts';
 import { decodeIp, PROTOCOL_TCP } from '../../daemon/wire/ip.ts';
 import { type Seq, seqDiff } from '../../daemon/wire/seq.ts';
 import { ACK, decodeTcpHeader, RST, SYN, type TcpHeader } from '../../daemon/wire/tcp-header.ts';
 import { decodeTcpOptions } from '../../daemon/wire/tcp-options.ts';
+import { octetAt } from './packets.ts';
 
 /** What a run was made with. */
 export interface Bounds {
@@ -34,6 +35,14 @@ Scoreboard.prototype.push = function (this: Scoreboard, ...args: Parameters<type
 /** A new run begins: scoreboards of the last one are forgotten. */
 export function forgetBoards(): void {
   boards = new Set();
+}
+
+/** Segments, ICMP messages, echo requests and all drops: everything that comes in is one of these at least. */
+export function countedInputs(counters: Readonly<StackCounters>): number {
+  const { segmentsIn, icmpErrorsIn, echoRepliesSent, dropped } = counters;
+  let sum = segmentsIn + icmpErrorsIn + echoRepliesSent;
+  for (const reason in dropped) sum += dropped[reason] as number;
+  return sum;
 }
 
 export function checkStack(stack: TcpStack, nowUs: number, bounds: Bounds): void {
@@ -119,6 +128,14 @@ export function checkPacket(packet: Uint8Array, bounds: Bounds): Emitted | undef
   assert.not.ok(options.malformed, 'its options can be read');
   const to = packet.subarray(destination, destination + (family === 4 ? 4 : 16));
   return { ...header.value, length: end - header.value.payload, tsValue: options.timestamps?.value, to };
+}
+
+/** Text is what belongs to its numbers, whatever way it went. */
+export function checkOctets(text: Uint8Array, first: number, what: string): void {
+  for (let n = 0; n < text.length; n += 1) {
+    if (text[n] !== octetAt(first + n))
+      throw new Error(`octet ${n} of ${text.length} that were ${what} is another`);
+  }
 }
 
 /** The right edge of the window a connection offers: RFC 9293 3.8.6 (SHLD-14), RFC 7323 2.4. */

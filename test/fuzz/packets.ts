@@ -57,6 +57,11 @@ export interface FuzzSegment {
   readonly trafficClass?: number;
 }
 
+/** The octet that has a number, in either direction: whatever is cut, joined or repeated, it stays that. */
+export function octetAt(number: number): number {
+  return (Math.imul(number, 0x9e3779b1) >>> 24) & 0xff;
+}
+
 /** What the peer remembers in order to be plausible. */
 export class PacketMaker {
   readonly family: Family;
@@ -73,7 +78,6 @@ export class PacketMaker {
     this.#random = random;
     this.family = family;
     this.#tsBase = random.below(0x1_0000_0000);
-    for (let at = 0; at < this.#bytes.length; at += 1) this.#bytes[at] = at;
   }
 
   /** The next segment has no options. */
@@ -148,6 +152,9 @@ export class PacketMaker {
       optionBytes,
     });
     packet.set(this.#options.subarray(0, optionBytes), at + TCP_HEADER_BYTES);
+    const first = segment.seq + (segment.flags & SYN ? 1 : 0);
+    const textAt = packet.length - segment.text;
+    for (let octet = 0; octet < segment.text; octet += 1) packet[textAt + octet] = octetAt(first + octet);
     fixTcpChecksum(packet, this.family);
     return packet;
   }

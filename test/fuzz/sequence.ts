@@ -5,26 +5,27 @@
 
 import * as assert from 'uvu/assert';
 import { SeededRandom } from '../../daemon/netsim/random.ts';
-import type { Profile } from '../../daemon/tcp/profile.ts';
-import { PROFILES } from '../../daemon/tcp/profiles.ts';
 import { createStack } from '../../daemon/tcp/stack.ts';
 import type { ConnectionId, StackEvent, TcpInfo, TcpStack } from '../../daemon/tcp/types.ts';
 import { sameBytes } from '../../daemon/wire/bytes.ts';
 import { encodeIcmpError } from '../../daemon/wire/icmp-encode.ts';
 import { ACK, FIN, flagNames, SYN, URG } from '../../daemon/wire/tcp-header.ts';
 import { V4, V6 } from '../daemon/wire/support.ts';
+import { anyOptions, anyProfile, exchange, isLie, SECOND_US } from './draws.ts';
 import {
   type Bounds,
   checkConnection,
+  checkOctets,
   checkPacket,
   checkStack,
+  countedInputs,
   type Emitted,
   forgetBoards,
   WindowEdge,
 } from './invariants.ts';
-import { type FuzzSegment, fixTcpChecksum, PacketMaker, type Ports } from './packets.ts';
+import { type FuzzSegment, fixTcpChecksum, octetAt, PacketMaker, type Ports } from './packets.ts';
+import { anyPacket } from './wire.ts';
 
-const SECOND_US = 1_000_000;
 const CONNECTIONS_MAX = 6;
 const BACKLOG = 2;
 /** The engine must fall silent after so many packets at one moment. */
@@ -68,6 +69,11 @@ class Sequence {
   #listener: ConnectionId | undefined;
   #iss = 0;
   #edge = new WindowEdge();
+  /** Octets that were given to the connection, and taken from it. */
+  #given = 0;
+  #taken = 0;
+  /** All that comes has the octets that belong to its numbers. */
+  readonly #honest: boolean;
   /** Packets the engine sent lately. */
   readonly #sent: Uint8Array[] = [];
 
@@ -77,6 +83,7 @@ class Sequence {
     this.#told = told;
     this.#say = say;
     this.#passive = seed % 2 === 1;
+    this.#honest = random.chance(0.5);
     this.#irs = random.chance(0.5) ? -random.below(5000) >>> 0 : random.below(2 ** 32);
     const profile = anyProfile(random);
     const mtu = random.chance(0.7) ? 1500 : 1280 + random.below(8000);
@@ -153,9 +160,10 @@ class Sequence {
   step(): void {
     const { random } = this;
     const kind = random.below(100);
-    if (kind < 62) this.#anySegment();
+    if (kind < 62 || (this.#honest && isLie(kind))) this.#anySegment();
     else if (kind < 67) this.#damaged();
-    else if (kind < 71) this.#icmp();
+    else if (kind < 70) this.#icmp();
+    else if (kind < 71) this.#input(anyPacket(random), 'anything');
     else if (kind < 74) this.#echoed();
     else if (kind < 78) this.#stranger();
     else if (kind < 90) this.#call();
@@ -322,7 +330,7 @@ class Sequence {
     const kind = random.below(40);
     this.#say?.(`  call ${kind}`);
     if (kind < 14) this.#send(random.below(random.chance(0.3) ? 12 : 4000));
-    else if (kind < 24) stack.receive(id, random.chance(0.5) ? 1e9 : random.below(3000), this.#nowUs);
+    else if (kind < 24) this.#receive(random.chance(0.5) ? 1e9 : random.below(3000));
     else if (kind < 27) stack.shutdown(id, this.#nowUs);
     else if (kind < 29) stack.close(id, this.#nowUs);
     else if (kind === 29) stack.abort(id, this.#nowUs);
@@ -335,8 +343,20 @@ class Sequence {
   #send(bytes: number): void {
     if (this.#id === undefined) return;
     const how = { more: this.random.chance(0.1), urgent: this.random.chance(0.1) };
-    this.#stack.send(this.#id, new Uint8Array(bytes), this.#nowUs, how);
+    const iss = this.#info?.iss ?? 0;
+    const text = Uint8Array.from({ length: bytes }, (_, n) => octetAt(iss + 1 + this.#given + n));
+    const sent = this.#stack.send(this.#id, text, this.#nowUs, how);
+    if (sent.ok) this.#given += sent.value;
     this.#settle();
+  }
+
+  #receive(most: number): void {
+    if (this.#id === undefined) return;
+    const first = (this.#info?.irs ?? 0) + 1 + this.#taken;
+    const got = this.#stack.receive(this.#id, most, this.#nowUs);
+    if (!got.ok) return;
+    this.#taken += got.value.data.length;
+    if (this.#honest) checkOctets(got.value.data, first, 'read');
   }
 
   #closes(): void {
@@ -367,11 +387,12 @@ class Sequence {
   #input(packet: Uint8Array, what: string | undefined): void {
     this.#told.inputs += 1;
     this.#say?.(`< ${what} ${Buffer.from(packet.subarray(0, 100)).toString('hex')}`);
+    const counted = countedInputs(this.#stack.counters);
     this.#stack.input(packet, this.#nowUs);
+    assert.ok(countedInputs(this.#stack.counters) > counted, 'what came is counted');
   }
 
-  /** A turn of the engine, and a look at all it answers. */
-  #settle(): void {
+  #turn(): void {
     const stack = this.#stack;
     stack.advance(this.#nowUs);
     let packets = 0;
@@ -380,22 +401,33 @@ class Sequence {
       assert.ok(packets < BURST_MAX, 'it falls silent');
       if (this.#sent.push(packet.slice()) > 6) this.#sent.shift();
       const emitted = checkPacket(packet, this.#bounds);
-      if (emitted !== undefined) this.#sentOne(emitted);
+      if (emitted !== undefined) this.#sentOne(emitted, packet);
     }
+  }
+
+  /** A turn of the engine, and a look at all it answers. */
+  #settle(): void {
+    const stack = this.#stack;
+    this.#turn();
+    // What was sent may have set a timer that is due at once.
+    if (stack.nextDeadlineUs() <= this.#nowUs) this.#turn();
     for (const event of stack.events()) this.#event(event);
     checkStack(stack, this.#nowUs, this.#bounds);
     const info = this.#info;
     if (info !== undefined) checkConnection(info, this.#bounds);
   }
 
-  #sentOne(emitted: Emitted): void {
+  #sentOne(emitted: Emitted, packet: Uint8Array): void {
     const { sourcePort, destinationPort, to } = emitted;
     if (sourcePort !== this.#ports.engine || destinationPort !== this.#ports.peer) return;
     if (!this.#isPeer(to)) return;
     if (emitted.flags & SYN) this.#iss = emitted.seq;
     this.#peer.tsSeen = emitted.tsValue ?? this.#peer.tsSeen;
     const info = this.#info;
-    if (info !== undefined) this.#edge.sent(emitted, info.rcvWindShift ?? 0);
+    if (info !== undefined) {
+      this.#edge.sent(emitted, info.rcvWindShift ?? 0);
+      checkOctets(packet.subarray(packet.length - emitted.length), emitted.seq, 'sent');
+    }
     this.#say?.(
       `> ${flagNames(emitted.flags).join(' ')} seq ${(emitted.seq - this.#iss) | 0} ack ${(emitted.ack - this.#irs) | 0} win ${emitted.window} len ${emitted.length}`,
     );
@@ -413,46 +445,7 @@ class Sequence {
     if (remote?.port !== this.#ports.peer || !this.#isPeer(remote.address.bytes)) return;
     this.#id = event.id;
     this.#edge = new WindowEdge();
+    this.#given = 0;
+    this.#taken = 0;
   }
-}
-
-/** Any system, with small buffers, and any of its extensions off. */
-function anyProfile(random: SeededRandom): Profile {
-  const base = PROFILES[(['finwait', 'finwait', 'linux', 'freebsd'] as const)[random.below(4)] ?? 'finwait'];
-  const mostly = () => random.chance(0.85);
-  return {
-    ...base,
-    offerSack: mostly(),
-    offerTimestamps: mostly(),
-    windowShift: mostly() ? base.windowShift : undefined,
-    ecn: (['off', 'passive', 'on'] as const)[random.below(3)] ?? 'off',
-    congestion: random.chance(0.5) ? 'newreno' : 'cubic',
-    lossDetection: random.chance(0.8) ? base.lossDetection : random.chance(0.5) ? 'sack' : 'rack',
-    receiveBufferBytes: 3000 + random.below(random.chance(0.8) ? 6000 : 60_000),
-    sendBufferBytes: 2000 + random.below(random.chance(0.8) ? 6000 : 60_000),
-    synCookies: (['off', 'pressure', 'always'] as const)[random.below(random.chance(0.8) ? 2 : 3)] ?? 'off',
-    keepAlive: random.chance(0.3),
-    challengeRst: mostly(),
-    challengeSyn: mostly(),
-    pathMtuDiscovery: mostly(),
-    // FreeBSD holds corked text without end, which is no timer that was forgotten.
-    corkUs: 200_000,
-  };
-}
-
-function anyOptions(random: SeededRandom) {
-  const any = random.below(6);
-  if (any === 0) return { nagle: random.chance(0.5) };
-  if (any === 1) return { cork: random.chance(0.5) };
-  if (any === 2) return { quickAck: random.chance(0.5) };
-  if (any === 3) return { keepAlive: random.chance(0.7), keepIdleUs: 1000 + random.below(10 * SECOND_US) };
-  if (any === 4) return { maxSegment: 48 + random.below(1400) };
-  return { userTimeoutUs: 1000 + random.below(100 * SECOND_US), finWait2TimeoutUs: 60 * SECOND_US };
-}
-
-/** Exchanges two fields of `bytes` that lie one after the other. */
-function exchange(packet: Uint8Array, at: number, bytes: number): void {
-  const first = packet.slice(at, at + bytes);
-  packet.copyWithin(at, at + bytes, at + 2 * bytes);
-  packet.set(first, at + bytes);
 }

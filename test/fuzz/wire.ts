@@ -27,7 +27,7 @@ const GOOD = [
 ];
 
 /** Random bytes, or a good packet with some bytes changed, cut off or repeated. */
-function anyPacket(random: SeededRandom): Uint8Array {
+export function anyPacket(random: SeededRandom): Uint8Array {
   if (random.chance(0.2)) return random.bytes(random.below(120));
   const packet = (GOOD[random.below(GOOD.length)] as Uint8Array).slice();
   for (let changes = random.below(5); changes > 0; changes -= 1) {
