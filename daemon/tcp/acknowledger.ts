@@ -17,6 +17,10 @@ export interface Arrived {
   readonly ended: boolean;
 }
 
+/** The least MSS of a network that is in use. */
+const LEAST_MSS = 536;
+const LARGEST_FADES = 15 / 16;
+
 export class Acknowledger {
   duty: AckDuty = NO_ACK;
   /** RCV.NXT of the last segment sent: Last.ACK.sent of RFC 7323 4.3. */
@@ -43,7 +47,9 @@ export class Acknowledger {
   }
 
   textArrived({ advanced, length, inOrder, ended }: Arrived, nowUs: number): void {
-    this.#largest = Math.max(this.#largest, length);
+    // Of late: one large segment long ago does not make all others small.
+    this.#largest =
+      length >= LEAST_MSS ? Math.max(length, this.#largest * LARGEST_FADES) : Math.max(length, this.#largest);
     this.#octets += advanced;
     this.#segments += 1;
     const waiting = { octets: this.#octets, segments: this.#segments, largest: this.#largest };
@@ -84,7 +90,7 @@ export class Acknowledger {
   /** An acknowledgement of everything up to `nxt` leaves now. */
   sent(nxt: Seq, withText: boolean): void {
     if (this.#octets > 0 && withText) this.#interactive = true;
-    if (this.duty.kind !== 'none' && this.#quickAcks > 0) this.#quickAcks -= 1;
+    if (this.#segments > 0 && this.duty.kind !== 'none' && this.#quickAcks > 0) this.#quickAcks -= 1;
     this.duty = NO_ACK;
     this.#octets = 0;
     this.#segments = 0;

@@ -82,5 +82,6 @@ export function effectiveSendMss(agreement: Agreement, family: Family, pathMtu: 
   const mmsS = pathMtu - ipHeaderBytes(family);
   const headerBytes = TCP_HEADER_BYTES + (agreement.timestamps ? TIMESTAMPS_BYTES : 0);
   // A path that is said to take next to nothing would only wear us out.
-  return Math.max(Math.min(agreement.peerMss + TCP_HEADER_BYTES, mmsS) - headerBytes, MIN_SEND_MSS);
+  const path = Math.max(mmsS, MIN_SEND_MSS + TCP_HEADER_BYTES);
+  return Math.max(Math.min(agreement.peerMss + TCP_HEADER_BYTES, path) - headerBytes, 1);
 }

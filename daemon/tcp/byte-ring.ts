@@ -8,18 +8,25 @@
  * queue when `commit` says that the gap before them is filled.
  */
 
+import type { MemoryBudget } from './memory-budget.ts';
+
 const SMALLEST_BYTES = 2048;
 const NOTHING = new Uint8Array(0);
 
 export class ByteRing {
   limit: number;
+  readonly #memory: MemoryBudget | undefined;
   #bytes = NOTHING;
   #head = 0;
   #length = 0;
 
-  /** @param limit most bytes it will hold */
-  constructor(limit: number) {
+  /**
+   * @param limit most bytes it will hold
+   * @param memory what it shares with others, beyond its first two kilobytes
+   */
+  constructor(limit: number, memory?: MemoryBudget) {
     this.limit = limit;
+    this.#memory = memory;
   }
 
   get length(): number {
@@ -43,7 +50,7 @@ export class ByteRing {
   putAhead(offset: number, source: Uint8Array, start: number, end: number): void {
     const count = end - start;
     if (count <= 0) return;
-    this.#reserve(offset + count);
+    this.reserve(offset + count);
     const capacity = this.#bytes.length;
     const at = (this.#head + offset) % capacity;
     const first = Math.min(count, capacity - at);
@@ -74,19 +81,25 @@ export class ByteRing {
 
   /** Gives the memory back. Only for an empty queue with nothing put ahead. */
   release(): void {
+    this.#memory?.give(Math.max(this.#bytes.length - SMALLEST_BYTES, 0));
     this.#bytes = NOTHING;
     this.#head = 0;
   }
 
-  #reserve(needed: number): void {
+  /** Sees to it that `needed` bytes from the head on fit; false when there is no memory for them. */
+  reserve(needed: number): boolean {
     const capacity = this.#bytes.length;
-    if (needed <= capacity) return;
+    if (needed <= capacity) return true;
     let grown = Math.max(capacity, SMALLEST_BYTES);
     while (grown < needed) grown *= 2;
-    const bytes = new Uint8Array(Math.min(grown, Math.max(this.limit, needed)));
+    const size = Math.min(grown, Math.max(this.limit, needed));
+    const shared = Math.max(size, SMALLEST_BYTES) - Math.max(capacity, SMALLEST_BYTES);
+    if (this.#memory?.take(shared) === false) return false;
+    const bytes = new Uint8Array(size);
     bytes.set(this.#bytes.subarray(this.#head), 0);
     bytes.set(this.#bytes.subarray(0, this.#head), capacity - this.#head);
     this.#bytes = bytes;
     this.#head = 0;
+    return true;
   }
 }

@@ -73,12 +73,13 @@ export function urgentOf({ state }: Connection): ReturnType<TcpStack['urgent']> 
 /** Options that hold from now on. */
 export function configure(profile: Profile, connection: Connection, options: Partial<SocketOptions>): void {
   const { settings, state } = connection;
+  const nagleOff = settings.nagle && options.nagle === false;
   Object.assign(settings, options);
   if (hasSender(state)) {
     if (options.sendBufferBytes !== undefined) state.sender.ring.limit = options.sendBufferBytes;
     if (options.congestion !== undefined) state.sender.loss.window.use(options.congestion);
     if (options.maxSegment !== undefined) state.sender.limitMss(options.maxSegment);
-    if (options.nagle === false && profile.nagleOffPushes) state.sender.push();
+    if (nagleOff && profile.nagleOffPushes) state.sender.push();
   } else if ('early' in state && options.sendBufferBytes !== undefined) {
     state.early.limit = options.sendBufferBytes;
   }
@@ -142,7 +143,7 @@ export function abortReset({ state }: Connection): ResetAnswer | undefined {
     case 'ESTABLISHED':
     case 'FIN-WAIT-1':
     case 'CLOSE-WAIT':
-      return { seq: state.sender.max, ack: state.receiver.nxt, flags: RST | ACK };
+      return { seq: state.sender.nxt, ack: state.receiver.nxt, flags: RST | ACK };
     case 'FIN-WAIT-2':
       return { seq: state.sent.nxt, ack: state.receiver.nxt, flags: RST | ACK };
     default:

@@ -6,6 +6,7 @@ import type { Timed } from './deadlines.ts';
 import type { Tuple } from './demux.ts';
 import { KeepAlive } from './keepalive.ts';
 import type { ResetAnswer } from './listen.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { Profile } from './profile.ts';
 import type { Settings } from './settings.ts';
 import type { State } from './states.ts';
@@ -20,6 +21,8 @@ export interface Connection extends Tuple, Timed {
   /** MSS of our SYN. */
   readonly announcedMss: number;
   readonly settings: Settings;
+  /** Of all receive buffers of the stack. */
+  readonly memory: MemoryBudget;
   readonly challenges: ChallengeAckLimiter;
   readonly keepAlive: KeepAlive;
   readonly retransmits: { syn: number; data: number; fin: number };
@@ -52,6 +55,7 @@ export function createConnection(
     readonly timestampOffset: number;
     readonly announcedMss: number;
     readonly settings: Settings;
+    readonly memory: MemoryBudget;
     readonly pathMtu: number;
   },
   state: State,

@@ -16,7 +16,7 @@ import type { CloseWait, Established, FinWait1, LastAck, SynReceived, SynSent } 
 import type { SynSender } from './syn-sender.ts';
 
 /** What of a connection decides on its windows and segments. */
-export type Ends = Pick<Connection, 'announcedMss' | 'settings' | 'remote' | 'pathMtu'>;
+export type Ends = Pick<Connection, 'announcedMss' | 'settings' | 'remote' | 'pathMtu' | 'memory'>;
 
 /**
  * The window of a SYN is never scaled. RFC 7323 2.2
@@ -103,7 +103,7 @@ export function synReceivedAnswered(
 /** @param already the window that our SYN offered, if it was sent */
 export function newReceiver(
   profile: Profile,
-  { announcedMss, settings }: Ends,
+  { announcedMss, settings, memory }: Ends,
   agreement: Agreement,
   segment: { readonly seq: Seq; readonly options: Segment['options'] },
   nowUs: number,
@@ -111,7 +111,7 @@ export function newReceiver(
 ): Receiver {
   const rmss = largestToCome(profile, announcedMss, agreement);
   const offered = already ?? synWindow(profile, settings, rmss);
-  const receiver = new Receiver({ profile, settings, agreement, irs: segment.seq, offered, rmss });
+  const receiver = new Receiver({ profile, settings, agreement, irs: segment.seq, offered, rmss, memory });
   if (profile.receiveRule === 'freebsd') settings.receiveBufferBytes = receiver.limit;
   const { timestamps } = segment.options;
   if (timestamps !== undefined) receiver.startTimestamps(timestamps.value, nowUs);

@@ -27,7 +27,7 @@ export function icmpErrorArrives(
   core.tell({ kind: 'icmp', id: connection.id, atUs: nowUs, from, error });
   if (error.kind === 'too-big') {
     if (!core.profile.pathMtuDiscovery) return core.drop('icmp-ignored');
-    return tooBig(core, connection, error.mtu ?? 0);
+    return tooBig(core, connection, error.mtu ?? 0, nowUs);
   }
   // RFC 5461 4.1: hard errors end only what is not yet synchronized; later they may be forged or pass.
   if (!('syn' in connection.state) || !core.profile.icmpMayReset) return;
@@ -55,11 +55,11 @@ function isFatal(which: Profile['icmpFatal'], error: IcmpError): boolean {
 }
 
 /** RFC 1191, RFC 8201: the path takes less. Values that cannot be are dropped. */
-function tooBig(core: Core, connection: Connection, mtu: number): void {
+function tooBig(core: Core, connection: Connection, mtu: number, nowUs: number): void {
   const { family } = connection.remote.address;
   const named = mtu === 0 && family === 4 ? plateauBelow(connection.pathMtu) : mtu;
   if (named < MIN_PATH_MTU[family] || named >= connection.pathMtu) return core.drop('icmp-ignored');
-  shrinkPath(connection, named);
+  shrinkPath(connection, named, nowUs);
 }
 
 function plateauBelow(pathMtu: number): number {

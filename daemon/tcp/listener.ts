@@ -17,7 +17,7 @@ export interface Listener {
   /** What its connections inherit. */
   readonly settings: Settings;
   readonly halfOpen: Set<Connection>;
-  /** Connections that are open and that nobody has accepted, oldest first. */
+  /** Connections that were opened and that nobody has accepted, oldest first; also those that ended meanwhile. */
   readonly waiting: Set<Connection>;
 }
 

@@ -1,19 +1,21 @@
 /** Which segments in flight are lost. RFC 8985 (RACK), RFC 6675 section 4 (IsLost), RFC 6582 (without SACK) */
 
-import { type Seq, seqDiff, seqLt, seqMax } from '../wire/seq.ts';
+import { type Seq, seqDiff, seqLeq, seqLt, seqMax } from '../wire/seq.ts';
 import type { Flight, Scoreboard } from './scoreboard.ts';
 
 /** DupThresh of RFC 6675 and RFC 8985. */
 export const DUPLICATE_THRESHOLD = 3;
 /** RFC 8985 6.2 step 4 */
 const PERSIST_RECOVERIES = 16;
+/** The clock of timestamps counts milliseconds. */
+const TIMESTAMP_TICK_US = 1000;
 
 /** RFC 8985: what was sent before something that has arrived, and has not arrived by now, is lost. */
 export class Rack {
   #newestSentUs = Number.NEGATIVE_INFINITY;
   #newestEnd: Seq | undefined;
   #rttUs = 0;
-  #minRttUs = Number.POSITIVE_INFINITY;
+  #minRttUs: number;
   /** RACK.fack: the highest number that has arrived. */
   #highest: Seq | undefined;
   #reorderingSeen = false;
@@ -23,6 +25,11 @@ export class Rack {
   /** RACK.dsack_round: what was sent when a D-SACK last counted. */
   #twiceUntil: Seq | undefined;
 
+  /** @param firstRttUs the round trip of the handshake, if it was measured */
+  constructor(firstRttUs: number | undefined) {
+    this.#minRttUs = firstRttUs ?? Number.POSITIVE_INFINITY;
+  }
+
   get minRttUs(): number | undefined {
     return Number.isFinite(this.#minRttUs) ? this.#minRttUs : undefined;
   }
@@ -31,17 +38,28 @@ export class Rack {
     return this.#reorderingSeen;
   }
 
-  /** RFC 8985 6.2 steps 1 to 3, for the segments that one acknowledgement says have arrived. */
-  arrived(flights: readonly Flight[], nowUs: number): void {
+  /**
+   * RFC 8985 6.2 steps 1 to 3, for the segments that an acknowledgement of `ack` says have arrived.
+   *
+   * @param echoedAtUs when the segment was sent that it answers, by the timestamps
+   */
+  arrived(flights: readonly Flight[], ack: Seq, echoedAtUs: number | undefined, nowUs: number): void {
     // What came before it, not what it says itself in another order.
     const before = this.#highest;
-    for (const flight of flights) this.#oneArrived(flight, before, nowUs);
+    for (const flight of flights) {
+      // An echo older than the repetition: the first transmission was answered. A SACK echoes something else.
+      const answered = seqLeq(flight.end, ack) && flight.transmissions > 1 ? echoedAtUs : undefined;
+      if (answered === undefined || answered + TIMESTAMP_TICK_US > flight.sentUs) {
+        this.#oneArrived(flight, before, nowUs);
+      }
+    }
   }
 
   #oneArrived(flight: Flight, before: Seq | undefined, nowUs: number): void {
     const rttUs = nowUs - flight.sentUs;
     // An answer that is faster than any before is one to the first transmission.
-    if (flight.transmissions > 1 && rttUs < this.#minRttUs) return;
+    const fastest = this.minRttUs;
+    if (flight.transmissions > 1 && fastest !== undefined && rttUs < fastest) return;
     if (flight.transmissions === 1) this.#minRttUs = Math.min(this.#minRttUs, rttUs);
     if (before !== undefined && seqLt(flight.end, before) && flight.transmissions === 1) {
       this.#reorderingSeen = true;
@@ -60,6 +78,11 @@ export class Rack {
     this.#twiceUntil = nxt;
     this.#windowMultiple += 1;
     this.#persistRecoveries = PERSIST_RECOVERIES;
+  }
+
+  /** SND.UNA is `una`: a round that has passed is forgotten, before its number comes round again. */
+  acknowledged(una: Seq): void {
+    if (this.#twiceUntil !== undefined && seqLeq(this.#twiceUntil, una)) this.#twiceUntil = undefined;
   }
 
   /** A recovery is over. */

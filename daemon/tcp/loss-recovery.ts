@@ -30,7 +30,7 @@ export class LossRecovery {
   /** When something that is on its way is to be taken as lost. RFC 8985 6.2 */
   reorderAtUs: number | undefined;
   readonly #profile: Profile;
-  readonly #rack = new Rack();
+  readonly #rack: Rack;
   readonly #recovery: Recovery;
   readonly #sack: boolean;
   #mss: number;
@@ -38,8 +38,8 @@ export class LossRecovery {
   #duplicates = 0;
   /** The first segment of a recovery, or after a partial acknowledgement, is sent whatever the window says. */
   #forced = false;
-  /** What waits to be sent again was not lost by congestion: a shut window or a smaller path is no sign of it. */
-  #repairing = false;
+  /** What waits to be sent again before that was not lost by congestion: a shut window or a smaller path is no sign of it. */
+  #repairUntil: Seq | undefined;
 
   constructor(
     profile: Profile,
@@ -49,8 +49,11 @@ export class LossRecovery {
       readonly iss: Seq;
       readonly sack: boolean;
       readonly synWasLost: boolean;
+      /** The round trip of the handshake, if it was measured. */
+      readonly firstRttUs: number | undefined;
     },
   ) {
+    this.#rack = new Rack(start.firstRttUs);
     this.#profile = profile;
     this.#mss = start.mss;
     this.#sack = start.sack;
@@ -90,7 +93,8 @@ export class LossRecovery {
     const segments = this.board.length;
     const twice = this.#takeBlocks(arrived, outcome);
     this.board.acknowledge(ack, outcome);
-    this.#rack.arrived(outcome.arrived, nowUs);
+    this.#rack.acknowledged(ack);
+    this.#rack.arrived(outcome.arrived, ack, arrived.echoedAtUs, nowUs);
     if (twice) this.#rack.sentInVain(ack, nxt);
     const credited = this.#countDuplicates(acked, segments - this.board.length, arrived.duplicate);
     if (acked > 0 && arrived.echoedAtUs !== undefined && this.#recovery.undo(arrived.echoedAtUs)) {
@@ -98,8 +102,9 @@ export class LossRecovery {
     }
     this.#detect(arrived, acked);
     if (this.#recovery.progress(ack)) this.#rack.recovered();
-    if (this.board.lostSegments === 0) this.#repairing = false;
-    else if (!this.#recovery.active && !this.#repairing) {
+    const repaired = this.#repairUntil !== undefined && seqLeq(this.#repairUntil, ack);
+    if (this.board.lostSegments === 0 || repaired) this.#repairUntil = undefined;
+    if (this.board.lostSegments > 0 && !this.#recovery.active && this.#repairUntil === undefined) {
       this.#recovery.begin(nxt, flight, nowUs);
       this.#forced = true;
     }
@@ -174,9 +179,9 @@ export class LossRecovery {
     this.window.cwnd = Math.min(this.window.cwnd, this.window.ssthresh);
   }
 
-  /** RFC 3168 6.1.2: the network marked a packet of ours. */
-  onMark(una: Seq, nxt: Seq): void {
-    this.#recovery.marked(una, nxt, seqDiff(nxt, una));
+  /** RFC 3168 6.1.2: the network marked a packet of ours, of those in flight since `una`. */
+  onMark(una: Seq, ack: Seq, nxt: Seq): void {
+    this.#recovery.marked(ack, nxt, seqDiff(nxt, una));
   }
 
   /** The window was brought down, and the peer has not been told (CWR of RFC 3168 6.1.2). */
@@ -199,11 +204,11 @@ export class LossRecovery {
   }
 
   /** The path takes only smaller segments: those in flight are sent again, which is no sign of congestion. */
-  resendAll(): void {
+  resendAll(nxt: Seq): void {
     if (this.board.first?.sacked) this.board.forgetSacks();
     this.board.markAllLost();
     this.#forced = !this.board.empty;
-    this.#repairing = this.#forced;
+    this.#repairUntil = this.#forced ? nxt : undefined;
   }
 
   /** The segment to send again now, if one may be: not beyond the peer's window (SHLD-16, SHLD-17). */

@@ -6,6 +6,7 @@ import { ByteRing } from './byte-ring.ts';
 import { accepted, refused } from './calls.ts';
 import { type Connection, createConnection } from './connection.ts';
 import { type ConnectionSecrets, createIsnSource } from './isn.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { createPortSource } from './ports.ts';
 import type { Registry } from './registry.ts';
 import { createSettings, type Settings } from './settings.ts';
@@ -15,16 +16,20 @@ import { mayReuseTimeWait } from './time-wait.ts';
 import type { ConnectionId, ConnectOptions, EngineResult, SocketAddress, StackOptions } from './types.ts';
 
 const MAX_CONNECTIONS = 65_536;
+const MAX_RECEIVE_BYTES = 64 * 1024 * 1024;
 
 /** What is the same for every new connection. */
 export class Maker {
   readonly options: StackOptions;
   readonly secretsOf: (local: SocketAddress, remote: SocketAddress, nowUs: number) => ConnectionSecrets;
+  /** Of all receive buffers of the stack. */
+  readonly memory: MemoryBudget;
   readonly #registry: Registry;
 
   constructor(registry: Registry, options: StackOptions) {
     this.#registry = registry;
     this.options = options;
+    this.memory = new MemoryBudget(options.maxReceiveBytes ?? MAX_RECEIVE_BYTES);
     this.secretsOf = createIsnSource(options.random);
   }
 
@@ -46,7 +51,15 @@ export class Maker {
     const { mtu } = this.options;
     const id = this.#registry.newId();
     const mss = this.announcedMss(ends.remote, settings);
-    const start = { id, ...ends, timestampOffset, announcedMss: mss, settings, pathMtu: mtu };
+    const start = {
+      id,
+      ...ends,
+      timestampOffset,
+      announcedMss: mss,
+      settings,
+      memory: this.memory,
+      pathMtu: mtu,
+    };
     return createConnection(this.#registry.profile, start, state);
   }
 }

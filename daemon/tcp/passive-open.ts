@@ -90,7 +90,7 @@ export class PassiveOpener {
     const timeoutUs = settings.handshakeTimeoutUs ?? profile.handshakeTimeoutUs;
     const state = receivedSyn(
       profile,
-      { announcedMss, settings, remote: ends.remote, pathMtu },
+      { announcedMss, settings, remote: ends.remote, pathMtu, memory: this.#maker.memory },
       segment,
       {
         syn: new SynSender(profile, iss, 'syn-ack', timeoutUs),
@@ -124,23 +124,27 @@ export class PassiveOpener {
     const { timestamps: peerStamps } = segment.options;
     const usesTimestamps = agreement.timestamps && peerStamps !== undefined;
     const offered = listener.settings.offerOptions;
-    const sent = this.#strangers.answer(ends, listener.settings.trafficClass & ~3, {
-      seq: this.#cookies.iss(ends.local, ends.remote, segment.seq, agreement.peerMss, nowUs),
-      ack: seqAdd(segment.seq, 1),
-      // Without timestamps there is no room to remember ECN.
-      flags: SYN | ACK | (ecn && usesTimestamps ? ECE : 0),
-      window: synWindow(profile, listener.settings, largestToCome(profile, mss, agreement)),
-      options: {
-        ...NO_OPTIONS,
-        mss: offered ? mss : undefined,
-        windowScale: usesTimestamps ? agreement.rcvWindShift : undefined,
-        sackPermitted: usesTimestamps && agreement.sack,
-        timestamps: usesTimestamps
-          ? { value: SynCookies.timestamp(clock, segment.options, ecn), echo: peerStamps.value }
-          : undefined,
+    const sent = this.#strangers.answer(
+      { ...ends, ttl: listener.settings.ttl },
+      listener.settings.trafficClass & ~3,
+      {
+        seq: this.#cookies.iss(ends.local, ends.remote, segment.seq, agreement.peerMss, nowUs),
+        ack: seqAdd(segment.seq, 1),
+        // Without timestamps there is no room to remember ECN.
+        flags: SYN | ACK | (ecn && usesTimestamps ? ECE : 0),
+        window: synWindow(profile, listener.settings, largestToCome(profile, mss, agreement)),
+        options: {
+          ...NO_OPTIONS,
+          mss: offered ? mss : undefined,
+          windowScale: usesTimestamps ? agreement.rcvWindShift : undefined,
+          sackPermitted: usesTimestamps && agreement.sack,
+          timestamps: usesTimestamps
+            ? { value: SynCookies.timestamp(clock, segment.options, ecn), echo: peerStamps.value }
+            : undefined,
+        },
+        layout: profile.synLayout,
       },
-      layout: profile.synLayout,
-    });
+    );
     if (!sent) return;
     registry.counters.synCookiesSent += 1;
     this.#lastCookieUs = nowUs;
@@ -183,7 +187,8 @@ export class PassiveOpener {
     const agreement = agree(profile, settings, ends.remote.address.family, peer, ecn);
     const { mtu: pathMtu } = this.#maker.options;
     const announcedMss = this.#maker.announcedMss(ends.remote, settings);
-    const about = { announcedMss, settings, remote: ends.remote, pathMtu };
+    const { memory } = this.#maker;
+    const about = { announcedMss, settings, remote: ends.remote, pathMtu, memory };
     const receiver = newReceiver(profile, about, agreement, { seq: irs, options: peer }, nowUs);
     const syn = { iss, firstDataSeq: seqAdd(iss, 1), timeouts: 0, rtt: new RttEstimator(profile) };
     const ring = new ByteRing(settings.sendBufferBytes);

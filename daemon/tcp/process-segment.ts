@@ -170,10 +170,10 @@ function sentAll(state: SynchronizedState): SentAll {
 }
 
 /** The path takes only packets of `pathMtu` bytes. */
-export function shrinkPath(connection: Connection, pathMtu: number): void {
+export function shrinkPath(connection: Connection, pathMtu: number, nowUs: number): void {
   connection.pathMtu = pathMtu;
   const { state } = connection;
   if (!hasSender(state)) return;
   const mss = effectiveSendMss(state.agreement, connection.remote.address.family, pathMtu);
-  if (mss < state.sender.mss) state.sender.shrinkMss(mss);
+  if (mss < state.sender.mss) state.sender.shrinkMss(mss, nowUs);
 }

@@ -22,14 +22,21 @@ export class ReceiveWindow {
   /** The first octet beyond what was offered: RCV.NXT + RCV.WND, never taken back (SHLD-14). */
   #edge: Seq;
 
-  /** @param edge what our SYN offered, which is never scaled */
-  constructor(rule: ReceiveRule, bufferBytes: number, shift: number, rmss: number, edge: Seq) {
+  /** @param offered what our SYN offered from `nxt` on, which is never scaled */
+  constructor(
+    rule: ReceiveRule,
+    bufferBytes: number,
+    shift: number,
+    rmss: number,
+    nxt: Seq,
+    offered: number,
+  ) {
     this.#rule = rule;
     this.#shift = shift;
     this.#rmss = rmss;
-    this.#edge = edge;
+    this.#edge = seqAdd(nxt, offered);
     this.#limit = rule.limit(bufferBytes, rmss);
-    this.#hardLimit = this.#limit + this.#reserve();
+    this.#hardLimit = Math.max(this.#limit + this.#reserve(), offered);
   }
 
   get edge(): Seq {

@@ -8,6 +8,7 @@ import type { SackBlock } from '../wire/tcp-options.ts';
 import { Acknowledger } from './acknowledger.ts';
 import type { Agreement } from './agreement.ts';
 import { ByteRing } from './byte-ring.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { Profile } from './profile.ts';
 import { Reassembly } from './reassembly.ts';
 import { receiveRule } from './receive-rules.ts';
@@ -37,6 +38,7 @@ export interface ReceiverStart {
   readonly offered: number;
   /** The largest segment to come: what we announced, less what options take. */
   readonly rmss: number;
+  readonly memory: MemoryBudget;
 }
 
 export class Receiver {
@@ -58,14 +60,13 @@ export class Receiver {
   /** Sequence number of a FIN that arrived, in order or not. */
   #finSeq: Seq | undefined;
 
-  constructor({ profile, settings, agreement, irs, offered, rmss }: ReceiverStart) {
+  constructor({ profile, settings, agreement, irs, offered, rmss, memory }: ReceiverStart) {
     const rule = receiveRule(profile);
     this.irs = irs;
     this.nxt = seqAdd(irs, 1);
     const shift = agreement.rcvWindShift ?? 0;
-    const edge = seqAdd(this.nxt, offered);
-    this.#window = new ReceiveWindow(rule, settings.receiveBufferBytes, shift, rmss, edge);
-    this.#ring = new ByteRing(this.#window.hardLimit);
+    this.#window = new ReceiveWindow(rule, settings.receiveBufferBytes, shift, rmss, this.nxt, offered);
+    this.#ring = new ByteRing(this.#window.hardLimit, memory);
     this.#sack = agreement.sack;
     this.acks = new Acknowledger(profile, settings, rule, this.nxt);
   }
@@ -174,7 +175,7 @@ export class Receiver {
   #keep(segment: Segment, textSeq: Seq, left: Seq, right: Seq): boolean {
     const offset = this.#ring.length + seqDiff(left, this.nxt);
     const count = seqDiff(right, left);
-    if (offset + count > this.#ring.limit) return false;
+    if (offset + count > this.#ring.limit || !this.#ring.reserve(offset + count)) return false;
     const start = segment.payload + seqDiff(left, textSeq);
     if (left === this.nxt) {
       this.#ring.putAhead(offset, segment.packet, start, start + count);
@@ -201,10 +202,12 @@ export class Receiver {
     return data;
   }
 
-  /** What has arrived in order and nobody read; the reader has gone or will not come. */
-  readAll(): Uint8Array {
+  /** What has arrived in order and nobody read, and gives the memory back: the connection is gone. */
+  discard(): Uint8Array {
     const data = new Uint8Array(this.#ring.length);
     this.#ring.copy(0, data.length, data, 0);
+    this.#ring.drop(data.length);
+    this.#ring.release();
     return data;
   }
 
@@ -221,14 +224,20 @@ export class Receiver {
     return this.#window.offer(this.nxt, this.#ring.length);
   }
 
+  /** A FIN that waits behind the last octet held has a number of its own. */
+  #withFin(block: SackBlock): SackBlock {
+    return block.right === this.#finSeq ? { left: block.left, right: seqAdd(block.right, 1) } : block;
+  }
+
   /** SACK blocks for a segment with room for `room` of them: first what came twice, then what is held. */
   sackBlocks(room: number): SackBlock[] | undefined {
     if (!this.#sack || (this.#held.empty && this.#duplicate === undefined)) return undefined;
     const duplicate = this.#duplicate;
-    if (duplicate === undefined) return this.#held.sackBlocks(room);
+    if (duplicate === undefined) return this.#held.sackBlocks(room).map((block) => this.#withFin(block));
     const around = this.#held.around(duplicate);
     const others = this.#held.sackBlocks(room).filter((block) => block.left !== around?.left);
-    return [duplicate, ...(around === undefined ? [] : [around]), ...others].slice(0, room);
+    const held = [...(around === undefined ? [] : [around]), ...others].map((block) => this.#withFin(block));
+    return [duplicate, ...held].slice(0, room);
   }
 
   /** The blocks of `sackBlocks` have left. */

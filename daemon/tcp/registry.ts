@@ -26,8 +26,6 @@ export class Registry implements Core {
   readonly #byId = new Map<ConnectionId, Connection>();
   readonly #deadlines = new Deadlines<Connection>();
   readonly #ready = new Fifo<Connection>();
-  /** Those that wait for `accept`. */
-  readonly #waitingAt = new Map<Connection, Listener>();
   #events: StackEvent[] = [];
   #lastId = 0;
 
@@ -99,27 +97,19 @@ export class Registry implements Core {
 
   wait(connection: Connection, listener: Listener, nowUs: number): void {
     listener.waiting.add(connection);
-    this.#waitingAt.set(connection, listener);
     this.tell({ kind: 'accepted', id: connection.id, listener: listener.id, atUs: nowUs });
   }
 
-  /** The connection that has waited longest is taken by its user. */
+  /** The connection that has waited longest is taken by its user; it may have ended meanwhile. */
   accept(listener: Listener): Connection | undefined {
     const [first] = listener.waiting;
-    if (first === undefined) return undefined;
-    this.#stopWaiting(first);
+    if (first !== undefined) listener.waiting.delete(first);
     return first;
-  }
-
-  #stopWaiting(connection: Connection): void {
-    this.#waitingAt.get(connection)?.waiting.delete(connection);
-    this.#waitingAt.delete(connection);
   }
 
   end(connection: Connection, reason: EndReason, nowUs: number, reset?: ResetAnswer): void {
     if (connection.endedAs !== undefined) return;
     this.#leave(connection);
-    this.#stopWaiting(connection);
     connection.endedAs = reason;
     connection.reset = reset;
     this.#byId.delete(connection.id);
@@ -137,8 +127,8 @@ export class Registry implements Core {
   }
 
   #tellEnded({ id, state, readerGone }: Connection, reason: EndReason, nowUs: number): void {
-    const unread = hasReceiver(state) && !readerGone ? state.receiver.readAll() : NOTHING;
-    this.tell({ kind: 'ended', id, reason, unread, atUs: nowUs });
+    const unread = hasReceiver(state) ? state.receiver.discard() : NOTHING;
+    this.tell({ kind: 'ended', id, reason, unread: readerGone ? NOTHING : unread, atUs: nowUs });
   }
 
   /** Something happened to the connection: it may have something to send, and another deadline. */

@@ -45,6 +45,8 @@ export class Scoreboard {
   #sackedSegments = 0;
   #sackedOctets = 0;
   #lostSegments = 0;
+  /** No segment before that place waits to be sent again. */
+  #lostFrom = 0;
 
   get empty(): boolean {
     return this.#head === this.#flights.length;
@@ -102,6 +104,7 @@ export class Scoreboard {
 
   markLost(flight: Flight): void {
     if (flight.sacked || (flight.lost && !flight.resent)) return;
+    this.#lostFrom = Math.min(this.#lostFrom, this.#indexAt(flight.seq));
     this.#count(flight, -1);
     flight.lost = true;
     flight.resent = false;
@@ -125,6 +128,7 @@ export class Scoreboard {
 
   /** RFC 2018 section 8: a receiver may drop what it reported; after a timeout nothing it said counts. */
   forgetSacks(): void {
+    this.#lostFrom = this.#head;
     for (const flight of this) {
       if (!flight.sacked) continue;
       this.#count(flight, -1);
@@ -136,8 +140,9 @@ export class Scoreboard {
   /** The oldest segment that is lost and waits to be sent again. */
   nextLost(): Flight | undefined {
     if (this.#lostSegments === 0) return undefined;
-    for (let at = this.#head; at < this.#flights.length; at += 1) {
+    for (let at = Math.max(this.#lostFrom, this.#head); at < this.#flights.length; at += 1) {
       const flight = this.#flights[at] as Flight;
+      this.#lostFrom = at;
       if (flight.lost && !flight.resent && !flight.sacked) return flight;
     }
     return undefined;
@@ -146,7 +151,7 @@ export class Scoreboard {
   /** Cuts a segment in two after `octets` of it: the path takes no more. */
   split(flight: Flight, octets: number): void {
     if (octets <= 0 || octets >= seqDiff(flight.end, flight.seq)) return;
-    const at = this.#flights.indexOf(flight, this.#head);
+    const at = this.#indexAt(flight.seq);
     const rest: Flight = { ...flight, seq: ((flight.seq + octets) >>> 0) as Seq };
     this.#count(flight, -1);
     flight.end = rest.seq;
@@ -159,7 +164,7 @@ export class Scoreboard {
 
   /** Joins to a lost segment those after it that are lost too, as far as `octets` reach. */
   gather(flight: Flight, octets: number): void {
-    const at = this.#flights.indexOf(flight, this.#head);
+    const at = this.#indexAt(flight.seq);
     for (let next = this.#flights[at + 1]; next !== undefined; next = this.#flights[at + 1]) {
       const fits = seqDiff(next.end, flight.seq) - (next.fin ? 1 : 0) <= octets;
       if (!fits || !next.lost || next.resent || next.sacked) return;
@@ -190,24 +195,40 @@ export class Scoreboard {
     }
     if (this.#head > 64 && this.#head * 2 > this.#flights.length) {
       this.#flights = this.#flights.slice(this.#head);
+      this.#lostFrom = Math.max(this.#lostFrom - this.#head, 0);
       this.#head = 0;
     } else if (this.empty) {
       this.#flights = [];
       this.#head = 0;
+      this.#lostFrom = 0;
     }
   }
 
   /** The receiver holds [left, right): only whole segments count. */
   sack(left: Seq, right: Seq, outcome: Acknowledged): void {
-    for (let at = this.#head; at < this.#flights.length; at += 1) {
+    for (let at = this.#indexAt(left); at < this.#flights.length; at += 1) {
       const flight = this.#flights[at] as Flight;
       if (seqLeq(right, flight.seq)) return;
-      if (flight.sacked || seqLt(flight.seq, left) || seqLt(right, flight.end)) continue;
+      // A receiver may or may not count the FIN that it holds.
+      const textEnd = flight.fin ? (((flight.end - 1) >>> 0) as Seq) : flight.end;
+      if (flight.sacked || seqLt(right, textEnd)) continue;
       note(outcome, flight);
       this.#count(flight, -1);
       flight.sacked = true;
       this.#count(flight, 1);
     }
+  }
+
+  /** The place of the first segment that begins at `seq` or after it. */
+  #indexAt(seq: Seq): number {
+    let low = this.#head;
+    let high = this.#flights.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (seqLt((this.#flights[middle] as Flight).seq, seq)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #count(flight: Flight, sign: 1 | -1): void {

@@ -71,6 +71,14 @@ export class SenderTimer {
     this.#set(current.kind === 'retransmit' ? current.atUs : current.timeoutUs, nowUs);
   }
 
+  /** Leaves only the timeout of what comes before it; answers whether that is still to come. */
+  putOff(nowUs: number): boolean {
+    const { current } = this;
+    if (current.kind !== 'reorder' && current.kind !== 'tail-probe') return false;
+    this.current = { kind: 'retransmit', atUs: current.timeoutUs };
+    return current.timeoutUs > nowUs;
+  }
+
   /** Something waits for the window; Infinity: without end. */
   persist(atUs: number): void {
     this.current = Number.isFinite(atUs) ? { kind: 'persist', atUs } : IDLE;

@@ -74,6 +74,9 @@ export class Sender {
   #tailProbeDue = false;
   #overrideDue = false;
   #lastSentUs = 0;
+  /** When all was last sent again for a smaller path, and the MSS it was sent with. */
+  #resentUs = Number.NEGATIVE_INFINITY;
+  #resentMss = Number.POSITIVE_INFINITY;
   /** When something was last sent again. */
   #lastRepeatUs = Number.NEGATIVE_INFINITY;
 
@@ -91,7 +94,15 @@ export class Sender {
     this.max = this.una;
     this.#smallEnd = this.una;
     this.#idleEnd = this.una;
-    this.loss = new LossRecovery(profile, { name: settings.congestion, mss, iss, sack, synWasLost });
+    const firstRttUs = rtt.srttUs;
+    this.loss = new LossRecovery(profile, {
+      name: settings.congestion,
+      mss,
+      iss,
+      sack,
+      synWasLost,
+      firstRttUs,
+    });
     this.timer = new SenderTimer(profile, settings, rtt, this.loss, sack);
   }
 
@@ -150,10 +161,15 @@ export class Sender {
   }
 
   /** The path takes only segments of `mss`. Those in flight are too large for it: they are sent again, smaller. */
-  shrinkMss(mss: number): void {
+  shrinkMss(mss: number, nowUs: number): void {
     this.#mss = mss;
     this.loss.setMss(mss);
-    this.loss.resendAll();
+    // RFC 5927 7.2: a path that is said to shrink by a little again and again does not make us send it all each time.
+    const little = mss > 0.9 * this.#resentMss && nowUs - this.#resentUs < this.rtt.rtoUs;
+    if (little) return;
+    this.#resentMss = mss;
+    this.#resentUs = nowUs;
+    this.loss.resendAll(this.nxt);
   }
 
   /**
@@ -169,9 +185,10 @@ export class Sender {
     const blocks = segment.options.sack ?? [];
     const duplicate = this.#isDuplicate(segment, acked, offered);
     const wasShut = this.window.octets === 0;
+    const sameWindow = offered === this.window.octets;
     this.window.update(offered, segment);
     const marked = this.ecn && (segment.flags & (ECE | SYN)) === ECE;
-    if (marked) this.loss.onMark(ack, this.nxt);
+    if (marked) this.loss.onMark(this.una, ack, this.nxt);
     const { una, nxt } = this;
     let twice = false;
     if (acked > 0 || duplicate || blocks.length > 0) {
@@ -183,7 +200,7 @@ export class Sender {
       else this.timer.restart(nowUs);
     }
     // Whoever has all we sent may still answer a probe of the tail with a bare ACK.
-    const bare = acked === 0 && segment.length === 0 && blocks.length === 0;
+    const bare = acked === 0 && segment.length === 0 && blocks.length === 0 && sameWindow;
     if (this.timer.tail.onAck(ack, twice, bare)) this.loss.tailWasLost(una, nxt);
     // What waits for more text or a larger window goes on waiting, however often the peer speaks.
     if (this.timer.persists && wasShut) this.#onProbeAnswered(nowUs);
@@ -239,7 +256,7 @@ export class Sender {
     this.timer.stop();
     this.rtt.endBackOff();
     // What was in flight when the window was shut did not get in.
-    this.loss.resendAll();
+    this.loss.resendAll(this.nxt);
   }
 
   /**
@@ -370,6 +387,8 @@ export class Sender {
     const length = Math.min(this.unsentBytes, most);
     const { last } = this.loss.board;
     if (length > 0 && length <= this.window.octets - seqDiff(this.nxt, this.una)) {
+      // No other probe follows while this one is on its way.
+      this.timer.tail.sent(this.nxt, false);
       const sent = this.#transmit(length, nowUs);
       this.timer.tail.sent(this.nxt, false);
       return sent;
@@ -406,7 +425,11 @@ export class Sender {
     const { current } = timer;
     if (timer.deadlineUs > nowUs) return 'nothing';
     if (timer.isOver(nowUs)) return 'give-up';
-    if (this.window.octets === 0) return this.#onPersist(nowUs);
+    if (this.window.octets === 0) {
+      // SHLD-29: the first probe comes after the timeout, whatever else was to come before it.
+      if (timer.putOff(nowUs)) return 'nothing';
+      return this.#onPersist(nowUs);
+    }
     switch (current.kind) {
       case 'idle':
         return 'nothing';

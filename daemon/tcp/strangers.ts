@@ -61,18 +61,19 @@ export class Strangers {
     if (answer === undefined) return;
     if (this.#core.profile.blackhole) return this.#core.drop('blackhole');
     const reset = { ...answer, window: 0, options: NO_OPTIONS, layout: [] };
-    if (this.answer({ local, remote }, trafficClass, reset)) this.#core.counters.resetsSent += 1;
+    const { ttl } = this.#core.profile;
+    if (this.answer({ local, remote, ttl }, trafficClass, reset)) this.#core.counters.resetsSent += 1;
   }
 
   /** Answers with a segment that belongs to no connection; false when there is no room for it. */
   answer(
-    ends: { readonly local: SocketAddress; readonly remote: SocketAddress },
+    ends: { readonly local: SocketAddress; readonly remote: SocketAddress; readonly ttl: number },
     trafficClass: number,
     segment: Pick<OutgoingSegment, 'seq' | 'ack' | 'flags' | 'window' | 'options' | 'layout'>,
   ): boolean {
     if (!this.#hasRoom()) return false;
     this.#core.counters.segmentsOut += 1;
-    const path = { ...ends, ttl: this.#core.profile.ttl, trafficClass, flowLabel: 0 };
+    const path = { ...ends, trafficClass, flowLabel: 0 };
     this.#replies.push(this.#packets.segment(path, { ...segment, urgentPointer: 0, offset: 0, length: 0 }));
     return true;
   }

@@ -9,6 +9,7 @@
 import { type Seq, seq } from '../wire/seq.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
 import { tupleBytes } from './isn.ts';
+import { MAX_WINDOW_SHIFT } from './profile.ts';
 import { sipHash24 } from './siphash.ts';
 import type { SocketAddress } from './types.ts';
 
@@ -51,7 +52,7 @@ export class SynCookies {
   /** TSval of the SYN,ACK: a clock of milliseconds whose last bits hold what the peer offered. */
   static timestamp(clock: number, peer: TcpOptions, ecn: boolean): number {
     const bits =
-      Math.min(peer.windowScale ?? NO_SCALE, NO_SCALE) |
+      (peer.windowScale === undefined ? NO_SCALE : Math.min(peer.windowScale, MAX_WINDOW_SHIFT)) |
       (peer.sackPermitted ? SACK_BIT : 0) |
       (ecn ? ECN_BIT : 0);
     // Never ahead of the clock, so that later segments are not taken for old ones.

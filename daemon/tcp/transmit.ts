@@ -219,7 +219,8 @@ function steadySegment(
 
 function sndNxt(state: SynReceived | SynchronizedState): Seq {
   if (state.name === 'SYN-RECEIVED') return state.syn.firstDataSeq;
-  return hasSender(state) ? state.sender.max : state.sent.nxt;
+  // Not beyond the octet of a window probe, which the peer may not have taken.
+  return hasSender(state) ? state.sender.nxt : state.sent.nxt;
 }
 
 function steadyOptions(

@@ -43,6 +43,8 @@ export interface StackOptions {
   readonly random: (length: number) => Uint8Array;
   /** Bound of connections in any state but CLOSED; more are refused. */
   readonly maxConnections?: number;
+  /** Bound of the memory that all receive buffers take together, bytes; what does not fit is dropped. */
+  readonly maxReceiveBytes?: number;
   /** How segments look and which timers hold. */
   readonly profile?: Profile;
 }
@@ -309,7 +311,7 @@ export interface TcpStack {
   ): EngineResult<ConnectionId>;
   /** Gives a listener another backlog. */
   relisten(id: ConnectionId, backlog: number): EngineResult<void>;
-  /** The connection that has waited longest at a listener; undefined when none does. */
+  /** The connection that has waited longest at a listener, ended or not; undefined when none does. */
   accept(listener: ConnectionId): EngineResult<ConnectionId | undefined>;
   /** Changes options of a connection or a listener; what concerns SYNs has no effect on an open connection. */
   configure(id: ConnectionId, options: Partial<SocketOptions>, nowUs: number): EngineResult<void>;

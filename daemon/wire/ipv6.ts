@@ -50,6 +50,8 @@ function decodeUpTo(packet: Uint8Array, end: number): Decoded<IpHeader> {
     if (payload + 8 > end) return undecodable('extension-header-length');
     const lengthField = readU8(packet, payload + 1);
     let bytes = 8 + lengthField * 8;
+    // RFC 8200 4.4: it has another destination to go to; nobody here forwards it.
+    if (protocol === ROUTING && readU8(packet, payload + 3) > 0) return undecodable('routing-header');
     if (protocol === AUTHENTICATION) bytes = (lengthField + 2) * 4;
     if (protocol === FRAGMENT) {
       bytes = 8;

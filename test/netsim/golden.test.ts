@@ -98,6 +98,14 @@ spec('golden traces', (test) => {
     compare('rto', transcript);
   });
 
+  test('tail loss: with SACK, a probe finds what was lost at the end before the timeout does (RFC 8985)', () => {
+    const transcript = new Transcript();
+    const scene = upload(5000, transcript, losingText(3, 4));
+    end(scene, 5000);
+    assert.ok(!transcript.text.includes('  loss'), 'no timeout');
+    compare('tail-loss', transcript);
+  });
+
   test('zero window: nobody reads for three seconds; the probes come ever later (RFC 9293 3.8.6.1)', () => {
     const transcript = new Transcript();
     const scene = exchange({

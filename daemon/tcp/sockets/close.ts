@@ -30,6 +30,7 @@ export function shutdown(stack: TcpStack, socket: Socket, direction: Direction, 
   shut(socket, direction);
   // In a state that has sent its FIN already there is nothing left to do.
   if (direction !== 'read') stack.shutdown(id, nowUs);
+  if (socket.readShut && socket.writeShut) stack.stopReading(id);
   return answer(undefined);
 }
 

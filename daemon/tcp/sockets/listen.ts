@@ -46,10 +46,7 @@ export function accept(stack: TcpStack, socket: Socket): Answer<Socket> {
   if (socket.state !== 'LISTEN' || socket.id === undefined) return failure('EINVAL');
   const child = socket.waiting.shift();
   if (child === undefined) return failure('EAGAIN');
-  if (child.id === undefined) return answer(child);
-  // The engine hands out in the same order, but may still hold some that have ended.
-  for (;;) {
-    const taken = stack.accept(socket.id);
-    if (!taken.ok || taken.value === undefined || taken.value === child.id) return answer(child);
-  }
+  // The engine keeps the same order, those that have ended included.
+  stack.accept(socket.id);
+  return answer(child);
 }

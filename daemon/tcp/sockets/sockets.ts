@@ -105,7 +105,9 @@ export class Sockets {
   shutdown(socket: Socket, direction: Direction, nowUs: number): Answer<void> {
     this.sync();
     const { id } = socket;
+    const children = [...socket.waiting];
     const outcome = shutdown(this.#stack, socket, direction, nowUs);
+    for (const child of children) if (child.orphan && child.id === undefined) this.#open.delete(child);
     if (id !== undefined && socket.id === undefined) this.#byId.delete(id);
     return outcome;
   }
@@ -114,7 +116,9 @@ export class Sockets {
   close(socket: Socket, nowUs: number): number | undefined {
     this.sync();
     const { id } = socket;
+    const children = [...socket.waiting];
     const untilUs = close(this.#stack, socket, nowUs);
+    for (const child of children) if (child.id === undefined) this.#open.delete(child);
     if (socket.id === undefined) this.#open.delete(socket);
     if (id !== undefined && socket.id === undefined) this.#byId.delete(id);
     return untilUs;

@@ -67,7 +67,10 @@ export class Scene {
         {
           name: 'peer',
           addresses: [PEER[4], PEER[6]],
-          ...(options.peer === undefined ? {} : { application: options.peer }),
+          application(event, stack, nowUs) {
+            if (event.kind === 'accepted') stack.accept(event.listener);
+            options.peer?.(event, stack, nowUs);
+          },
         },
       ],
       link: (from) => ({ delayUs, ...(from === 'engine' ? options.there : options.back) }),

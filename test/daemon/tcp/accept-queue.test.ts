@@ -87,14 +87,17 @@ spec('the accept queue', (test) => {
     assert.equal(queues(t), [0, 2]);
   });
 
-  test('one that is reset while it waits can still be seen: it is gone from the queue, not the listener', () => {
-    const t = withBacklog(5);
-    shake(t, 1001);
-    t.receives('RST', { seq: 1 });
-    assert.equal(queues(t), [0, 0]);
-    assert.is(accept(t), undefined);
-    shake(t, 1002);
-    assert.equal(queues(t), [0, 1]);
+  test('one that is reset while it waits keeps its place: a stranger cannot make room for more', () => {
+    const t = withBacklog(1);
+    for (const port of [1001, 1002]) {
+      shake(t, port);
+      t.receives('RST', { seq: 1 });
+    }
+    assert.equal(queues(t), [0, 2]);
+    t.peerPort = 1003;
+    t.receives('SYN', { seq: 0 }).silent();
+    assert.ok(accept(t) !== undefined && accept(t) !== undefined);
+    assert.equal([queues(t), accept(t)], [[0, 0], undefined]);
   });
 
   test('text that arrives before `accept` is not lost', () => {

@@ -111,10 +111,9 @@ spec('a peer that was marked', (test) => {
     const t = agreed().send(10_000);
     assert.is(takeAll(t).length, 10);
     t.receives('ACK ECE', { seq: 1, ack: 1001 });
-    // Half of what is still in flight.
-    assert.equal([t.info?.cwnd, t.info?.ssthresh, t.info?.recovery], [4500, 4500, 'reduced']);
+    assert.equal([t.info?.cwnd, t.info?.ssthresh, t.info?.recovery], [5000, 5000, 'reduced']);
     t.receives('ACK ECE', { seq: 1, ack: 2001 });
-    assert.is(t.info?.cwnd, 4500, 'once for a window of data');
+    assert.is(t.info?.cwnd, 5000, 'once for a window of data');
     t.receives('ACK', { seq: 1, ack: 10_001 }).send(2000);
     t.sends('ACK CWR', { data: 1000 });
     t.sends('ACK PSH', { data: 1000 });
@@ -127,6 +126,18 @@ spec('a peer that was marked', (test) => {
     takeAll(t);
     t.receives('ACK ECE', { seq: 1, ack: 11_001 });
     assert.ok((t.info?.ssthresh ?? 0) < 5000, String(t.info?.ssthresh));
+  });
+
+  test('RFC 3168 6.1.2: a loss reduces as well: CWR says so, on new text only', () => {
+    const t = agreed().send(12_000);
+    takeAll(t);
+    for (let i = 0; i < 3; i += 1) t.receives('ACK', { seq: 1, ack: 1 });
+    const [again] = takeAll(t).filter(({ seq }) => seq === 1);
+    assert.ok(again !== undefined && !again.flags.includes('CWR'));
+    t.receives('ACK', { seq: 1, ack: 10_001 }).send(5000);
+    const [first, second] = takeAll(t).filter(({ seq }) => seq > 10_000);
+    assert.ok(first?.flags.includes('CWR'), first?.flags);
+    assert.not.ok(second?.flags.includes('CWR'));
   });
 
   test('ECE of a peer that did not agree is ignored', () => {

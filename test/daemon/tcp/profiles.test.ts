@@ -120,14 +120,8 @@ spec('when segments are acknowledged', (test) => {
     assert.equal(ackedAt('freebsd', 6), [2, 4, 6]);
   });
 
-  test('Linux: at the start of a connection at once, later every second one', () => {
-    const acked = ackedAt('linux', 26);
-    assert.equal(acked.slice(0, 15), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
-    const late = acked.slice(16);
-    assert.ok(
-      late.length > 2 && late.every((at, i) => i === 0 || at - (late[i - 1] ?? 0) === 2),
-      acked.join(),
-    );
+  test('Linux: the first sixteen at once, then every second one', () => {
+    assert.equal(ackedAt('linux', 22), [...Array.from({ length: 16 }, (_, at) => at + 1), 18, 20, 22]);
   });
 });
 

@@ -171,6 +171,13 @@ spec('the tail loss probe (RFC 8985 section 7)', (test) => {
     assert.is(t.info?.ssthresh, Number.POSITIVE_INFINITY);
   });
 
+  test('a probe with new text is the only one, too', () => {
+    const t = agreed({ profile: { initialWindowSegments: 2 } }).send(5000);
+    sentNow(t);
+    t.sendsAt(302, 'ACK', { seq: 2001 });
+    t.sendsAt(602, 'ACK', { seq: 1, data: 1000 });
+  });
+
   test('without SACK, and with the profile of FreeBSD, there is none', () => {
     const none = synSent().passTo(RTT_MS);
     none.receives('SYN ACK', { seq: 0, ack: 1, options: { mss: 1000 } }).sends('ACK');

@@ -74,6 +74,11 @@ spec('the receiver of SACK (RFC 2018, RFC 2883)', (test) => {
     assert.equal(relative(t), [[4, 7]]);
   });
 
+  test('a FIN beyond a gap is part of its block, it has a number', () => {
+    const t = agreed().receives('FIN ACK', { seq: 11, ack: 1, data: 'abc' });
+    assert.equal(relative(t), [[11, 15]]);
+  });
+
   test('blocks leave room for less text', () => {
     const t = agreed({ peer: { mss: 500 } })
       .receives('ACK', { seq: 11, ack: 1, data: 'x' })
@@ -152,6 +157,13 @@ spec('the sender of SACK (RFC 6675)', (test) => {
     sentNow(t);
     sacked(t, 1, [1501, 4001]);
     assert.is(t.info?.inFlight.sacked, 2);
+  });
+
+  test('a peer that leaves a FIN out of its block has it nevertheless', () => {
+    const t = agreed().send(2000).shutdown();
+    sentNow(t);
+    sacked(t, 1, [1001, 2001]);
+    assert.is(t.info?.inFlight.sacked, 1);
   });
 
   test('RFC 2018 section 8: a receiver that drops what it reported gets everything again', () => {
