@@ -34,6 +34,8 @@ export interface LeaseDurations {
   /** The holder gives up when it could not renew for so long; shorter than `leaseMs`. */
   readonly renewDeadlineMs: number;
   readonly retryMs: number;
+  /** How long a stop tries to give the Lease up; then it ends by itself. */
+  readonly releaseMs: number;
 }
 
 export interface Leader {
@@ -54,11 +56,14 @@ export interface LeaderElection {
 }
 
 /** Short, so that agents find a new leader within 15 s after a leader was killed. */
-const DURATIONS: LeaseDurations = { leaseMs: 8000, renewDeadlineMs: 5000, retryMs: 1000 };
+const DURATIONS: LeaseDurations = {
+  leaseMs: 8000,
+  renewDeadlineMs: 5000,
+  retryMs: 1000,
+  releaseMs: 800,
+};
 /** No operator takes it for longer: a Lease that says so was edited, and must not keep all from leading. */
 const LONGEST_LEASE_MS = 60_000;
-/** How long a stop tries to give the Lease up; then it ends by itself. */
-const RELEASE_MS = 800;
 
 interface LeaseSpec {
   readonly holderIdentity?: string;
@@ -181,7 +186,7 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
     if (!leading) return;
     lead(false);
     const now = microTime(Date.now());
-    const signal = AbortSignal.timeout(RELEASE_MS);
+    const signal = AbortSignal.timeout(durations.releaseMs);
     try {
       // A renewal that was cut off may have been done all the same.
       const lease = await client.get(LEASES, namespace, name, { signal });

@@ -8,10 +8,11 @@ import { startApiServer } from '../../cluster/api-server.ts';
 import { spec } from '../../harness.ts';
 import { until } from '../../support/until.ts';
 
-const NEEDS = { needs: ['cluster' as const], timeoutMs: 90_000 };
-const DURATIONS = { leaseMs: 2000, renewDeadlineMs: 1000, retryMs: 100 };
+const NEEDS = { needs: ['cluster' as const], timeoutMs: 180_000 };
+/** Room for slow answers: no test waits for any of these but the pause between two tries. */
+const DURATIONS = { leaseMs: 50_000, renewDeadlineMs: 30_000, retryMs: 100, releaseMs: 30_000 };
 const seen = (look: () => boolean): Promise<true> =>
-  until(look.toString(), () => look() || undefined, 20_000);
+  until(look.toString(), () => look() || undefined, 60_000);
 
 type Client = Pick<KubeClient, 'get' | 'create' | 'update'>;
 
@@ -76,19 +77,15 @@ spec('leader election on a real Lease', (test) => {
       const acquired = async () =>
         (await server.client.get(LEASES, 'default', 'finwait')).spec as Record<string, unknown>;
       const first = await acquired();
-      await seen(() => true);
-      const b = elector(server.client, 'b');
+      // No time passes for it: it can lead only because the Lease was given up.
+      const b = elector(server.client, 'b', () => 0);
       await seen(() => b.leader()?.identity === 'a');
       const renewed = await acquired();
       assert.is(renewed.acquireTime, first.acquireTime);
-      const startedMs = performance.now();
+      assert.not(b.isLeader());
       await a.stop();
-      assert.not.ok(a.isLeader());
+      assert.not(a.isLeader());
       await seen(() => b.isLeader());
-      assert.ok(
-        performance.now() - startedMs < DURATIONS.leaseMs,
-        'it did not wait for the end of the Lease',
-      );
       assert.is((await acquired()).leaseTransitions, 1);
       await b.stop();
     },
@@ -100,15 +97,20 @@ spec('leader election on a real Lease', (test) => {
     async () => {
       await using server = await startApiServer();
       const client = killable(server.client);
-      const a = elector(client, 'a');
+      let nowMs = 0;
+      const a = elector(client, 'a', () => nowMs);
       await seen(() => a.isLeader());
-      const b = elector(server.client, 'b');
+      const b = elector(server.client, 'b', () => nowMs);
       await seen(() => b.leader()?.identity === 'a');
       const order: string[] = [];
       a.onChange((leading) => order.push(`a ${leading}`));
       b.onChange((leading) => order.push(`b ${leading}`));
       client.kill();
-      await seen(() => b.isLeader());
+      await seen(() => {
+        nowMs += 500;
+        return b.isLeader();
+      });
+      assert.ok(nowMs >= DURATIONS.leaseMs, `after ${nowMs} ms`);
       assert.equal(order, ['a false', 'b true']);
       await Promise.all([a.stop(), b.stop()]);
     },
@@ -170,7 +172,7 @@ spec('leader election on a real Lease', (test) => {
         ((await client.get(LEASES, 'default', 'finwait')).spec as Record<string, unknown>).renewTime;
       await seen(() => edits === 1);
       const before = await renewal();
-      await until('renewed', async () => (await renewal()) !== before || undefined);
+      await until('renewed', async () => (await renewal()) !== before || undefined, 60_000);
       assert.equal(turns, [true]);
       const lease = await client.get(LEASES, 'default', 'finwait');
       assert.equal(lease.metadata?.labels, { edited: 'yes' });
@@ -226,8 +228,10 @@ spec('leader election on a real Lease', (test) => {
       const a = elector(server.client, 'a');
       await seen(() => a.isLeader());
       await server.client.delete(LEASES, 'default', 'finwait');
-      const lease = await until('there is a Lease', () =>
-        server.client.get(LEASES, 'default', 'finwait').catch(() => undefined),
+      const lease = await until(
+        'there is a Lease',
+        () => server.client.get(LEASES, 'default', 'finwait').catch(() => undefined),
+        60_000,
       );
       assert.is((lease.spec as Record<string, unknown>).holderIdentity, 'a');
       let tries = 0;
