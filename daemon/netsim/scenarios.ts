@@ -73,10 +73,11 @@ export const SCENARIOS = {
     plotted: true,
   },
   timeout: {
-    about: 'a request is lost, and lost again: the retransmission timeout, doubled each time',
+    about:
+      'a request is lost three times: a probe of the tail, then the retransmission timeout, doubled each time',
     client: { sends: 500, closes: 'first' },
     server: { closes: 'second' },
-    losesData: [0, 1],
+    losesData: [0, 1, 2],
   },
   'fast-retransmit': {
     about: 'one of many segments is lost: what arrives after it tells, and it is sent again at once',

@@ -98,7 +98,8 @@ export class SenderTimer {
     }
     if (!this.#probesTail || this.expirations > 0 || this.tail.pending) return;
     if (this.#loss.phase !== 'open' || board.sackedSegments > 0) return;
-    const atUs = nowUs + TailLossProbe.timeoutUs(this.#rtt.srttUs, board.length);
-    if (atUs < timeoutUs) this.current = { kind: 'tail-probe', atUs, timeoutUs };
+    // RFC 8985 7.2: where the timeout would come first, the probe takes its place.
+    const atUs = Math.min(nowUs + TailLossProbe.timeoutUs(this.#rtt.srttUs, board.length), timeoutUs);
+    this.current = { kind: 'tail-probe', atUs, timeoutUs };
   }
 }

@@ -95,10 +95,11 @@ spec('finwait simulate', (test) => {
 
   test('tells why something is sent again: timeout, loss that was found, or a probe of the tail', async () => {
     const path = async (name: string, ...args: string[]) => reasonsOf(await simulated(name, ...args));
-    // The client is open at 20 ms; its timeout is 200 ms, then 400.
+    // The client is open at 20 ms. In place of the timeout of 200 ms comes a probe; from there it is 200 ms, then 400.
     assert.equal(await path('timeout'), [
-      [220, 'timeout'],
-      [620, 'timeout'],
+      [220, 'tail-probe'],
+      [420, 'timeout'],
+      [820, 'timeout'],
     ]);
     assert.equal(await path('fast-retransmit'), [[40, 'fast-retransmit']]);
     // RFC 8985 7.2: after two round trips; what the probe tells is acted on a round trip later.
