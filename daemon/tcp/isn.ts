@@ -1,11 +1,14 @@
 /** Initial sequence numbers and timestamp offsets that strangers cannot guess. RFC 6528, RFC 7323 section 5.4 */
 
+import { writeU16 } from '../wire/bytes.ts';
 import { type Seq, seq } from '../wire/seq.ts';
-import { sipHash24 } from './siphash.ts';
+import { SipHash24 } from './siphash.ts';
 import type { SocketAddress } from './types.ts';
 
 /** The clock part of an ISN ticks every 4 microseconds. RFC 9293 3.4.1 (MUST-8) */
 const ISN_TICK_US = 4;
+/** Two IPv6 addresses and two ports. */
+export const TUPLE_BYTES_MAX = 36;
 
 export interface ConnectionSecrets {
   readonly iss: Seq;
@@ -20,23 +23,24 @@ export interface ConnectionSecrets {
 export function createIsnSource(
   random: (length: number) => Uint8Array,
 ): (local: SocketAddress, remote: SocketAddress, nowUs: number) => ConnectionSecrets {
-  const key = random(16).slice();
+  const keyed = new SipHash24(random(16));
+  const tuple = new Uint8Array(TUPLE_BYTES_MAX);
   return (local, remote, nowUs) => {
-    const hash = sipHash24(key, tupleBytes(local, remote));
+    const low = keyed.hash(tuple, writeTuple(tuple, local, remote));
     const clock = Math.floor(nowUs / ISN_TICK_US);
-    return { iss: seq(clock + hash.low), timestampOffset: hash.high };
+    return { iss: seq(clock + low), timestampOffset: keyed.high };
   };
 }
 
-/** The connection's four-tuple as one byte string. */
-export function tupleBytes(local: SocketAddress, remote: SocketAddress): Uint8Array {
-  const addressLength = local.address.bytes.length;
-  const bytes = new Uint8Array(2 * addressLength + 4);
-  bytes.set(local.address.bytes, 0);
-  bytes.set(remote.address.bytes, addressLength);
-  bytes[2 * addressLength] = local.port >>> 8;
-  bytes[2 * addressLength + 1] = local.port;
-  bytes[2 * addressLength + 2] = remote.port >>> 8;
-  bytes[2 * addressLength + 3] = remote.port;
-  return bytes;
+/** Writes a connection's four-tuple; answers how many bytes it takes. */
+export function writeTuple(into: Uint8Array, local: SocketAddress, remote: SocketAddress): number {
+  const { bytes } = local.address;
+  const { length } = bytes;
+  for (let at = 0; at < length; at += 1) {
+    into[at] = bytes[at] as number;
+    into[length + at] = remote.address.bytes[at] as number;
+  }
+  writeU16(into, 2 * length, local.port);
+  writeU16(into, 2 * length + 2, remote.port);
+  return 2 * length + 4;
 }

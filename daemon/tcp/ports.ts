@@ -1,8 +1,8 @@
 /** Ephemeral ports that strangers cannot guess. RFC 6056 section 3.3.3 (simple hash-based selection) */
 
 import { readU32 } from '../wire/bytes.ts';
-import { tupleBytes } from './isn.ts';
-import { sipHash24 } from './siphash.ts';
+import { TUPLE_BYTES_MAX, writeTuple } from './isn.ts';
+import { SipHash24 } from './siphash.ts';
 import type { SocketAddress } from './types.ts';
 
 const FIRST_PORT = 32768;
@@ -19,10 +19,11 @@ export function createPortSource(
   remote: SocketAddress,
   isFree: (port: number) => boolean,
 ) => number | undefined {
-  const key = random(16).slice();
+  const keyed = new SipHash24(random(16));
+  const tuple = new Uint8Array(TUPLE_BYTES_MAX);
   let nextEphemeral = readU32(random(4), 0) % PORTS;
   return (address, remote, isFree) => {
-    const offset = sipHash24(key, tupleBytes({ address, port: 0 }, remote)).low % PORTS;
+    const offset = keyed.hash(tuple, writeTuple(tuple, { address, port: 0 }, remote)) % PORTS;
     for (let tried = 0; tried < PORTS; tried += 1) {
       const port = FIRST_PORT + ((offset + nextEphemeral) % PORTS);
       nextEphemeral = (nextEphemeral + 1) % PORTS;

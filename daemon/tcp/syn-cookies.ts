@@ -6,11 +6,12 @@
  *     TSval    | clock, whole steps of 64 ms                                     | 6: window scale, SACK, ECN |
  */
 
+import { writeU32 } from '../wire/bytes.ts';
 import { type Seq, seq } from '../wire/seq.ts';
 import type { TcpOptions } from '../wire/tcp-options.ts';
-import { tupleBytes } from './isn.ts';
+import { TUPLE_BYTES_MAX, writeTuple } from './isn.ts';
 import { MAX_WINDOW_SHIFT } from './profile.ts';
-import { sipHash24 } from './siphash.ts';
+import { SipHash24 } from './siphash.ts';
 import type { SocketAddress } from './types.ts';
 
 const MINUTE_US = 60_000_000;
@@ -33,10 +34,11 @@ export interface CookieOptions {
 }
 
 export class SynCookies {
-  readonly #key: Uint8Array;
+  readonly #keyed: SipHash24;
+  readonly #message = new Uint8Array(TUPLE_BYTES_MAX + 8);
 
   constructor(random: (length: number) => Uint8Array) {
-    this.#key = random(16).slice();
+    this.#keyed = new SipHash24(random(16));
   }
 
   /** The number of the SYN,ACK. */
@@ -87,13 +89,10 @@ export class SynCookies {
   }
 
   #hash(local: SocketAddress, remote: SocketAddress, irs: Seq, minute: number, index: number): number {
-    const tuple = tupleBytes(local, remote);
-    const bytes = new Uint8Array(tuple.length + 8);
-    bytes.set(tuple);
-    const view = new DataView(bytes.buffer);
-    view.setUint32(tuple.length, irs);
-    view.setUint32(tuple.length + 4, minute * 8 + index);
-    return sipHash24(this.#key, bytes).low & 0xffffff;
+    const length = writeTuple(this.#message, local, remote);
+    writeU32(this.#message, length, irs);
+    writeU32(this.#message, length + 4, minute * 8 + index);
+    return this.#keyed.hash(this.#message, length + 8) & 0xffffff;
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Big-endian reads and writes. Callers check bounds once, for a whole header, before they read its fields;
+ * Reads and writes, big-endian unless their name says otherwise. Callers check bounds once, for a whole header, before they read its fields;
  * a field is named by the range of bytes it takes.
  */
 
@@ -22,6 +22,16 @@ export function readU32(bytes: Uint8Array, offset: number): number {
       ((bytes[offset + 2] as number) << 8) |
       (bytes[offset + 3] as number)) >>>
     0
+  );
+}
+
+/** Little-endian, signed. */
+export function readI32Le(bytes: Uint8Array, offset: number): number {
+  return (
+    (bytes[offset] as number) |
+    ((bytes[offset + 1] as number) << 8) |
+    ((bytes[offset + 2] as number) << 16) |
+    ((bytes[offset + 3] as number) << 24)
   );
 }
 
