@@ -346,6 +346,26 @@ spec('adapter', (test) => {
     await inProcess.close();
   });
 
+  test('obeys each line of settings, also one that comes when the answer to the first has ended', () =>
+    withClient(async (client) => {
+      const retried = async (fd: number): Promise<number> => {
+        await client.call(OP.socket, [fd, AF_INET, 1 | O_NONBLOCK, 0]);
+        const beganUs = (await client.call(OP.connect, [fd], REMOTE)).timeUs;
+        await client.call(OP.nextPacket);
+        const { timeUs } = await client.call(OP.nextPacket);
+        await client.control('drop SYN-SENT');
+        return timeUs - beganUs;
+      };
+      const stream = connect({ path: `${path}.control`, allowHalfOpen: true });
+      stream.write('set timestamps off\n');
+      const [answer] = await once(stream, 'data');
+      assert.is(String(answer), 'ok\n');
+      stream.end('set rto-initial-ms 300\n');
+      let waitedUs = 0;
+      for (let fd = 3; fd < 100 && waitedUs !== 300_000; fd += 1) waitedUs = await retried(fd);
+      assert.is(waitedUs, 300_000);
+    }));
+
   test('tells how a script differs as a packet trace', () =>
     withClient(async (client) => {
       const script = parseScript('wrong', '# wrong\nopen\nwrite 4 10 = 10\n> PSH,ACK 1:11(10) ack 7\n');

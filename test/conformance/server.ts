@@ -154,8 +154,8 @@ function control(stream: Stream, scripts: Scripts): void {
   stream.on('end', () => answer(text === '' ? [] : [text]));
 
   function answer(lines: readonly string[]): void {
-    if (!stream.writable) return;
+    // A line that comes after the answer has ended is obeyed all the same.
     const out = lines.flatMap((line) => obey(scripts.world, line));
-    stream.end(out.map((line) => `${line}\n`).join(''));
+    if (stream.writable) stream.end(out.map((line) => `${line}\n`).join(''));
   }
 }
