@@ -11,7 +11,7 @@ function reference(bytes: Uint8Array): number {
   return ~sum & 0xffff;
 }
 
-const anyBytes = fc.uint8Array({ maxLength: 300 });
+const anyBytes = fc.uint8Array({ maxLength: 700 });
 
 spec('the Internet checksum', (test) => {
   test('the example of RFC 1071 section 3', () => {
@@ -32,7 +32,7 @@ spec('the Internet checksum', (test) => {
 
   test('it can be taken in pieces of even length', () => {
     fc.assert(
-      fc.property(anyBytes, fc.nat(300), (bytes, cut) => {
+      fc.property(anyBytes, fc.nat(700), (bytes, cut) => {
         const at = Math.min(bytes.length, cut - (cut % 2));
         const sum = checksumAdd(checksumAdd(0, bytes, 0, at), bytes, at, bytes.length);
         assert.is(checksumFinish(sum), reference(bytes));
@@ -42,7 +42,7 @@ spec('the Internet checksum', (test) => {
 
   test('with the checksum in its place, the sum is zero', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 4, maxLength: 200 }), (bytes) => {
+      fc.property(fc.uint8Array({ minLength: 4, maxLength: 700 }), (bytes) => {
         bytes.set([0, 0]);
         const checksum = checksumFinish(checksumAdd(0, bytes, 0, bytes.length));
         bytes.set([checksum >> 8, checksum & 0xff]);
