@@ -11,7 +11,7 @@ function reference(bytes: Uint8Array): number {
   return ~sum & 0xffff;
 }
 
-const anyBytes = fc.uint8Array({ maxLength: 700 });
+const anyBytes = fc.uint8Array({ maxLength: 700, size: 'max' });
 
 spec('the Internet checksum', (test) => {
   test('the example of RFC 1071 section 3', () => {
@@ -42,7 +42,7 @@ spec('the Internet checksum', (test) => {
 
   test('with the checksum in its place, the sum is zero', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 4, maxLength: 700 }), (bytes) => {
+      fc.property(fc.uint8Array({ minLength: 4, maxLength: 700, size: 'max' }), (bytes) => {
         bytes.set([0, 0]);
         const checksum = checksumFinish(checksumAdd(0, bytes, 0, bytes.length));
         bytes.set([checksum >> 8, checksum & 0xff]);
