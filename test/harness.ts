@@ -43,8 +43,8 @@ export interface Register {
   after(hook: Hook): void;
 }
 
-const DEFAULT_TIMEOUT_MS = 20_000;
-const CLOSING_TIME_MS = 3_000;
+const DEFAULT_TIMEOUT_MS = 60_000;
+const CLOSING_TIME_MS = 10_000;
 
 const pattern = process.env.FINWAIT_TEST_NAME;
 const wanted = pattern === undefined || pattern === '' ? undefined : new RegExp(pattern, 'i');

@@ -25,7 +25,7 @@ spec('benchmarks', (test) => {
           if (other !== undefined) assert.ok(other.value > 0, `${other.name}: ${other.value}`);
         }
       },
-      { timeoutMs: 110_000, needs: ['root', 'tun', 'netns', 'gcc'] },
+      { timeoutMs: 180_000, needs: ['root', 'tun', 'netns', 'gcc'] },
     );
   }
 

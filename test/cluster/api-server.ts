@@ -28,7 +28,7 @@ export interface ApiServer extends AsyncDisposable {
 
 export const ISSUER = 'https://kubernetes.default.svc';
 const ADMIN_TOKEN = 'administrator-of-the-test';
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 
 export async function startApiServer(
   options: { readonly flags?: readonly string[] } = {},
@@ -106,7 +106,7 @@ export async function startApiServer(
       programPath('kubectl'),
       [`--kubeconfig=${kubeconfig}`, ...args],
       {
-        timeoutMs: 30_000,
+        timeoutMs: 90_000,
       },
     );
     if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}${stdout}`);

@@ -19,7 +19,7 @@ import { programPath } from './programs.ts';
 import { run } from './run.ts';
 
 const ETCD = 'http://127.0.0.1:12379';
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 
 /** Starts the control plane; resolves when the API server says it is ready. */
 export async function startControlPlane(): Promise<void> {

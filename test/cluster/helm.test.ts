@@ -223,7 +223,7 @@ spec(
         const targets = [{ name: 'service', service: { name: 'backend' }, port: 'http' }];
         await apply(backendProbe('steady', { targets, interval: '1s' }));
         for (const node of NODE_NAMES) {
-          await collector.spans(isSteady(node), { count: 5, timeoutMs: 30_000 });
+          await collector.spans(isSteady(node), { count: 5, timeoutMs: 90_000 });
         }
 
         const killed = await leaderName();
@@ -256,7 +256,7 @@ spec(
         const endMs = Date.now() + 3_000;
         for (const node of NODE_NAMES) {
           const isLate = (span: CollectedSpan) => isSteady(node)(span) && startMsOf(span) > endMs;
-          await collector.spans(isLate, { timeoutMs: 30_000 });
+          await collector.spans(isLate, { timeoutMs: 90_000 });
           const all = await collector.spans(isSteady(node));
           assert.is(new Set(all.map(({ traceId }) => traceId)).size, all.length, 'a probe came twice');
           const starts = all.map(startMsOf).sort((a, b) => a - b);

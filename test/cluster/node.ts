@@ -20,7 +20,7 @@ import { programPath } from './programs.ts';
 import { attempt, inNetns } from './run.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 
 /** Starts containerd; images can be imported from then on. */
 export async function startContainerd(node: NodeLayout): Promise<void> {
@@ -31,7 +31,7 @@ export async function startContainerd(node: NodeLayout): Promise<void> {
   writeFileSync(config, containerdConfig(node, cni));
   start(`containerd-${node.name}`, inNetns(node.netns, ['containerd', '--config', config]));
   for (
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 90_000;
     attempt('ctr', '-a', containerdSocket(node), 'version') === '';
   ) {
     if (Date.now() > deadline) throw new Error(`containerd of ${node.name} does not answer`);

@@ -75,7 +75,7 @@ spec('agent and the real operator', (test) => {
       assert.equal(node.conditions, []);
       assert.is(node.probes[0]?.target.name, 'db:5432');
     },
-    { timeoutMs: 30_000 },
+    { timeoutMs: 180_000 },
   );
 
   test(
@@ -94,7 +94,7 @@ spec('agent and the real operator', (test) => {
       await agent.output(/reports reach the operator again/, { stream: 'stderr' });
       assert.is((await agent.stop()).code, 0);
     },
-    { timeoutMs: 45_000 },
+    { timeoutMs: 180_000 },
   );
 
   test(
@@ -114,6 +114,6 @@ spec('agent and the real operator', (test) => {
       assert.equal([node.reports.missing, node.reports.duplicates], [0, 0]);
       await until('an empty spool', async () => ((await scene.spooled()).length === 0 ? true : undefined));
     },
-    { timeoutMs: 45_000 },
+    { timeoutMs: 180_000 },
   );
 });

@@ -13,7 +13,7 @@ import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 
 const NEEDS = ['root', 'tun', 'netns', 'nft', 'ss'] as const;
-const OPTIONS = { needs: NEEDS, timeoutMs: 60_000 };
+const OPTIONS = { needs: NEEDS, timeoutMs: 180_000 };
 const WEB = 'http://127.0.0.1:7460';
 const AGENT = 'http://127.0.0.1:7463';
 
@@ -130,7 +130,7 @@ spec('agent and operator by hand', (test) => {
       await serving(place);
       await first.stop('SIGTERM');
       const agent = place.agent();
-      await agent.output(/OPERATOR_UNREACHABLE/, { stream: 'stderr', timeoutMs: 30_000 });
+      await agent.output(/OPERATOR_UNREACHABLE/, { stream: 'stderr', timeoutMs: 90_000 });
       place.operator();
       const { nodes } = await reported(place);
       assert.is(nodes[0]?.reports.missing, 0);
@@ -149,7 +149,7 @@ spec('agent and operator by hand', (test) => {
         ...['--token-file', join(place.dir.path, 'wrong'), '--ca-file', join(place.dir.path, 'tls/ca.crt')],
         ...['--state-dir', join(place.dir.path, 'state')],
       ]);
-      await wrong.output(/OPERATOR_REFUSED|UNAUTHENTICATED/, { stream: 'stderr', timeoutMs: 30_000 });
+      await wrong.output(/OPERATOR_REFUSED|UNAUTHENTICATED/, { stream: 'stderr', timeoutMs: 90_000 });
       assert.equal((await place.overview())?.nodes, []);
       assert.is((await place.get(`${AGENT}/healthz`)).status, 200);
       await wrong.stop('SIGTERM');

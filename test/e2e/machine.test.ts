@@ -9,7 +9,7 @@ import { makeNetns } from '../support/netns.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const NEEDS = ['root', 'netns', 'tun', 'netfilter-conntrack', 'nft', 'setpriv'] as const;
-const OPTIONS = { needs: NEEDS, timeoutMs: 60_000 };
+const OPTIONS = { needs: NEEDS, timeoutMs: 180_000 };
 
 const SERVER = join(ROOT, 'test/support/tcp-server.ts');
 

@@ -11,7 +11,7 @@ import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
 
 const NEEDS = ['root', 'tun', 'netns', 'netfilter-conntrack', 'conntrack-tool', 'nft', 'ss'] as const;
-const OPTIONS = { needs: NEEDS, timeoutMs: 60_000 };
+const OPTIONS = { needs: NEEDS, timeoutMs: 180_000 };
 const CHAIN = 'nft add table inet t; nft add chain inet t in "{ type filter hook input priority 0; }";';
 
 /** A namespace in which the kernel listens: 127.0.0.1 and ::1, port 8080. */

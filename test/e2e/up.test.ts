@@ -11,7 +11,7 @@ import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
 
 const NEEDS = ['root', 'tun', 'netns', 'netfilter-conntrack', 'nft', 'ss'] as const;
-const OPTIONS = { needs: NEEDS, timeoutMs: 90_000 };
+const OPTIONS = { needs: NEEDS, timeoutMs: 180_000 };
 /** "finw", the mark of finwait's own flows. */
 const MARK = '0x66696e77';
 
@@ -145,7 +145,7 @@ spec('finwait up, end to end', (test) => {
 });
 
 spec('finwait up and the Collector', (test) => {
-  const options = { needs: [...NEEDS, 'collector'] as const, timeoutMs: 150_000 };
+  const options = { needs: [...NEEDS, 'collector'] as const, timeoutMs: 300_000 };
 
   test(
     'counts of states are metrics under the names of the semantic conventions',
@@ -161,7 +161,7 @@ spec('finwait up and the Collector', (test) => {
           name === 'system.network.connection.count' &&
           attributes['network.connection.state'] === 'listen' &&
           value >= 2,
-        { timeoutMs: 60_000 },
+        { timeoutMs: 180_000 },
       );
       assert.is(point?.unit, '{connection}');
       const [duration] = await collector.metrics(({ name }) => name === 'tcp.handshake.duration');

@@ -14,7 +14,7 @@ spec('the engine against the kernel, at length', (test) => {
           await using stage = await openStage();
           assert.equal(await stage.play(load, family), expected);
         },
-        { needs: ['root', 'tun', 'netns'], timeoutMs: 120_000 },
+        { needs: ['root', 'tun', 'netns'], timeoutMs: 300_000 },
       );
     }
   }

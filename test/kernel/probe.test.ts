@@ -5,7 +5,7 @@ import { makeNetns, type Netns } from '../support/netns.ts';
 import { PEER_PORTS } from './peers.ts';
 
 const NEEDS = { needs: ['root', 'tun', 'netns'] } as const;
-const NEEDS_NFT = { needs: ['root', 'tun', 'netns', 'nft'], timeoutMs: 40_000 } as const;
+const NEEDS_NFT = { needs: ['root', 'tun', 'netns', 'nft'], timeoutMs: 180_000 } as const;
 
 /** Probes inside a namespace; the results by their target, which is `HOST:PORT`. */
 async function probe(
@@ -170,7 +170,7 @@ spec("the prober against this machine's own TCP", (test) => {
       assert.is(only4.code, 1);
       assert.match(only4.stderr, /NAME_UNRESOLVED: ::1 is an IPv6 address, and only IPv4 is asked for/);
     },
-    { ...NEEDS, timeoutMs: 30_000 },
+    { ...NEEDS, timeoutMs: 180_000 },
   );
 
   test(

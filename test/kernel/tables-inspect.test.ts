@@ -83,7 +83,7 @@ spec('the sockets of pods', (test) => {
         assert.not.ok(ports.includes(port) && port !== hostPort, 'one in another namespace cannot');
       });
     },
-    { needs, timeoutMs: 30_000 },
+    { needs, timeoutMs: 180_000 },
   );
 
   test(
@@ -106,7 +106,7 @@ spec('the sockets of pods', (test) => {
         );
       });
     },
-    { needs, timeoutMs: 30_000 },
+    { needs, timeoutMs: 180_000 },
   );
 
   test(
@@ -126,7 +126,7 @@ spec('the sockets of pods', (test) => {
         assert.equal(statesOf(after.sockets, pod.uid), { LISTEN: 1 });
       });
     },
-    { needs, timeoutMs: 30_000 },
+    { needs, timeoutMs: 180_000 },
   );
 
   test(
@@ -143,7 +143,7 @@ spec('the sockets of pods', (test) => {
         assert.equal([...new Set(threads)], [own]);
       });
     },
-    { needs, timeoutMs: 30_000 },
+    { needs, timeoutMs: 180_000 },
   );
 
   test(

@@ -50,6 +50,6 @@ spec('operator: without its API server', (test) => {
       await again[Symbol.asyncDispose]();
       assert.equal(await operator.child.stop('SIGTERM'), { code: 0, signal: null }, 'and it can end');
     },
-    { needs: ['cluster'], timeoutMs: 120_000 },
+    { needs: ['cluster'], timeoutMs: 300_000 },
   );
 });

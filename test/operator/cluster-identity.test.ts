@@ -79,7 +79,7 @@ spec('operator: in a cluster', (test) => {
       assert.is((await operator.post(good, sampleReport({ seq: 2 }), ca)).status, 200, 'remembered');
       assert.equal(await operator.child.stop('SIGTERM'), { code: 0, signal: null });
     },
-    { needs: ['cluster'], timeoutMs: 120_000 },
+    { needs: ['cluster'], timeoutMs: 300_000 },
   );
 
   test(
@@ -101,7 +101,7 @@ spec('operator: in a cluster', (test) => {
       assert.match(answer.body.error?.message ?? '', 'tokenreviews');
       assert.is(answer.retryAfter, '2');
     },
-    { needs: ['cluster'], timeoutMs: 120_000 },
+    { needs: ['cluster'], timeoutMs: 300_000 },
   );
 
   test(
@@ -135,7 +135,7 @@ spec('operator: in a cluster', (test) => {
         assert.equal(await readiness.json(), { status: 'ready', leadership: view });
       }
     },
-    { needs: ['cluster'], timeoutMs: 120_000 },
+    { needs: ['cluster'], timeoutMs: 300_000 },
   );
 
   test(
@@ -153,6 +153,6 @@ spec('operator: in a cluster', (test) => {
       await until('it is forgotten', async () => (await nodes()).length === 0 || undefined, 30_000);
       assert.is((await operator.overview()).operator.counters.nodesForgotten, 1);
     },
-    { needs: ['cluster'], timeoutMs: 90_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 });

@@ -107,7 +107,7 @@ spec('operator: change of the leader', (test) => {
       // Only what the dead leader exported and had no time to acknowledge: the results of one report.
       assert.ok(twice <= 2 * (1000 / EVERY_MS), `${twice} results came twice`);
     },
-    { needs: ['cluster', 'collector'], timeoutMs: 120_000 },
+    { needs: ['cluster', 'collector'], timeoutMs: 300_000 },
   );
 
   test(
@@ -122,7 +122,7 @@ spec('operator: change of the leader', (test) => {
       assert.ok(awayMs < 8_000, `${awayMs} ms`);
       assert.equal({ lost, twice }, { lost: 0, twice: 0 });
     },
-    { needs: ['cluster', 'collector'], timeoutMs: 120_000 },
+    { needs: ['cluster', 'collector'], timeoutMs: 300_000 },
   );
 
   test(
@@ -146,6 +146,6 @@ spec('operator: change of the leader', (test) => {
       assert.is(body.error?.code, 'NOT_LEADER');
       assert.is((await second.post(token, sampleReport({ seq: 2 }), ca)).status, 200);
     },
-    { needs: ['cluster'], timeoutMs: 120_000 },
+    { needs: ['cluster'], timeoutMs: 300_000 },
   );
 });

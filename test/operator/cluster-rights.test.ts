@@ -166,6 +166,6 @@ spec("The operator's rights", (test) => {
       assert.equal(unused(), [], 'rights that nobody needs');
       assert.equal([...requested(path).refused], [], 'requests that are refused');
     },
-    { needs: ['cluster', 'helm'], timeoutMs: 120_000 },
+    { needs: ['cluster', 'helm'], timeoutMs: 300_000 },
   );
 });

@@ -13,7 +13,7 @@ import { caOf, leaderOf, operatorKubeconfig, startClusterOperator } from '../sup
 import { sampleProbe, sampleReport } from '../support/report.ts';
 import { until } from '../support/until.ts';
 
-const NEEDS = { needs: ['cluster' as const], timeoutMs: 120_000 };
+const NEEDS = { needs: ['cluster' as const], timeoutMs: 300_000 };
 const SHORT_MS = 3000;
 
 /** How long it takes to end in order. */

@@ -9,7 +9,7 @@ import type { CollectedSpan } from '../support/otlp-json.ts';
 import { sampleProbe, sampleReport } from '../support/report.ts';
 import { until } from '../support/until.ts';
 
-const NEEDS = { needs: ['collector'], timeoutMs: 60_000 } as const;
+const NEEDS = { needs: ['collector'], timeoutMs: 180_000 } as const;
 const PROTOCOLS = ['http/protobuf', 'http/json', 'grpc'] as const;
 
 const traceId = (number: number): string => number.toString(16).padStart(32, 'a');
@@ -178,10 +178,10 @@ spec('operator: to a real Collector', (test) => {
         ({ name, traceId: id }) => name === 'tcp probe' && [traceId(1), traceId(2)].includes(id),
         {
           count: 2,
-          timeoutMs: 30_000,
+          timeoutMs: 90_000,
         },
       );
-      await child.output(/the collector takes data again/, { stream: 'stderr', timeoutMs: 30_000 });
+      await child.output(/the collector takes data again/, { stream: 'stderr', timeoutMs: 90_000 });
       assert.is((await operator.send(sampleReport({ seq: 3 }))).ack.seq, 3);
       assert.equal((await operator.overview()).operator.conditions, []);
 
@@ -189,7 +189,7 @@ spec('operator: to a real Collector', (test) => {
       assert.is((await operator.send(sampleReport({ seq: 4, probes: [probe(4)] }))).ack.seq, 3);
       await until('the condition', async () => (await operator.overview()).operator.conditions[0]);
       await collector.start();
-      await collector.spans((span) => span.traceId === traceId(4), { count: 5, timeoutMs: 30_000 });
+      await collector.spans((span) => span.traceId === traceId(4), { count: 5, timeoutMs: 90_000 });
       await until('the acknowledgement', async () => {
         const { ack } = await operator.send(sampleReport({ seq: 5, probes: [] }));
         return ack.seq === 5 ? ack : undefined;
@@ -202,7 +202,7 @@ spec('operator: to a real Collector', (test) => {
       assert.ok(lines.length <= 4, child.stderr);
       assert.not.match(child.stderr, /OpenTelemetry:/);
     },
-    { needs: ['collector'], timeoutMs: 120_000 },
+    { needs: ['collector'], timeoutMs: 300_000 },
   );
 
   test(

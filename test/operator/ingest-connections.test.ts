@@ -107,6 +107,6 @@ spec('operator: connections to ingest', (test) => {
       assert.is(descriptors, 256);
       for (const socket of sockets) socket.destroy();
     },
-    { timeoutMs: 40_000 },
+    { timeoutMs: 180_000 },
   );
 });

@@ -52,7 +52,7 @@ spec('agent, operator and Collector together', (test) => {
       for (const name of ['tcp probe', 'tcp handshake', 'tcp close']) assert.ok(names.has(name), name);
       assert.is(spans.find(({ name }) => name === 'tcp probe')?.attributes['finwait.verdict'], 'open');
     },
-    { needs: ['root', 'tun', 'netns', 'collector'], timeoutMs: 120_000 },
+    { needs: ['root', 'tun', 'netns', 'collector'], timeoutMs: 300_000 },
   );
 });
 

@@ -99,7 +99,7 @@ spec('operator: as a process', (test) => {
         assert.is(actual, exit, stderr);
       }
     },
-    { timeoutMs: 60_000 },
+    { timeoutMs: 180_000 },
   );
 
   test('started by a parent tells it when ready, leaves Ctrl-C to it, and ends when it is gone', async () => {

@@ -149,7 +149,7 @@ spec('setup', (test) => {
       assert.match(said, /hint: check the network, the proxy and the registry/);
       assert.ok(!existsSync(join(clone.path, 'node_modules/.finwait-setup')));
     },
-    { timeoutMs: 60_000 },
+    { timeoutMs: 180_000 },
   );
 
   test(
@@ -179,7 +179,7 @@ spec('setup', (test) => {
       assert.match(said, /cannot write to .*node_modules/);
       assert.match(said, /hint: run it as the owner/);
     },
-    { needs: ['root', 'setpriv'], timeoutMs: 60_000 },
+    { needs: ['root', 'setpriv'], timeoutMs: 180_000 },
   );
 
   for (const [machine, statement, complaint] of [

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const REMOVE_PATIENCE_MS = 5_000;
+const REMOVE_PATIENCE_MS = 30_000;
 
 export interface Cgroup extends AsyncDisposable {
   /** The command line that runs a program inside. */

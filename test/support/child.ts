@@ -45,9 +45,10 @@ export interface ChildOptions {
   readonly stdin?: 'pipe';
 }
 
-const WAIT_MS = 15_000;
-const STOP_MS = 10_000;
-const OUTPUT_END_MS = 500;
+/** Long enough for a loaded machine: only what hangs comes to these. */
+const WAIT_MS = 40_000;
+const STOP_MS = 30_000;
+const OUTPUT_END_MS = 2_000;
 
 /** Starts a program with its output in pipes. */
 export function startProgram(program: string, args: readonly string[], options: ChildOptions = {}): Child {

@@ -42,8 +42,8 @@ export interface CollectorOptions {
   readonly host?: string;
 }
 
-const READY_MS = 30_000;
-const READ_MS = 15_000;
+const READY_MS = 60_000;
+const READ_MS = 40_000;
 
 /** Starts a Collector and waits until it accepts data. */
 export async function startCollector({

@@ -13,7 +13,7 @@ import { isAlive } from './processes.ts';
 /** Where `finwait up` of root keeps the private directory of each run. */
 const RUNTIME_FOLDER = '/run/finwait';
 const MARKER = 'FINWAIT_TEST_MARKER';
-const SETTLE_MS = 3_000;
+const SETTLE_MS = 20_000;
 const LOOK_MS = 100;
 
 export interface Watch {

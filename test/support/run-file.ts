@@ -28,9 +28,9 @@ export interface FileOutcome {
 }
 
 /** Time to load a file and between two tests. */
-const QUIET_MS = 60_000;
+const QUIET_MS = 120_000;
 /** What a test gets past its own deadline: only a blocked event loop needs it. */
-const GRACE_MS = 5_000;
+const GRACE_MS = 15_000;
 /** npm keeps its compiled code there from run to run. */
 const NPM_CACHE = 'node-compile-cache';
 const OUTPUT_LIMIT = 200_000;
@@ -41,7 +41,7 @@ const running = new Set<ChildProcess>();
 /** Runs a file with this Node; `limitMs` bounds the whole of it. */
 export async function runTestFile(
   file: string,
-  { limitMs = 600_000, env = {} as NodeJS.ProcessEnv } = {},
+  { limitMs = 1_800_000, env = {} as NodeJS.ProcessEnv } = {},
 ): Promise<FileOutcome> {
   const startedMs = performance.now();
   const temp = makeTempFolder();

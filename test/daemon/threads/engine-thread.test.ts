@@ -7,7 +7,7 @@ import { watchLeftovers } from '../../support/leftovers.ts';
 import { makeNetns } from '../../support/netns.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';
 
-const NEEDS = { needs: ['root', 'tun', 'netns'], timeoutMs: 30_000 } as const;
+const NEEDS = { needs: ['root', 'tun', 'netns'], timeoutMs: 180_000 } as const;
 const REQUEST = {
   id: 'a'.repeat(32),
   target: { name: 't', host: 't', port: 1, origin: 'user', intervalMs: 1000, limits: DEFAULT_PROBE_LIMITS },

@@ -7,7 +7,7 @@ import { installCrds } from '../../cluster/crds.ts';
 import { spec } from '../../harness.ts';
 import { until } from '../../support/until.ts';
 
-const NEEDS = { needs: ['cluster' as const], timeoutMs: 120_000 };
+const NEEDS = { needs: ['cluster' as const], timeoutMs: 300_000 };
 const TARGET = { name: 'shop', address: '10.0.0.7', port: 80 };
 
 function probe(spec: object): string {

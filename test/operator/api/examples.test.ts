@@ -24,7 +24,7 @@ spec('examples', (test) => {
         );
       }
     },
-    { needs: ['cluster'], timeoutMs: 90_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 
   test('of HandshakeProbes are all named in docs/handshake-probes.md', () => {

@@ -16,7 +16,7 @@ import { installCrds } from '../../cluster/crds.ts';
 import { sampleProbe } from '../../support/report.ts';
 import { until } from '../../support/until.ts';
 
-export const NEEDS = { needs: ['cluster' as const], timeoutMs: 120_000 };
+export const NEEDS = { needs: ['cluster' as const], timeoutMs: 300_000 };
 export interface Scene extends AsyncDisposable {
   readonly server: ApiServer;
   readonly controller: HandshakeProbeController;

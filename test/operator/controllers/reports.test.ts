@@ -15,7 +15,7 @@ import { spec } from '../../harness.ts';
 import { sampleReport } from '../../support/report.ts';
 import { until } from '../../support/until.ts';
 
-const NEEDS = { needs: ['cluster' as const], timeoutMs: 120_000 };
+const NEEDS = { needs: ['cluster' as const], timeoutMs: 300_000 };
 const log = { log: () => {} };
 
 interface Scene extends AsyncDisposable {

@@ -63,7 +63,7 @@ spec('the client of the API server', (test) => {
       const gone = await client.get(CONFIG_MAPS, 'default', 'shop').catch((error: unknown) => error);
       assert.ok(gone instanceof KubeError && gone.status === 404);
     },
-    { needs: ['cluster'], timeoutMs: 90_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 
   test(
@@ -85,7 +85,7 @@ spec('the client of the API server', (test) => {
       );
       assert.equal(fields.sort(), ['finwait f:mine', 'other f:theirs']);
     },
-    { needs: ['cluster'], timeoutMs: 90_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 
   test(
@@ -125,7 +125,7 @@ spec('the client of the API server', (test) => {
       assert.ok(names.every((name) => found.has(name)));
       assert.not.ok(found.has('late-1'));
     },
-    { needs: ['cluster'], timeoutMs: 120_000 },
+    { needs: ['cluster'], timeoutMs: 300_000 },
   );
 
   test(
@@ -165,7 +165,7 @@ spec('the client of the API server', (test) => {
       client.close();
       stuck.close();
     },
-    { needs: ['cluster'], timeoutMs: 90_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 });
 

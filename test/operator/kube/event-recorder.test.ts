@@ -50,7 +50,7 @@ spec('Events on a real API server', (test) => {
       assert.is((await list()).length, 3);
       assert.equal(recorder.counters, { created: 3, repeated: 2, dropped: 0, failed: 0 });
     },
-    { needs: ['cluster'], timeoutMs: 60_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 
   test(
@@ -70,7 +70,7 @@ spec('Events on a real API server', (test) => {
       assert.is(noteOf('Long'), `${'n'.repeat(1021)}…`);
       assert.is(noteOf('Wide'), `${'€'.repeat(340)}…`, 'no half of a character');
     },
-    { needs: ['cluster'], timeoutMs: 60_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 
   test(
@@ -86,7 +86,7 @@ spec('Events on a real API server', (test) => {
       assert.is((written?.related as { kind?: string } | undefined)?.kind, 'NodeTCPReport');
       assert.match(await server.kubectl('get', 'events'), /CloseWaitPilesUp\s+node\/ferry/);
     },
-    { needs: ['cluster'], timeoutMs: 60_000 },
+    { needs: ['cluster'], timeoutMs: 180_000 },
   );
 });
 

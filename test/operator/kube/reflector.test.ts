@@ -12,7 +12,7 @@ import { startApiServer } from '../../cluster/api-server.ts';
 import { spec } from '../../harness.ts';
 import { until } from '../../support/until.ts';
 
-const NEEDS = { needs: ['cluster' as const], timeoutMs: 120_000 };
+const NEEDS = { needs: ['cluster' as const], timeoutMs: 300_000 };
 const FAST = { retryFirstMs: 20, retryMaxMs: 200 };
 
 const seen = (look: () => boolean): Promise<true> =>
