@@ -14,9 +14,12 @@ export interface Edges {
   /** SND.UNA, and the end of what was ever sent. */
   readonly sndUna: Seq;
   readonly sndMax: Seq;
-  readonly maxSndWnd: number;
+  /** How far below SND.UNA an old acknowledgement may lie: MAX.SND.WND, if so much was acknowledged. */
+  readonly ackedBefore: number;
   /** Timestamps are agreed on. */
   readonly timestamps: boolean;
+  /** And a segment without them is none of this connection. */
+  readonly timestampsRequired: boolean;
   /** PAWS: its timestamp is older than TS.Recent. */
   readonly oldTimestamp: boolean;
   /** RFC 5961: a RST or SYN that is not exact is challenged; otherwise as RFC 793 has it. */
@@ -40,8 +43,9 @@ const RESET: Acceptance = { kind: 'reset' };
 export function judge(segment: Segment, edges: Edges): Acceptance {
   const rst = isRst(segment);
   if (edges.timestamps && !rst) {
-    // RFC 7323 3.2: once agreed, a segment without timestamps is dropped.
-    if (segment.options.timestamps === undefined) return { kind: 'drop', reason: 'timestamp-missing' };
+    // RFC 7323 3.2: once agreed, a segment without timestamps is dropped (SHOULD).
+    if (segment.options.timestamps === undefined && edges.timestampsRequired)
+      return { kind: 'drop', reason: 'timestamp-missing' };
     // RFC 7323 5.3 R1: an old timestamp is an old segment: acknowledge and drop.
     if (edges.oldTimestamp && !isSyn(segment)) return repeated(segment, 'paws');
   }
@@ -69,7 +73,7 @@ export function judge(segment: Segment, edges: Edges): Acceptance {
   if (!isAck(segment)) return { kind: 'drop', reason: 'ack-missing' };
   // RFC 5961 5.2 (MAY-12): SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT, or it is challenged (N5).
   const behind = seqDiff(edges.sndUna, segment.ack);
-  if (behind > edges.maxSndWnd || !seqLeq(segment.ack, edges.sndMax)) {
+  if (behind > edges.ackedBefore || !seqLeq(segment.ack, edges.sndMax)) {
     return { kind: 'acknowledge', reason: 'ack-out-of-range', challenge: true };
   }
   return PROCESS;

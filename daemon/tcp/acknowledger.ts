@@ -37,6 +37,7 @@ export class Acknowledger {
   #quickAcks: number;
   /** Text went the other way after text came: an ACK is likely to find a ride. */
   #interactive = false;
+  #textSeen = false;
 
   constructor(profile: Profile, settings: Settings, rule: ReceiveRule, lastSent: Seq) {
     this.#profile = profile;
@@ -53,10 +54,14 @@ export class Acknowledger {
     this.#octets += advanced;
     this.#segments += 1;
     const waiting = { octets: this.#octets, segments: this.#segments, largest: this.#largest };
-    // RFC 5681 4.2: at once for a segment out of order, one that fills a gap, and a FIN; else at least for
+    this.#textSeen ||= length > 0;
+    // Linux tcp_fin: the ACK may ride on what the user says last, if this peer ever sent text.
+    const hurries = ended && (this.#rule.hurriesFin || !this.#textSeen);
+    if (ended) this.#interactive = true;
+    // RFC 5681 4.2: at once for a segment out of order, and for one that fills a gap; else at least for
     // every second full-sized segment (SHLD-19) and within the delay (MUST-40).
     const quick = this.#settings.quickAck || (this.#quickAcks > 0 && !this.#interactive);
-    if (!inOrder || ended || quick || this.#rule.isAckDue(waiting)) this.oweNow();
+    if (!inOrder || hurries || quick || this.#rule.isAckDue(waiting)) this.oweNow();
     else if (this.duty.kind === 'none') {
       this.duty = { kind: 'delayed', atUs: nowUs + this.#profile.delayedAckUs };
     }

@@ -61,7 +61,8 @@ export function agree(
 ): Agreement {
   const offers = settings.offerOptions;
   const scaling = offers && profile.windowShift !== undefined && peer.windowScale !== undefined;
-  const peerMss = Math.max(peer.mss ?? profile.defaultMss[family], MIN_SEND_MSS);
+  // A peer that says 0 says nothing.
+  const peerMss = Math.max(peer.mss || profile.defaultMss[family], MIN_SEND_MSS);
   return {
     // MUST-15: a peer that says no MSS takes 536 or 1220.
     peerMss: Math.min(peerMss, settings.maxSegment ?? peerMss),

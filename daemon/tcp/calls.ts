@@ -139,13 +139,19 @@ export function abort(core: Core, connection: Connection, nowUs: number): Engine
 export function abortReset({ state }: Connection): ResetAnswer | undefined {
   switch (state.name) {
     case 'SYN-RECEIVED':
-      return { seq: state.syn.firstDataSeq, ack: state.receiver.nxt, flags: RST | ACK };
+      return { seq: state.syn.firstDataSeq, ack: state.receiver.nxt, flags: RST | ACK, own: true };
     case 'ESTABLISHED':
     case 'FIN-WAIT-1':
     case 'CLOSE-WAIT':
-      return { seq: state.sender.nxt, ack: state.receiver.nxt, flags: RST | ACK };
+      return { seq: state.sender.nxt, ack: state.receiver.nxt, flags: RST | ACK, own: true };
+    case 'CLOSING':
+    case 'LAST-ACK': {
+      // The states of the RFC begin when the FIN is sent.
+      const { nxt, finSent } = state.sender;
+      return finSent ? undefined : { seq: nxt, ack: state.receiver.nxt, flags: RST | ACK, own: true };
+    }
     case 'FIN-WAIT-2':
-      return { seq: state.sent.nxt, ack: state.receiver.nxt, flags: RST | ACK };
+      return { seq: state.sent.nxt, ack: state.receiver.nxt, flags: RST | ACK, own: true };
     default:
       return undefined;
   }

@@ -26,6 +26,8 @@ export interface ResetAnswer {
   readonly seq: Seq;
   readonly ack: Seq;
   readonly flags: TcpFlags;
+  /** A segment of the connection, not an answer to one: it has its window and its options (RFC 7323 3.2). */
+  readonly own?: boolean;
 }
 
 /** RFC 9293 3.10.7.1: the RST is made acceptable to who sent the segment; a RST is never answered. */

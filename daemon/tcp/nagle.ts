@@ -5,6 +5,8 @@ export interface Candidate {
   readonly length: number;
   readonly unsent: number;
   readonly most: number;
+  /** It is what the full segments that just left have left of the window, and to be sent. */
+  readonly fills: boolean;
   /** The largest window the peer ever offered. */
   readonly maxWnd: number;
   readonly nagle: boolean;
@@ -14,8 +16,17 @@ export interface Candidate {
   readonly idle: boolean;
 }
 
-export function isWorthSending({ length, unsent, most, maxWnd, nagle, corked, idle }: Candidate): boolean {
+export function isWorthSending({
+  length,
+  unsent,
+  most,
+  fills,
+  maxWnd,
+  nagle,
+  corked,
+  idle,
+}: Candidate): boolean {
   if (length === most) return true;
-  if (length === unsent) return !corked && (!nagle || idle);
+  if (length === unsent || fills) return !corked && (!nagle || idle);
   return length >= maxWnd / 2;
 }

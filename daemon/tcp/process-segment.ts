@@ -1,6 +1,6 @@
 /** Fifth to eighth step of RFC 9293 section 3.10.7.4: the ACK, the text and the FIN of an acceptable segment. */
 
-import { seqAdd } from '../wire/seq.ts';
+import { type Seq, seqAdd, seqLt } from '../wire/seq.ts';
 import { CWR, URG } from '../wire/tcp-header.ts';
 import { type Agreement, effectiveSendMss } from './agreement.ts';
 import { finWait2TimeoutUs } from './calls.ts';
@@ -47,7 +47,8 @@ export function processSegment(
   if (mayReceive && (segment.flags & URG) !== 0) takeUrgent(core, connection, receiver, segment, nowUs);
   if (mayReceive && (segment.payloadLength > 0 || isFin(segment))) {
     const refusesText = connection.readerGone || (connection.textRefused && state.name !== 'ESTABLISHED');
-    if (refusesText && segment.payloadLength > 0) {
+    // What came before is no new text, whatever FIN it brings along.
+    if (refusesText && segment.length > 0 && seqLt(receiver.nxt, textEnd(segment))) {
       // RFC 9293 3.6.1 (SHLD-3): data for a user who has closed is answered with a RST.
       return core.end(connection, 'reset', nowUs, resetAnswer(segment));
     }
@@ -57,7 +58,13 @@ export function processSegment(
     if (outcome.dropped) core.drop('receive-buffer-full');
     if (outcome.readable > 0 || outcome.finished) tellReadable(core, connection, outcome.finished, nowUs);
   }
+  // Whoever still sends does not know that we have its FIN.
+  if (state.name === 'TIME-WAIT' && segment.length > 0) receiver.acks.oweNow();
   moveOn(core, connection, state, ourFinAcked, peerFinished, nowUs);
+}
+
+function textEnd(segment: Segment): Seq {
+  return seqAdd(segment.seq, segment.payloadLength);
 }
 
 function takeAck(
@@ -131,6 +138,7 @@ function moveOn(
   const { agreement, receiver } = state;
   const next = afterSegment(state.name, ourFinAcked, peerFinished);
   if (next === state.name) return;
+  if (peerFinished && next !== 'CLOSE-WAIT') receiver.acks.oweNow();
   switch (next) {
     case 'CLOSED':
       return core.end(connection, 'closed', nowUs);

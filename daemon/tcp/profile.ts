@@ -20,6 +20,10 @@ export interface Profile {
   readonly synLayout: readonly OptionPlace[];
   readonly layout: readonly OptionPlace[];
   readonly offerTimestamps: boolean;
+  /** Once they are agreed on, a segment without timestamps is dropped. RFC 7323 3.2 (SHOULD) */
+  readonly timestampsRequired: boolean;
+  /** How much older than TS.Recent a timestamp may be: the peer's clock may have ticked between two segments that crossed. */
+  readonly pawsSlack: number;
   readonly offerSack: boolean;
   /** Undefined: no window scaling is offered. */
   readonly windowShift: number | undefined;
@@ -61,6 +65,8 @@ export interface Profile {
   readonly overrideUs: number;
   /** PSH ends each piece of text that was queued, not only the last one (SHLD-27). */
   readonly pushEachWrite: boolean;
+  /** What is left of the window after full segments is filled at once, if Nagle's algorithm lets it (Linux tcp_mss_split_point). */
+  readonly fillsWindow: boolean;
   /** How long corked text waits at most. */
   readonly corkUs: number;
   /** Nagle's algorithm waits for the last small segment only, not for all that was in flight when text was queued. */

@@ -31,6 +31,8 @@ export interface ReceiveRule {
   readonly rounds: 'up' | 'down';
   /** A packet that the network marked (RFC 3168) is acknowledged at once. */
   readonly hurriesMarks: boolean;
+  /** A FIN that is the next one is acknowledged at once, or like text: the user may close in turn. */
+  readonly hurriesFin: boolean;
   /** Segments from the first on that are acknowledged at once. */
   readonly quickAcks: number;
   /** What a buffer of that size holds, given the largest segment. */
@@ -46,6 +48,7 @@ export interface ReceiveRule {
 const finwait: ReceiveRule = {
   rounds: 'up',
   hurriesMarks: true,
+  hurriesFin: true,
   quickAcks: 0,
   limit: (bufferBytes) => bufferBytes,
   // The edge moves by half the buffer or a full segment, or not at all.
@@ -64,6 +67,7 @@ const finwait: ReceiveRule = {
 const linux: ReceiveRule = {
   rounds: 'up',
   hurriesMarks: true,
+  hurriesFin: false,
   // TCP_MAX_QUICKACKS
   quickAcks: 16,
   limit: (bufferBytes, rmss) => Math.max(Math.floor(bufferBytes / rmss), 1) * rmss,
@@ -83,6 +87,7 @@ const linux: ReceiveRule = {
 const freebsd: ReceiveRule = {
   rounds: 'down',
   hurriesMarks: false,
+  hurriesFin: true,
   quickAcks: 0,
   limit: (bufferBytes, rmss) => (bufferBytes < rmss ? bufferBytes : Math.ceil(bufferBytes / rmss) * rmss),
   offer({ limit, free, offered, most, rmss }) {

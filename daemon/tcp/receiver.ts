@@ -54,6 +54,7 @@ export class Receiver {
   readonly #window: ReceiveWindow;
   readonly #held = new Reassembly();
   readonly #sack: boolean;
+  readonly #pawsSlack: number;
   #tsRecentAtUs = 0;
   /** What arrived twice and has not been told (RFC 2883). */
   #duplicate: SackBlock | undefined;
@@ -68,6 +69,7 @@ export class Receiver {
     this.#window = new ReceiveWindow(rule, settings.receiveBufferBytes, shift, rmss, this.nxt, offered);
     this.#ring = new ByteRing(this.#window.hardLimit, memory);
     this.#sack = agreement.sack;
+    this.#pawsSlack = profile.pawsSlack;
     this.acks = new Acknowledger(profile, settings, rule, this.nxt);
   }
 
@@ -114,7 +116,7 @@ export class Receiver {
 
   /** RFC 7323 4.3 (2): the timestamp of the segment that will be acknowledged next is the one to echo. */
   noteTimestamp(value: number, segmentSeq: Seq, nowUs: number): void {
-    if (seqLeq(segmentSeq, this.acks.lastSent) && !this.isOldTimestamp(value, nowUs)) {
+    if (seqLeq(segmentSeq, this.acks.lastSent) && !this.#isOlder(value, 0, nowUs)) {
       this.startTimestamps(value, nowUs);
     }
   }
@@ -127,7 +129,11 @@ export class Receiver {
 
   /** RFC 7323 5.3 R1: the timestamp is older than TS.Recent, and TS.Recent is not too old to tell. */
   isOldTimestamp(value: number, nowUs: number): boolean {
-    return ((value - this.tsRecent) | 0) < 0 && nowUs - this.#tsRecentAtUs < TS_RECENT_VALID_US;
+    return this.#isOlder(value, this.#pawsSlack, nowUs);
+  }
+
+  #isOlder(value: number, slack: number, nowUs: number): boolean {
+    return ((value - this.tsRecent) | 0) < -slack && nowUs - this.#tsRecentAtUs < TS_RECENT_VALID_US;
   }
 
   /** A segment that came again: the peer is told which (RFC 2883 section 4). */
@@ -143,26 +149,29 @@ export class Receiver {
     // A segment may overlap what is there, or reach beyond the window: both ends are trimmed.
     const left = seqMax(textSeq, this.nxt);
     const right = seqMin(textEnd, this.#finSeq ?? this.#window.edge);
+    const end = seqAdd(textEnd, isFin(segment) ? 1 : 0);
     const fresh = seqDiff(right, left);
     const gap = !this.#held.empty || seqLt(this.nxt, textSeq);
     let dropped = seqLt(right, textEnd);
-    this.#noteOverlap(textSeq, textEnd, left);
+    this.#noteOverlap(textSeq, end, left);
     if (isFin(segment) && this.#isPlausibleFin(textEnd)) this.#finSeq ??= textEnd;
     if (fresh > 0) dropped = !this.#keep(segment, textSeq, left, right) || dropped;
     if (this.#finSeq === this.nxt) this.nxt = seqAdd(this.nxt, 1);
+    // It has a number of its own, which is reported with the text that is held.
+    else if (isFin(segment) && this.#finSeq === textEnd && !this.finished) this.#held.add(textEnd, end);
     const advanced = seqDiff(this.nxt, before);
     const length = segment.payloadLength;
     if (length > 0 || isFin(segment)) {
       const ended = this.#finSeq !== undefined;
-      this.acks.textArrived({ advanced, length, ended, inOrder: !gap && advanced === length }, nowUs);
+      this.acks.textArrived({ advanced, length, ended, inOrder: !gap && advanced === segment.length }, nowUs);
     }
     const finished = this.finished && advanced > 0;
     return { readable: advanced - (finished ? 1 : 0), finished, dropped };
   }
 
-  #noteOverlap(textSeq: Seq, textEnd: Seq, left: Seq): void {
-    if (seqLt(textSeq, left)) return this.noteDuplicate(textSeq, seqMin(textEnd, left));
-    const again = this.#held.overlap(left, textEnd);
+  #noteOverlap(textSeq: Seq, end: Seq, left: Seq): void {
+    if (seqLt(textSeq, left)) return this.noteDuplicate(textSeq, seqMin(end, left));
+    const again = this.#held.overlap(left, end);
     if (again !== undefined) this.noteDuplicate(again.left, again.right);
   }
 
@@ -182,7 +191,7 @@ export class Receiver {
       this.nxt = right;
       const joined = this.#held.empty ? 0 : this.#held.take(this.nxt);
       this.nxt = seqAdd(this.nxt, joined);
-      this.#ring.commit(count + joined);
+      this.#ring.commit(count + joined - (this.finished ? 1 : 0));
       return true;
     }
     if (!this.#held.add(left, right)) return false;
@@ -224,20 +233,14 @@ export class Receiver {
     return this.#window.offer(this.nxt, this.#ring.length);
   }
 
-  /** A FIN that waits behind the last octet held has a number of its own. */
-  #withFin(block: SackBlock): SackBlock {
-    return block.right === this.#finSeq ? { left: block.left, right: seqAdd(block.right, 1) } : block;
-  }
-
   /** SACK blocks for a segment with room for `room` of them: first what came twice, then what is held. */
   sackBlocks(room: number): SackBlock[] | undefined {
     if (!this.#sack || (this.#held.empty && this.#duplicate === undefined)) return undefined;
     const duplicate = this.#duplicate;
-    if (duplicate === undefined) return this.#held.sackBlocks(room).map((block) => this.#withFin(block));
+    if (duplicate === undefined) return this.#held.sackBlocks(room);
     const around = this.#held.around(duplicate);
     const others = this.#held.sackBlocks(room).filter((block) => block.left !== around?.left);
-    const held = [...(around === undefined ? [] : [around]), ...others].map((block) => this.#withFin(block));
-    return [duplicate, ...held].slice(0, room);
+    return [duplicate, ...(around === undefined ? [] : [around]), ...others].slice(0, room);
   }
 
   /** The blocks of `sackBlocks` have left. */

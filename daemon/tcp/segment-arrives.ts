@@ -1,6 +1,6 @@
 /** SEGMENT ARRIVES for a connection: the dispositions of its state, carried out. RFC 9293 section 3.10.7 */
 
-import { type Seq, seqAdd, seqLeq } from '../wire/seq.ts';
+import { type Seq, seqAdd, seqMin } from '../wire/seq.ts';
 import { RST } from '../wire/tcp-header.ts';
 import type { Edges } from './acceptance.ts';
 import { judge } from './acceptance.ts';
@@ -11,7 +11,7 @@ import type { DropReason } from './counters.ts';
 import { closeSending, receivedSyn, synAnswered, synReceivedAnswered } from './establish.ts';
 import { isAcceptQueueFull } from './listener.ts';
 import { processSegment, scaledWindow } from './process-segment.ts';
-import { isRst, type Segment, viewOf } from './segment.ts';
+import { isRst, isSyn, type Segment, viewOf } from './segment.ts';
 import {
   type Established,
   hasReceiver,
@@ -88,7 +88,7 @@ function inSynReceived(
     rcvWnd: receiver.window,
     sndUna: syn.iss,
     sndMax: syn.firstDataSeq,
-    maxSndWnd: state.sndWnd,
+    ackedBefore: 0,
     ...timestampEdges(core, state, segment, nowUs),
   };
   const disposition = onSegmentInSynReceived(state, segment, edges);
@@ -149,17 +149,21 @@ function inSynchronized(
   segment: Segment,
   nowUs: number,
 ): void {
-  const acceptance = judge(segment, edgesOf(core, state, segment, nowUs));
+  const acceptance = judge(segment, edgesOf(core, connection, state, segment, nowUs));
   switch (acceptance.kind) {
     case 'drop':
       return core.drop(acceptance.reason);
     case 'acknowledge':
+      // Whoever resets what is over for both has nothing to be told.
+      if (state.name === 'TIME-WAIT' && core.profile.resetEndsTimeWait && isRst(segment)) {
+        return core.drop(acceptance.reason);
+      }
       // "TIME-WAIT: the only thing that can arrive is a retransmission of the remote FIN. Acknowledge it, and
       // restart the 2 MSL timeout" (MUST-13).
       if (state.name === 'TIME-WAIT' && acceptance.reason === 'out-of-window' && segment.length > 0) {
         state.expiresUs = nowUs + 2 * core.profile.mslUs;
       }
-      noteRepeated(state, segment);
+      if (acceptance.reason !== 'ack-out-of-range') noteRepeated(state, segment);
       return acknowledge(core, connection, state, acceptance.reason, acceptance.challenge, nowUs);
     case 'reset':
       // RFC 1337: a RST of long ago would end the wait that is there to outlast it.
@@ -173,21 +177,29 @@ function inSynchronized(
   }
 }
 
-/** Text that lies before the window came twice. */
+/** Text or FIN before the window came twice. */
 function noteRepeated({ receiver }: SynchronizedState, segment: Segment): void {
-  const end = seqAdd(segment.seq, segment.payloadLength);
-  if (segment.payloadLength > 0 && seqLeq(end, receiver.nxt)) receiver.noteDuplicate(segment.seq, end);
+  if (isSyn(segment) || isRst(segment)) return;
+  receiver.noteDuplicate(segment.seq, seqMin(seqAdd(segment.seq, segment.length), receiver.nxt));
 }
 
-function edgesOf(core: Core, state: SynchronizedState, segment: Segment, nowUs: number): Edges {
+function edgesOf(
+  core: Core,
+  { totals }: Connection,
+  state: SynchronizedState,
+  segment: Segment,
+  nowUs: number,
+): Edges {
   const { receiver } = state;
   const sending = hasSender(state);
+  const maxSndWnd = sending ? state.sender.window.largest : state.sent.maxWnd;
   return {
     rcvNxt: receiver.nxt,
     rcvWnd: receiver.window,
     sndUna: sending ? state.sender.una : state.sent.nxt,
     sndMax: sending ? state.sender.max : state.sent.nxt,
-    maxSndWnd: sending ? state.sender.window.largest : state.sent.maxWnd,
+    // What lies before our first octet was never there to be acknowledged.
+    ackedBefore: Math.min(maxSndWnd, totals.bytesAcked),
     ...timestampEdges(core, state, segment, nowUs),
   };
 }
@@ -197,12 +209,13 @@ function timestampEdges(
   state: SynReceived | SynchronizedState,
   segment: Segment,
   nowUs: number,
-): Pick<Edges, 'timestamps' | 'oldTimestamp' | 'challengeRst' | 'challengeSyn'> {
+): Pick<Edges, 'timestamps' | 'timestampsRequired' | 'oldTimestamp' | 'challengeRst' | 'challengeSyn'> {
   const { timestamps } = segment.options;
   return {
     challengeRst: core.profile.challengeRst,
     challengeSyn: core.profile.challengeSyn,
     timestamps: state.agreement.timestamps,
+    timestampsRequired: core.profile.timestampsRequired,
     oldTimestamp: timestamps !== undefined && state.receiver.isOldTimestamp(timestamps.value, nowUs),
   };
 }

@@ -48,6 +48,7 @@ export class Sender {
   max: Seq;
   /** SND.UP: the number after the last urgent octet. */
   up: Seq | undefined;
+  finSent = false;
   /** Probes of a shut window without an answer. */
   windowProbes = 0;
   readonly window: SendWindow;
@@ -66,10 +67,11 @@ export class Sender {
   readonly #writeEnds = new Fifo<Seq>();
   /** The end of the last segment that was not full. */
   #smallEnd: Seq;
+  /** The end of the last segment that was full, and when it left. */
+  #full: { readonly end: Seq; readonly atUs: number } | undefined;
   /** The end of what was queued when last nothing was in flight: it goes out as it is. */
   #idleEnd: Seq;
   #finQueued = false;
-  #finSent = false;
   #windowProbeDue = false;
   #tailProbeDue = false;
   #overrideDue = false;
@@ -116,7 +118,7 @@ export class Sender {
 
   /** Our FIN is acknowledged, and with it everything. */
   get finAcked(): boolean {
-    return this.#finSent && this.una === this.max;
+    return this.finSent && this.una === this.max;
   }
 
   /** Nothing waits for an acknowledgement, and nothing for the window. */
@@ -290,22 +292,25 @@ export class Sender {
     const inWindow = this.window.octets - seqDiff(this.nxt, this.una);
     const usable = Math.min(inWindow, this.loss.window.cwnd - this.loss.pipe);
     const length = Math.floor(Math.min(unsent, most, usable));
-    if (unsent === 0 ? this.#hasRoom() : length > 0 && this.#isWorthSending(length, unsent, most)) {
+    const follows = this.#full?.end === this.nxt && this.#full.atUs === nowUs;
+    const fills = this.#profile.fillsWindow && follows && length === inWindow;
+    if (unsent === 0 ? this.#hasRoom() : length > 0 && this.#isWorthSending(length, unsent, most, fills)) {
       this.#overrideDue = false;
-      return this.#transmit(Math.max(length, 0), nowUs);
+      return this.#transmit(Math.max(length, 0), most, nowUs);
     }
     // Nothing is in flight whose acknowledgement would open the window.
     if (this.idle) this.#wait(nowUs);
     return undefined;
   }
 
-  #isWorthSending(length: number, unsent: number, most: number): boolean {
+  #isWorthSending(length: number, unsent: number, most: number, fills: boolean): boolean {
     if (this.#overrideDue) return true;
     const { nagle, cork } = this.#settings;
     return isWorthSending({
       length,
       unsent,
       most,
+      fills,
       maxWnd: this.window.largest,
       nagle: nagle && !this.#finQueued,
       corked: (cork || this.#more) && !this.#finQueued,
@@ -332,16 +337,18 @@ export class Sender {
   }
 
   /** New text from NXT on, perhaps the FIN. */
-  #transmit(length: number, nowUs: number): Transmission {
+  #transmit(length: number, most: number, nowUs: number): Transmission {
     const seq = this.nxt;
     const textEnd = seqAdd(seq, length);
     const fin = this.#carriesFin(textEnd, length);
     const end = fin ? seqAdd(textEnd, 1) : textEnd;
-    const push = length > 0 && (seqDiff(textEnd, this.una) === this.ring.length || this.#endsWrite(textEnd));
+    const endsWrite = this.#endsWrite(textEnd);
+    const push = length > 0 && (endsWrite || seqDiff(textEnd, this.una) === this.ring.length);
     const retransmission = seqLt(seq, this.max);
     if (this.una === this.max) this.timer.noteProgress(nowUs);
-    if (fin) this.#finSent = true;
-    if (length < this.#mss) this.#smallEnd = textEnd;
+    if (fin) this.finSent = true;
+    if (length < most) this.#smallEnd = textEnd;
+    else this.#full = { end: textEnd, atUs: nowUs };
     this.loss.board.push({ seq, end, fin, push }, nowUs);
     this.loss.noteSent(length);
     this.nxt = end;
@@ -389,7 +396,7 @@ export class Sender {
     if (length > 0 && length <= this.window.octets - seqDiff(this.nxt, this.una)) {
       // No other probe follows while this one is on its way.
       this.timer.tail.sent(this.nxt, false);
-      const sent = this.#transmit(length, nowUs);
+      const sent = this.#transmit(length, most, nowUs);
       this.timer.tail.sent(this.nxt, false);
       return sent;
     }
@@ -402,7 +409,7 @@ export class Sender {
   #probeWindow(nowUs: number): Transmission {
     this.#windowProbeDue = false;
     // A FIN needs no window.
-    const finLost = this.#finSent && this.ring.length === 0;
+    const finLost = this.finSent && this.ring.length === 0;
     const bare = this.#profile.windowProbe === 'bare' && !finLost;
     const length = bare ? 0 : Math.min(1, this.ring.length);
     const textEnd = seqAdd(this.una, length);
@@ -411,7 +418,7 @@ export class Sender {
     // R2 counts from the first probe on.
     if (this.windowProbes === 1) this.timer.noteProgress(nowUs);
     if (retransmission) this.#lastRepeatUs = nowUs;
-    if (fin) this.#finSent = true;
+    if (fin) this.finSent = true;
     this.max = seqMax(this.max, fin ? seqAdd(textEnd, 1) : textEnd);
     this.#lastSentUs = nowUs;
     const seq = bare ? seqAdd(this.una, -1) : this.una;

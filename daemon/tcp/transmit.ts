@@ -67,7 +67,12 @@ function resetPacket(
   if (reset === undefined) return undefined;
   connection.reset = undefined;
   core.counters.resetsSent += 1;
-  return send(core, packets, connection, plain(reset.seq, reset.ack, reset.flags), nowUs);
+  const { state } = connection;
+  const segment =
+    reset.own && state.name !== 'SYN-SENT'
+      ? steadySegment(core, connection, state, reset.seq, reset.flags, nowUs)
+      : plain(reset.seq, reset.ack, reset.flags);
+  return send(core, packets, connection, segment, nowUs);
 }
 
 function plain(segmentSeq: Seq, ack: Seq, flags: TcpFlags): OutgoingSegment {

@@ -15,6 +15,8 @@ export const FINWAIT_PROFILE: Profile = {
     { option: 'sack', align: 2 },
   ],
   offerTimestamps: true,
+  timestampsRequired: true,
+  pawsSlack: 0,
   offerSack: true,
   // The smallest shift that can say the whole receive buffer: little is lost to rounding.
   windowShift: 3,
@@ -41,6 +43,7 @@ export const FINWAIT_PROFILE: Profile = {
   delayedAckUs: 40 * MILLISECOND_US,
   overrideUs: 200 * MILLISECOND_US,
   pushEachWrite: false,
+  fillsWindow: false,
   corkUs: 200 * MILLISECOND_US,
   nagleBySmall: false,
   nagleOffPushes: false,

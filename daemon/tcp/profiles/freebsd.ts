@@ -16,6 +16,8 @@ export const FREEBSD_PROFILE: Profile = {
     { option: 'sack', align: 2 },
   ],
   offerTimestamps: true,
+  timestampsRequired: true,
+  pawsSlack: 0,
   offerSack: true,
   // The smallest that says kern.ipc.maxsockbuf, 2 MiB.
   windowShift: 6,
@@ -42,6 +44,7 @@ export const FREEBSD_PROFILE: Profile = {
   delayedAckUs: 40 * MILLISECOND_US,
   overrideUs: 5 * SECOND_US,
   pushEachWrite: false,
+  fillsWindow: false,
   corkUs: Number.POSITIVE_INFINITY,
   nagleBySmall: false,
   nagleOffPushes: false,

@@ -16,6 +16,9 @@ export const LINUX_PROFILE: Profile = {
     { option: 'sack', align: 2 },
   ],
   offerTimestamps: true,
+  timestampsRequired: false,
+  // TCP_PAWS_WINDOW
+  pawsSlack: 1,
   offerSack: true,
   // tcp_rmem[2] of 16 MiB, to which servers are commonly set; 6 MiB makes it 7, 32 MiB 10.
   windowShift: 8,
@@ -42,6 +45,7 @@ export const LINUX_PROFILE: Profile = {
   delayedAckUs: 40 * MILLISECOND_US,
   overrideUs: 200 * MILLISECOND_US,
   pushEachWrite: true,
+  fillsWindow: true,
   corkUs: 200 * MILLISECOND_US,
   nagleBySmall: true,
   nagleOffPushes: true,

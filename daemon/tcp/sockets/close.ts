@@ -28,6 +28,8 @@ export function shutdown(stack: TcpStack, socket: Socket, direction: Direction, 
     return answer(undefined);
   }
   shut(socket, direction);
+  // inet_shutdown: whoever shuts a connection knows that it is there.
+  socket.progress = 'connected';
   // In a state that has sent its FIN already there is nothing left to do.
   if (direction !== 'read') stack.shutdown(id, nowUs);
   if (socket.readShut && socket.writeShut) stack.stopReading(id);

@@ -40,7 +40,7 @@ export function connect(stack: TcpStack, socket: Socket, remote: Peer, nowUs: nu
 export function connected(socket: Socket, pending: 'EALREADY' | 'EINPROGRESS'): Answer<void> {
   if (socket.progress === 'connected') return failure('EISCONN');
   if (socket.state === 'SYN-SENT' || socket.state === 'SYN-RECEIVED') return failure(pending);
-  if (socket.id === undefined && !socket.finished) {
+  if (socket.state === 'CLOSED') {
     const errno = takeError(socket) ?? 'ECONNABORTED';
     disconnect(socket);
     return failure(errno);

@@ -41,6 +41,8 @@ function ends(socket: Socket, reason: EndReason, unread: Uint8Array): void {
   socket.readShut = true;
   socket.writeShut = true;
   socket.leftOver = unread;
+  // Linux tcp_set_state: a port that nobody asked for is given back.
+  if (socket.bound?.byUser === false) socket.bound = undefined;
 }
 
 function errnoOfEnd({ state, softError }: Socket, reason: EndReason): Errno | undefined {

@@ -177,7 +177,7 @@ export class Sockets {
     child.id = id;
     child.state = info?.state ?? 'ESTABLISHED';
     child.progress = 'connected';
-    child.bound = bound;
+    child.bound = bound && { ...bound, byUser: false };
     child.peer = info?.remote;
     listener.waiting.push(child);
     this.#byId.set(id, child);

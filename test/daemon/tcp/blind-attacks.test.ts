@@ -46,9 +46,23 @@ spec('blind attacks (RFC 5961)', (test) => {
 
   test('N5: text with an acknowledgement from more than a window ago is not taken, from within one it is', () => {
     const t = established({ peerWindow: 1000 });
-    t.receives('ACK', { seq: 1, ack: 1 - 1001, window: 1000, data: 'evil' }).sends('ACK', { ack: 1 });
+    for (let at = 1; at < 2001; at += 1000) {
+      t.send(1000).sends('ACK PSH', { seq: at });
+      t.receives('ACK', { seq: 1, ack: at + 1000, window: 1000 });
+    }
+    t.receives('ACK', { seq: 1, ack: 1000, window: 1000, data: 'evil' }).sends('ACK', { ack: 1 });
     assert.is(t.info?.unreadBytes, 0);
-    t.receives('ACK', { seq: 1, ack: 1 - 1000, window: 1000, data: 'late' });
+    t.receives('ACK', { seq: 1, ack: 1001, window: 1000, data: 'late' });
+    assert.is(t.read().data, 'late');
+  });
+
+  test('text with an acknowledgement of what lies before our first octet is not taken', () => {
+    const t = established().send(100);
+    t.sends('ACK PSH');
+    t.receives('ACK', { seq: 1, ack: 0, data: 'evil' }).sends('ACK', { ack: 1 });
+    t.receives('ACK', { seq: 1, ack: 101 }).receives('ACK', { seq: 1, ack: 0, data: 'evil' });
+    t.sends('ACK', { ack: 1 });
+    t.receives('ACK', { seq: 1, ack: 1, data: 'late' });
     assert.is(t.read().data, 'late');
   });
 
