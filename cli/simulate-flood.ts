@@ -9,6 +9,8 @@ import { count } from './view-text.ts';
 
 export const FLOOD = {
   name: 'syn-flood',
+  /** Spoofed SYNs in a second, if no other rate is asked for. */
+  rate: 1000,
   about: `spoofed SYNs (--flood a second) fill a backlog of ${BACKLOG}: who still gets through? --no-cookies to compare`,
 } as const;
 

@@ -100,7 +100,7 @@ export function runsLines(name: string, result: Runs): Line[] {
   const { runs, opened, finished, ends, handshake, arrived, done } = result;
   const endings = Object.entries(ends).map(([end, number]) => `${count(number)} ${end}`);
   return [
-    [{ text: `${name}: ${count(runs)} runs`, style: 'bold' }],
+    [{ text: `${name}: ${count(runs)} ${runs === 1 ? 'run' : 'runs'}`, style: 'bold' }],
     ...percentileLines([
       ['client open', handshake],
       ['data arrived', arrived],
@@ -113,6 +113,13 @@ export function runsLines(name: string, result: Runs): Line[] {
     ],
     ...(finished === runs
       ? []
-      : [[{ text: `${count(runs - finished)} runs were cut off by --limit`, style: 'warn' as const }]]),
+      : [
+          [
+            {
+              text: `cut off by --limit: ${count(runs - finished)} of ${count(runs)}`,
+              style: 'warn' as const,
+            },
+          ],
+        ]),
   ];
 }

@@ -8,6 +8,7 @@ import type { Leg } from '../daemon/netsim/legs.ts';
 import { LEGS } from '../daemon/netsim/legs.ts';
 import type { ProfileName } from '../daemon/tcp/profile.ts';
 import type { CongestionName } from '../daemon/tcp/types.ts';
+import { FLOOD } from './simulate-flood.ts';
 
 const HOUR_MS = 3_600_000;
 const MOST_RUNS = 1_000_000;
@@ -98,17 +99,18 @@ export const SIMULATE_SETTINGS = {
     default: false,
     parse: flag,
   }),
-  floodRate: setting<number>({
+  floodRate: setting<number | undefined>({
     name: 'flood',
     placeholder: 'N',
     doc: 'spoofed SYNs in a second, in the scenario syn-flood',
-    default: 1000,
+    default: undefined,
+    defaultText: String(FLOOD.rate),
     parse: integer(1, 100_000),
   }),
   noCookies: setting<boolean>({
     name: 'no-cookies',
     kind: 'flag',
-    doc: 'the server answers no SYN with a cookie when its backlog is full',
+    doc: 'the server answers no SYN with a cookie when its backlog is full, in the scenario syn-flood',
     default: false,
     parse: flag,
   }),

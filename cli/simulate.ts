@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { FinwaitError } from '#base/errors.ts';
 import { nearestName, readSettings } from '#base/settings.ts';
+import type { Leg } from '../daemon/netsim/legs.ts';
 import { LegLoser } from '../daemon/netsim/legs.ts';
 import type { LinkOptions } from '../daemon/netsim/link.ts';
 import type { Played, PlayOptions } from '../daemon/netsim/play.ts';
@@ -30,7 +31,7 @@ import type { SimulateSettings } from './simulate-settings.ts';
 import { SIMULATE_SETTINGS } from './simulate-settings.ts';
 import { colours, writesUtf8 } from './view-terminal.ts';
 import type { Line } from './view-text.ts';
-import { count, latency, paintLine } from './view-text.ts';
+import { count, latency, paintLine, wrap } from './view-text.ts';
 
 const HELP = {
   usage: 'finwait simulate SCENARIO [options]',
@@ -59,12 +60,25 @@ export async function runSimulate(args: readonly string[], io: CliIo): Promise<n
   }
   const { settings, positionals } = readSettings(SIMULATE_SETTINGS, args, io.env);
   const scenario = scenarioOf(positionals);
-  if (settings.pcap !== '' && settings.runs !== undefined) {
-    throw new FinwaitError('USAGE', '--pcap is for one run, not for --runs', 'leave out one of them');
-  }
+  const misplaced = misplacedSetting(scenario, settings);
+  if (misplaced !== undefined) throw new FinwaitError('USAGE', misplaced, 'leave it out');
   if (scenario === FLOOD.name) return simulateFlood(settings, io);
   if (settings.runs !== undefined) return simulateMany(scenario, settings, settings.runs, io);
   return simulateOne(scenario, settings, io);
+}
+
+/** What is asked for that this scenario, or many runs, cannot give. */
+function misplacedSetting(
+  scenario: ScenarioName | typeof FLOOD.name,
+  { pcap, runs, floodRate, noCookies, bytes }: SimulateSettings,
+): string | undefined {
+  if (pcap !== '' && runs !== undefined) return '--pcap is for one run, not for --runs';
+  if (scenario !== FLOOD.name) {
+    if (floodRate !== undefined) return `--flood is for ${FLOOD.name}, not for ${scenario}`;
+    if (noCookies) return `--no-cookies is for ${FLOOD.name}, not for ${scenario}`;
+  }
+  const sends = scenario !== FLOOD.name && sceneOf(scenario).client.sends !== undefined;
+  return bytes === undefined || sends ? undefined : `--bytes: in ${scenario} the client sends nothing`;
 }
 
 function simulateMany(scenario: ScenarioName, settings: SimulateSettings, runs: number, io: CliIo): number {
@@ -75,13 +89,13 @@ function simulateMany(scenario: ScenarioName, settings: SimulateSettings, runs: 
 }
 
 function simulateFlood(settings: SimulateSettings, io: CliIo): number {
-  const { seed, runs = 1, pcap, json, floodRate } = settings;
+  const { seed, runs = 1, pcap, json, floodRate = FLOOD.rate } = settings;
   const captured: CapturedPacket[] = [];
   const floods = playFloods(
     runs,
     seed,
     (one): FloodOptions => ({
-      ...commonOf(settings, one),
+      ...commonOf(settings, one, new LegLoser(settings.lose)),
       rate: floodRate,
       ...(pcap === '' ? {} : { onPacket: (record) => captured.push(capturedPacket(record)) }),
     }),
@@ -100,8 +114,9 @@ function simulateOne(scenario: ScenarioName, settings: SimulateSettings, io: Cli
   const transcript = new Transcript();
   const captured: CapturedPacket[] = [];
   const samples: Sample[] = [];
+  const loser = new LegLoser(settings.lose);
   const played = play({
-    ...optionsOf(scenario, settings, settings.seed),
+    ...optionsOf(scenario, settings, settings.seed, loser),
     onPacket(record) {
       transcript.packet(record);
       if (settings.pcap !== '') captured.push(capturedPacket(record));
@@ -127,13 +142,20 @@ function simulateOne(scenario: ScenarioName, settings: SimulateSettings, io: Cli
       ...simulationLines(moments, io.columns),
       ...(plotted ? [[], ...plotLines(samples, io.columns)] : []),
       [],
-      summary(scenario, settings, played),
+      ...summary(scenario, settings, played, loser.left(), io.columns),
     ]);
   }
   return played.finished ? EXIT.ok : EXIT.verdict;
 }
 
-function summary(scenario: ScenarioName, { seed }: SimulateSettings, played: Played): Line {
+/** @param unlost legs that were to be lost and never came */
+function summary(
+  scenario: ScenarioName,
+  { seed }: SimulateSettings,
+  played: Played,
+  unlost: readonly Leg[],
+  columns = Number.POSITIVE_INFINITY,
+): Line[] {
   const { clientOpenUs, reopenUs, arrivedUs, endUs, ends, endsUs, states, received, finished } = played;
   const still = (side: Side): string => {
     const [end, atUs] = [ends[side], endsUs[side]];
@@ -155,15 +177,26 @@ function summary(scenario: ScenarioName, { seed }: SimulateSettings, played: Pla
     endUs === undefined
       ? `at the end ${still('client')} and ${still('server')}`
       : `all gone after ${latency(endUs)} (client ${ends.client}, server ${ends.server ?? 'never open'})`,
+    ...(unlost.length > 0 ? [`--lose: no ${unlost.join(', no ')} was sent that could be lost`] : []),
     ...(finished ? [] : ['cut off by --limit']),
   ];
-  return [{ text: `${scenario}, seed ${seed}: `, style: 'bold' }, { text: parts.join('; ') }];
+  const title = `${scenario}, seed ${seed}: `;
+  const [first = '', ...more] = wrap(`${title}${parts.join('; ')}`, columns);
+  return [
+    [{ text: first.slice(0, title.length), style: 'bold' }, { text: first.slice(title.length) }],
+    ...more.map((text): Line => [{ text }]),
+  ];
 }
 
-function optionsOf(scenario: ScenarioName, settings: SimulateSettings, seed: number): PlayOptions {
+function optionsOf(
+  scenario: ScenarioName,
+  settings: SimulateSettings,
+  seed: number,
+  loser = new LegLoser(settings.lose),
+): PlayOptions {
   const { bytes, limitMs } = settings;
   return {
-    ...commonOf(settings, seed),
+    ...commonOf(settings, seed, loser),
     scenario,
     bytes,
     limitUs: limitMs === undefined ? limitUsOf(scenario) : limitMs * 1000,
@@ -171,10 +204,9 @@ function optionsOf(scenario: ScenarioName, settings: SimulateSettings, seed: num
 }
 
 /** The network, and who is at its ends. */
-function commonOf(settings: SimulateSettings, seed: number) {
+function commonOf(settings: SimulateSettings, seed: number, loser: LegLoser) {
   const { loss, delayMs, jitterMs, bitsPerSecond, queueBytes, duplicate, reorder, corrupt } = settings;
-  const { mtu, lose, profile, serverProfile = profile, ecn } = settings;
-  const loser = new LegLoser(lose);
+  const { mtu, profile, serverProfile = profile, ecn } = settings;
   const delayUs = delayMs * 1000;
   return {
     seed,

@@ -32,6 +32,11 @@ export class LegLoser {
     return true;
   }
 
+  /** Legs that are still to be lost. */
+  left(): Leg[] {
+    return LEGS.filter((leg) => (this.#left.get(leg) ?? 0) > 0);
+  }
+
   #legOf(from: Side, packet: Uint8Array): Leg | undefined {
     const ip = decodeIp(packet);
     const header = ip.ok ? decodeTcpHeader(packet, ip.value.payload, ip.value.end) : ip;

@@ -6,6 +6,7 @@ import type { Seq } from '../wire/seq.ts';
 import { seqAdd, seqDiff } from '../wire/seq.ts';
 import type { TcpFlags, TcpHeader } from '../wire/tcp-header.ts';
 import { ACK, decodeTcpHeader, FIN, SYN } from '../wire/tcp-header.ts';
+import type { TcpOptions } from '../wire/tcp-options.ts';
 import { decodeTcpOptions } from '../wire/tcp-options.ts';
 import type { Fate } from './link.ts';
 import type { PacketRecord } from './simulation.ts';
@@ -26,6 +27,8 @@ export interface SentSegment {
   readonly length: number;
   /** Bytes, scaled where scaling is in force. */
   readonly window: number;
+  /** What was received beyond `ack`, or (first, D-SACK) twice; numbers as those of `ack`. */
+  readonly sack?: readonly { readonly left: number; readonly right: number }[];
   /** All of it was sent before. */
   readonly retransmission: boolean;
   readonly reason?: Reason;
@@ -83,9 +86,9 @@ export class Transcript {
     const ip = decodeIp(packet);
     const header = ip.ok ? decodeTcpHeader(packet, ip.value.payload, ip.value.end) : ip;
     if (!ip.ok || !header.ok) return;
-    const { windowScale } = decodeTcpOptions(packet, header.value.options, header.value.payload);
+    const options = decodeTcpOptions(packet, header.value.options, header.value.payload);
     const length = ip.value.end - header.value.payload;
-    const segment = this.#segment(from as Side, header.value, windowScale, length, note !== undefined);
+    const segment = this.#segment(from as Side, header.value, options, length, note !== undefined);
     const entry: Entry = { atUs, segment: { ...segment, fate, ...(note === undefined ? {} : { note }) } };
     this.#entries.push(entry);
     if (note === undefined) this.#awaiting[segment.from].push({ entry, seq: header.value.seq });
@@ -133,7 +136,7 @@ export class Transcript {
   #segment(
     from: Side,
     header: TcpHeader,
-    shift: number | undefined,
+    { windowScale: shift, sack }: TcpOptions,
     length: number,
     foreign: boolean,
   ): Omit<SentSegment, 'fate'> {
@@ -155,14 +158,20 @@ export class Transcript {
     const retransmission = !foreign && octets > 0 && seq + octets <= own.sentTo && !answers;
     own.synAcked ||= syn && acks;
     own.sentTo = Math.max(own.sentTo, seq + octets);
+    const { iss } = other;
     const scales = !syn && own.shift !== undefined && other.shift !== undefined;
     return {
       from,
       flags,
       seq,
-      ack: !acks || other.iss === undefined ? undefined : seqDiff(header.ack, other.iss),
+      ack: !acks || iss === undefined ? undefined : seqDiff(header.ack, iss),
       length,
       window: scales ? header.window << (own.shift ?? 0) : header.window,
+      ...(sack === undefined || iss === undefined
+        ? {}
+        : {
+            sack: sack.map(({ left, right }) => ({ left: seqDiff(left, iss), right: seqDiff(right, iss) })),
+          }),
       retransmission,
     };
   }

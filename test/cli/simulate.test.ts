@@ -1,13 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { simulationLines } from '../../cli/simulate-ladder.ts';
 import { plotLines } from '../../cli/simulate-plot.ts';
 import { percentilesOf } from '../../cli/simulate-runs.ts';
 import { LEGS } from '../../daemon/netsim/legs.ts';
 import type { Played } from '../../daemon/netsim/play.ts';
 import type { ScenarioName } from '../../daemon/netsim/scenarios.ts';
 import { SCENARIOS } from '../../daemon/netsim/scenarios.ts';
-import type { Moment } from '../../daemon/netsim/transcript.ts';
+import type { Moment, SentSegment } from '../../daemon/netsim/transcript.ts';
+import { ACK, FIN, SYN } from '../../daemon/wire/tcp-header.ts';
 import { spec } from '../harness.ts';
 import { runProgram } from '../support/child.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
@@ -53,6 +55,19 @@ function countPackets(capture: Buffer): number {
   let packets = 0;
   for (let at = 24; at < capture.length; at += 16 + capture.readUInt32LE(at + 8)) packets += 1;
   return packets;
+}
+
+function segment(known: Pick<SentSegment, 'flags'> & Partial<SentSegment>): SentSegment {
+  return {
+    from: 'client',
+    seq: 0,
+    ack: undefined,
+    length: 0,
+    window: 65_535,
+    retransmission: false,
+    fate: 'delivered',
+    ...known,
+  };
 }
 
 spec('finwait simulate', (test) => {
@@ -244,6 +259,75 @@ spec('finwait simulate', (test) => {
     assert.ok(lines.every((line) => line === line.trimEnd()));
   });
 
+  test('shows what the peer has of a transfer that lost something', async () => {
+    const { stdout } = await cliRun(['simulate', 'fast-retransmit']);
+    assert.match(stdout, /<- {2}ACK +1 +4345 +0 +257800 +ESTABLISHED +sack 5793:14481\n/);
+  });
+
+  test('says which leg was to be lost and was never sent', async () => {
+    const { stdout } = await cliRun(['simulate', 'close', '--lose', 'data', '--lose', 'SYN']);
+    assert.match(stdout, /; --lose: no DATA was sent that could be lost\n/);
+    const lost = await cliRun(['simulate', 'close', '--lose', 'SYN']);
+    assert.not.match(lost.stdout, /--lose/);
+  });
+
+  test('of a long ladder shows the lines that tell something', async () => {
+    const { moments } = await simulated('zero-window');
+    const { stdout } = await cliRun(['simulate', 'zero-window']);
+    const lines = stdout.split('\n');
+    assert.ok(moments.length > 200 && lines.length < 200);
+    assert.is(lines.filter((line) => line.endsWith('window probe')).length, 4);
+    assert.ok(
+      lines.some((line) => /ACK +1 +262145 +0 +0$/.test(line)),
+      'the shut window',
+    );
+    const folded = lines.flatMap((line) => / (\d+) more lines; --json has all$/.exec(line)?.[1] ?? []);
+    const ladder = lines.slice(1, lines.indexOf(''));
+    assert.is(
+      ladder.length - folded.length + folded.reduce((sum, each) => sum + Number(each), 0),
+      moments.length,
+    );
+    const { stdout: long } = await cliRun(['simulate', 'congestion']);
+    assert.match(long, /lost: the queue is full/);
+    assert.match(long, /sent again: found lost/);
+    assert.ok(long.split('\n').length < 300);
+  });
+
+  test('keeps numbers, states and reasons on a terminal of 80 columns', async () => {
+    const moments = [
+      { atUs: 0, segment: segment({ flags: SYN }), client: ['SYN-SENT'] },
+      { atUs: 1_000_000, segment: segment({ flags: SYN, retransmission: true, reason: 'timeout' }) },
+      {
+        atUs: 1_030_000,
+        segment: segment({ from: 'server', flags: ACK, seq: 1, ack: 2, window: 262_144, fate: 'lost' }),
+        server: ['ESTABLISHED', 'CLOSE-WAIT'],
+      },
+      {
+        atUs: 60_040_000,
+        segment: segment({ flags: FIN | ACK, seq: 2, ack: 2, window: 262_144 }),
+        client: ['FIN-WAIT-2', 'TIME-WAIT'],
+      },
+    ] as const;
+    const textOf = (columns: number) =>
+      simulationLines(moments, columns).map((line) =>
+        line
+          .map(({ text }) => text)
+          .join('')
+          .trimEnd(),
+      );
+    assert.equal(textOf(80), [
+      '       ms  client          flags    seq  ack  len     win      server',
+      '    0.000  SYN-SENT        SYN        0         0   65535  ─→',
+      ' 1000.000                  SYN        0         0   65535  ─→',
+      '            sent again: timeout',
+      ' 1030.000                                                      ESTABLISHED',
+      ' 1030.000              ✕─  ACK        1    2    0  262144      CLOSE-WAIT',
+      '            lost',
+      '60040.000  FIN-WAIT-2',
+      '60040.000  TIME-WAIT       FIN ACK    2    2    0  262144  ─→',
+    ]);
+  });
+
   test('plots the congestion window of a transfer', async () => {
     const { stdout } = await cliRun(['simulate', 'transfer', '--rate', '10M', '--bytes', '200000']);
     assert.match(stdout, /bytes . congestion window {2}. in flight/);
@@ -290,6 +374,9 @@ spec('finwait simulate', (test) => {
     assert.match(await said('close', '--rate', 'fast'), /is not a rate/);
     assert.match(await said('close', '--lose', 'NAK'), /is not one of SYN, SYN-ACK/);
     assert.match(await said('close', '--runs', '5', '--pcap', 'x'), /--pcap is for one run/);
+    assert.match(await said('close', '--flood', '10'), /--flood is for syn-flood, not for close/);
+    assert.match(await said('reset', '--no-cookies'), /--no-cookies is for syn-flood, not for reset/);
+    assert.match(await said('close', '--bytes', '10'), /--bytes: in close the client sends nothing/);
   });
 
   test('tells by its exit code that a run was cut off', async () => {
