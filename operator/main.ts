@@ -32,7 +32,7 @@ import { createWebServer } from './web/server.ts';
 
 const CLOSE_GRACE_MS = 1000;
 const TELEMETRY_GRACE_MS = 1500;
-const LAST_WRITES_MS = 1700;
+const LAST_WRITES_MS = 3000;
 const LAST_WORDS_MS = 250;
 
 /**

@@ -44,7 +44,7 @@ export interface Register {
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
-const CLOSING_TIME_MS = 10_000;
+const CLOSING_TIME_MS = 6_000;
 
 const pattern = process.env.FINWAIT_TEST_NAME;
 const wanted = pattern === undefined || pattern === '' ? undefined : new RegExp(pattern, 'i');

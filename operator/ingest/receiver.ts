@@ -19,15 +19,23 @@ export interface ReceiverOptions {
   /** Called with each report that is applied. */
   readonly onReport?: (node: string, report: Report) => void;
   readonly nowMs: () => number;
+  /** A collector that works has answered by then, and the agent need not keep the report. */
+  readonly settleWaitMs?: number;
 }
 
 export type Receive = (node: string, report: Report) => Promise<Acknowledgement>;
 
-/** A collector that works has answered by then, and the agent need not keep the report. */
-const SETTLE_WAIT_MS = 1000;
-
 export function createReceiver(options: ReceiverOptions): Receive {
-  const { fleet, telemetry, instance, reportIntervalMs, assignmentOf, onReport, nowMs } = options;
+  const {
+    fleet,
+    telemetry,
+    instance,
+    reportIntervalMs,
+    assignmentOf,
+    onReport,
+    nowMs,
+    settleWaitMs = 1000,
+  } = options;
   return async (node, report) => {
     const ledger = fleet.ledger(node, report.boot);
     const receivedBy = instance();
@@ -40,7 +48,7 @@ export function createReceiver(options: ReceiverOptions): Receive {
       }
     }
     // While the collector is away no waiting helps: the agent keeps the report and goes on with the next.
-    if (telemetry.conditions().length === 0) await ledger.settled(report.seq, SETTLE_WAIT_MS);
+    if (telemetry.conditions().length === 0) await ledger.settled(report.seq, settleWaitMs);
     const targets = assignmentOf(node);
     return {
       version: CONTRACT_VERSION,

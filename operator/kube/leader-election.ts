@@ -60,7 +60,7 @@ const DURATIONS: LeaseDurations = {
   leaseMs: 8000,
   renewDeadlineMs: 5000,
   retryMs: 1000,
-  releaseMs: 800,
+  releaseMs: 2000,
 };
 /** No operator takes it for longer: a Lease that says so was edited, and must not keep all from leading. */
 const LONGEST_LEASE_MS = 60_000;

@@ -9,8 +9,11 @@ import { BOOT, sampleProbe, sampleReport } from '../support/report.ts';
 const INSTANCE = 'c1f6cb21-6a37-4c35-9d0a-6b3a0d5f8e02';
 const AWAY: Condition = { code: 'COLLECTOR_UNREACHABLE', message: 'away', hint: 'start it' };
 
+/** Longer than any test may take. */
+const FOR_EVER_MS = 3_600_000;
+
 /** A receiver whose telemetry settles each result when the test says so. */
-function receiver() {
+function receiver(settleWaitMs?: number) {
   const deliveries = new Map<string, (delivery: Delivery) => void>();
   const recorded: string[] = [];
   const state: { conditions: Condition[] } = { conditions: [] };
@@ -30,6 +33,7 @@ function receiver() {
     reportIntervalMs: 5000,
     assignmentOf,
     nowMs: () => 1000,
+    ...(settleWaitMs === undefined ? {} : { settleWaitMs }),
   });
   const settle = (id: string, delivery: Delivery = 'accepted'): void => deliveries.get(id)?.(delivery);
   return { receive, settle, recorded, state };
@@ -52,7 +56,7 @@ spec('operator: acknowledgements', (test) => {
   });
 
   test('wait for the collector to have every probe of the report', async () => {
-    const { receive, settle } = receiver();
+    const { receive, settle } = receiver(FOR_EVER_MS);
     const answer = receive('ferry', report(1, 1, 2));
     settle(id(1));
     settle(id(2));
@@ -60,12 +64,10 @@ spec('operator: acknowledgements', (test) => {
   });
 
   test('do not keep the agent waiting: what is not settled is acknowledged later', async () => {
-    const { receive, settle, state } = receiver();
+    const { receive, settle, state } = receiver(FOR_EVER_MS);
     state.conditions = [AWAY];
-    const startedMs = performance.now();
     assert.is((await receive('ferry', report(1, 1))).seq, 0);
     assert.is((await receive('ferry', report(2, 2))).seq, 0);
-    assert.ok(performance.now() - startedMs < 500);
     settle(id(2));
     assert.is((await receive('ferry', report(3))).seq, 0, 'the first is still open');
     settle(id(1));
@@ -78,11 +80,11 @@ spec('operator: acknowledgements', (test) => {
     const startedMs = performance.now();
     assert.is((await receive('ferry', report(1, 1))).seq, 0);
     const tookMs = performance.now() - startedMs;
-    assert.ok(tookMs > 900 && tookMs < 3000, `took ${tookMs} ms`);
+    assert.ok(tookMs > 900, `took ${tookMs} ms`);
   });
 
   test('count what was lost as settled: the agent cannot help it any more', async () => {
-    const { receive, settle } = receiver();
+    const { receive, settle } = receiver(FOR_EVER_MS);
     const answer = receive('ferry', report(1, 1));
     settle(id(1), 'lost');
     assert.is((await answer).seq, 1);

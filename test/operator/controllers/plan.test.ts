@@ -164,7 +164,7 @@ spec('The plan of HandshakeProbes', (test) => {
       'a node less': (n) => plan.setNode(`node-${n}`, undefined),
     };
     const took = Object.entries(changes).map(([what, change]) => {
-      // The best of three: the machine may have other things to do.
+      // The best of three: the first may have to be compiled.
       const times = [1, 2, 4].map((n) =>
         tookMs(() => {
           change(n);
@@ -181,16 +181,19 @@ spec('The plan of HandshakeProbes', (test) => {
       `all: ${fullMs.toFixed(0)} ms, ${mebibytes.toFixed(1)} MiB; ${took.map(({ what, ms }) => `${what}: ${ms.toFixed(1)} ms`).join(', ')}`,
     );
     console.log(`the assignment of one node: ${(reportMs / 100).toFixed(2)} ms`);
-    for (const { what, ms } of took) assert.ok(ms < 50, `${what}: ${ms} ms`);
+    for (const { what, ms } of took)
+      assert.ok(ms < Math.max(50, fullMs), `${what}: ${ms} ms, all: ${fullMs} ms`);
     assert.ok(reportMs / 100 < 5, `an assignment takes ${reportMs / 100} ms`);
     assert.ok(mebibytes < 40, `${mebibytes} MiB`);
   });
 });
 
+/** Of this thread's processor time: the machine may have other things to do. */
 function tookMs(work: () => void): number {
-  const startMs = performance.now();
+  const start = process.threadCpuUsage();
   work();
-  return performance.now() - startMs;
+  const { user, system } = process.threadCpuUsage(start);
+  return (user + system) / 1000;
 }
 
 function heapBytes(): number {
