@@ -41,10 +41,13 @@ import type {
   Report,
   SegmentRecord,
   SocketSummary,
+  StateTurnover,
   Steps,
   SynOptions,
+  UnreadData,
 } from '#contract';
 import { CONTRACT_LIMITS, CONTRACT_VERSION, TCP_FLAGS, TCP_STATES, VERDICTS } from '#contract';
+import { NAMESPACE_SHAPES, podUid } from './contract-parse-namespaces.ts';
 
 const LIMITS = CONTRACT_LIMITS;
 const DAY_MS = 86_400_000;
@@ -94,19 +97,29 @@ const identity = object<AgentIdentity>({
   mode: among('observe', 'probe', 'inspect'),
 });
 
-/** A UUID, or for a static pod the hash that the kubelet makes of its manifest. */
-const podUid = text(64, /^[0-9a-f-]+$/i, 'is not the UID of a pod');
+const heldState = among('TIME-WAIT', 'CLOSE-WAIT');
 
 const holder = object<Holder>({
-  state: among('TIME-WAIT', 'CLOSE-WAIT'),
+  state: heldState,
   direction: among('inbound', 'outbound'),
   process: nullable(processRef),
   attribution: among('socket', 'last-owner', 'listener', 'unknown'),
   pod: optional(object<PodRef>({ uid: podUid, containerId: optional(text(128, /./, 'is empty')) })),
   peer: address,
   port,
+  podBy: optional(among('cgroup', 'process', 'namespace')),
   count,
   oldestMs: durationMs,
+  unread: optional(
+    object<UnreadData>({
+      bytes: numberIn(0, Number.MAX_SAFE_INTEGER),
+      growing: count,
+      shrinking: count,
+      seenBefore: count,
+      sending: count,
+      lastReceivedMs: optional(durationMs),
+    }),
+  ),
 });
 
 const listener = object<Listener>({
@@ -133,6 +146,17 @@ const sockets = object<SocketSummary>({
     ),
   ),
   podsFolded: optional(count),
+  turnover: optional(
+    list(
+      object<StateTurnover>({
+        state: heldState,
+        enteredPerSecond: numberIn(0, 0xffff_ffff),
+        leftPerSecond: numberIn(0, 0xffff_ffff),
+      }),
+      2,
+    ),
+  ),
+  ...NAMESPACE_SHAPES,
 });
 
 const conntrack = object<ConntrackSummary>({

@@ -5,6 +5,9 @@
  */
 
 import type { Condition } from '#base/errors.ts';
+import type { CounterReading, NamespaceFacts, TcpMemory } from './contract-namespaces.ts';
+
+export * from './contract-namespaces.ts';
 
 export const CONTRACT_VERSION = 1;
 
@@ -97,6 +100,21 @@ export interface SocketSummary {
   readonly pods?: readonly PodSockets[];
   /** Pods with sockets that did not fit. */
   readonly podsFolded?: number;
+  /** How many sockets came into these states, and left them again, in a second since the last sweep. */
+  readonly turnover?: readonly StateTurnover[];
+  /** The network namespaces that lose most come first; finwait's own is always among them. */
+  readonly namespaces?: readonly NamespaceFacts[];
+  /** Namespaces with sockets that did not fit. */
+  readonly namespacesFolded?: number;
+  /** The counters of all namespaces in sum, those too that did not fit; totals since finwait began to read them. */
+  readonly counters?: Readonly<Record<string, CounterReading>>;
+  readonly memory?: TcpMemory;
+}
+
+export interface StateTurnover {
+  readonly state: Holder['state'];
+  readonly enteredPerSecond: number;
+  readonly leftPerSecond: number;
 }
 
 /** Sockets of one pod, those in its own network namespace or, where it uses the host's, those of its processes. */
@@ -117,6 +135,8 @@ export interface Holder {
   readonly attribution: 'socket' | 'last-owner' | 'listener' | 'unknown';
   /** The pod that the process, or the network namespace, belongs to; absent for the host's own. */
   readonly pod?: PodRef;
+  /** How the pod is known: from the cgroup of the socket, from the process, from whose network namespace it is. */
+  readonly podBy?: 'cgroup' | 'process' | 'namespace';
   /** Address of the other end. */
   readonly peer: string;
   /** The port of the service: the local one when inbound, the remote one when outbound. */
@@ -124,6 +144,23 @@ export interface Holder {
   readonly count: number;
   /** Age of the oldest since finwait first saw it in this state. A lower bound. */
   readonly oldestMs: number;
+  /** Of sockets in CLOSE-WAIT alone. */
+  readonly unread?: UnreadData;
+}
+
+/** What tells a program that forgot its sockets from one that is too slow, and from one that is not done on purpose. */
+export interface UnreadData {
+  /** Bytes received and not read; the peer's FIN counts one. */
+  readonly bytes: number;
+  /** Sockets whose receive queue grew, or shrank, when it last changed; that of the others never did. */
+  readonly growing: number;
+  readonly shrinking: number;
+  /** Sockets that were seen in this state by an earlier sweep already. */
+  readonly seenBefore: number;
+  /** Sockets that sent data after the peer's FIN: the program uses the half that is left. */
+  readonly sending: number;
+  /** How long ago data came last, to any of them. Absent where the kernel does not tell. */
+  readonly lastReceivedMs?: number;
 }
 
 export interface PodRef {

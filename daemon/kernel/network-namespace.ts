@@ -1,6 +1,6 @@
 /**
- * Other network namespaces. A thread enters one, makes a socket, and goes back; the socket stays in there for as long
- * as it is open, and keeps the namespace from going away for as long.
+ * Other network namespaces. A thread enters one, makes a socket or reads a file, and goes back; a socket stays in
+ * there for as long as it is open, and keeps the namespace from going away for as long.
  * setns(2), network_namespaces(7)
  */
 
@@ -12,11 +12,8 @@ import { NetlinkError, NetlinkSocket } from './netlink-socket.ts';
 const CLONE_NEWNET = 0x4000_0000;
 
 /**
- * A netlink socket in another network namespace. Nothing in between may wait: whatever thread were started meanwhile,
- * such as those of libuv's pool, would stay in there for good.
- * @param path of the namespace, such as /proc/PID/ns/net
- * @param inode what the path is expected to lead to: a process id may belong to another by now
- * @throws NetlinkError ENOENT when it leads elsewhere or nowhere, EPERM or EACCES when it may not be entered
+ * A netlink socket in another network namespace.
+ * @throws NetlinkError as `insideNamespace`
  */
 export function openNetlinkInside(
   path: string,
@@ -24,13 +21,25 @@ export function openNetlinkInside(
   protocol: number,
   counters: NetlinkCounters,
 ): NetlinkSocket {
+  return insideNamespace(path, inode, () => NetlinkSocket.open(protocol, counters));
+}
+
+/**
+ * Does something with the thread in another network namespace, such as reading /proc/sys/net, which shows the
+ * thread's own. Nothing in it may wait: whatever thread were started meanwhile, such as those of libuv's pool, would
+ * stay in there for good.
+ * @param path of the namespace, such as /proc/PID/ns/net
+ * @param inode what the path is expected to lead to: a process id may belong to another by now
+ * @throws NetlinkError ENOENT when it leads elsewhere or nowhere, EPERM or EACCES when it may not be entered
+ */
+export function insideNamespace<T>(path: string, inode: number, use: () => T): T {
   using there = openNamespace(path);
   if (fstatSync(there.fd).ino !== inode) throw new NetlinkError(libc.ENOENT, `find what ${path} was`);
   using home = openNamespace('/proc/thread-self/ns/net');
   const entered = libc.setns(there.fd, CLONE_NEWNET);
   if (entered < 0) throw new NetlinkError(-entered, `enter the network namespace ${path}`);
   using _back = goingBackTo(home.fd, path);
-  return NetlinkSocket.open(protocol, counters);
+  return use();
 }
 
 function openNamespace(path: string): Disposable & { readonly fd: number } {

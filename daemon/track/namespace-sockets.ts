@@ -8,13 +8,15 @@ import type { PodRef } from '#contract';
 import { EACCES, EMFILE, ENOENT, EPERM, ESRCH } from '../kernel/libc.ts';
 import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
-import { openNetlinkInside } from '../kernel/network-namespace.ts';
+import { insideNamespace, openNetlinkInside } from '../kernel/network-namespace.ts';
 import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import type { OnPayload } from './dumps.ts';
 import { dumpSocketsOf } from './dumps.ts';
 import { hintToSee } from './hidden.ts';
+import type { CounterSums } from './namespace-counters.ts';
 import type { FoundNamespace } from './namespace-finder.ts';
 import { NamespaceFinder } from './namespace-finder.ts';
+import { NamespaceNumbers } from './namespace-numbers.ts';
 import { seesWholeMachine } from './proc.ts';
 import type { ProcessTable } from './processes.ts';
 import type { SocketCounters } from './socket-table.ts';
@@ -25,15 +27,19 @@ import { readSockstat } from './sockstat.ts';
 /** A namespace whose counts stand still and which has nothing but listeners is read this seldom all the same. */
 const QUIET_SWEEPS = 15;
 
-const NOTHING: Sockstat = { inUse: 0, timeWait: 0 };
+type Counts = Pick<Sockstat, 'inUse' | 'timeWait'>;
+
+const NOTHING: Counts = { inUse: 0, timeWait: 0 };
 /** Counts that no namespace has, so that it is read the next time. */
-const UNREAD: Sockstat = { inUse: -1, timeWait: -1 };
+const UNREAD: Counts = { inUse: -1, timeWait: -1 };
 
 /** The sockets of one namespace as a summary takes them. */
 export interface NamespaceOfSockets {
   readonly table: SocketTable;
   /** The pod whose namespace it is. */
   readonly pod?: PodRef;
+  readonly inode: number;
+  readonly numbers: NamespaceNumbers;
 }
 
 interface Namespace {
@@ -41,7 +47,8 @@ interface Namespace {
   readonly table: SocketTable;
   socket: NetlinkSocket | undefined;
   /** Of the last reading. */
-  counts: Sockstat;
+  counts: Counts;
+  readonly numbers: NamespaceNumbers;
   quietSweeps: number;
 }
 
@@ -51,6 +58,8 @@ export interface NamespaceSocketsOptions {
   readonly maxTracked: number;
   readonly ephemeralFrom: number;
   readonly faults: NetlinkCounters;
+  /** Of the counters of all namespaces. */
+  readonly sums: CounterSums;
   readonly finder?: NamespaceFinder;
 }
 
@@ -96,8 +105,9 @@ export class NamespaceSockets {
   }
 
   *tables(): Generator<NamespaceOfSockets> {
-    for (const { table, found } of this.#namespaces.values()) {
-      yield found.pod === undefined ? { table } : { table, pod: found.pod };
+    for (const { table, numbers, found } of this.#namespaces.values()) {
+      const { inode, pod } = found;
+      yield { table, numbers, inode, ...(pod === undefined ? {} : { pod }) };
     }
   }
 
@@ -148,7 +158,7 @@ export class NamespaceSockets {
   #namespaceOf(found: FoundNamespace): Namespace {
     const known = this.#namespaces.get(found.inode);
     if (known !== undefined) return known;
-    const { processes, ephemeralFrom } = this.#options;
+    const { processes, ephemeralFrom, sums } = this.#options;
     const dump = (onSocket: OnPayload) => this.#dump(namespace, onSocket);
     const maxTracked = () => this.#room;
     const namespace: Namespace = {
@@ -156,6 +166,7 @@ export class NamespaceSockets {
       table: new SocketTable({ dump, processes, maxTracked, ephemeralFrom, counters: this.socketCounters }),
       socket: undefined,
       counts: NOTHING,
+      numbers: new NamespaceNumbers(sums),
       quietSweeps: 0,
     };
     this.#namespaces.set(found.inode, namespace);
@@ -166,7 +177,9 @@ export class NamespaceSockets {
   #readOne(namespace: Namespace, nowMs: number): void {
     const counts = readSockstat(this.#finder.procRoot, namespace.found.pid);
     if (counts === undefined) return; // The next search tells whether another process is in it.
-    if (isQuiet(namespace, counts)) {
+    const quiet = isQuiet(namespace, counts);
+    this.#readNumbers(namespace, counts, quiet, nowMs);
+    if (quiet) {
       namespace.quietSweeps++;
       this.#counters.namespace_reads_spared++;
       return;
@@ -177,6 +190,19 @@ export class NamespaceSockets {
       namespace.table.read(nowMs);
     } catch (error) {
       this.#onFailure(namespace, error);
+    }
+  }
+
+  #readNumbers({ numbers, found }: Namespace, counts: Sockstat, quiet: boolean, nowMs: number): void {
+    const { procRoot } = this.#finder;
+    const { pid, inode } = found;
+    numbers.sockstat = counts;
+    numbers.readCounters(procRoot, pid, quiet, nowMs);
+    try {
+      numbers.readSettings((read) => insideNamespace(`${procRoot}/${pid}/ns/net`, inode, read), nowMs);
+    } catch (error) {
+      // The reading of its sockets fails for the same reason, and tells.
+      if (!(error instanceof NetlinkError)) throw error;
     }
   }
 
@@ -209,7 +235,7 @@ export class NamespaceSockets {
 }
 
 /** A connection changes the counts, and what listens alone does not change by itself. */
-function isQuiet({ table, counts, quietSweeps }: Namespace, now: Sockstat): boolean {
+function isQuiet({ table, counts, quietSweeps }: Namespace, now: Counts): boolean {
   if (quietSweeps >= QUIET_SWEEPS) return false;
   if (now.inUse !== counts.inUse || now.timeWait !== counts.timeWait) return false;
   return [...table.counts().keys()].every((state) => state === 'LISTEN');

@@ -2,16 +2,19 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TcpMemory } from '#contract';
 import { unlessGone } from './proc.ts';
 
 export interface Sockstat {
   /** Sockets of both families, but for those in TIME-WAIT. */
   readonly inUse: number;
   readonly timeWait: number;
+  /** Of the whole machine. */
+  readonly memory: TcpMemory;
 }
 
 /** @returns undefined when the process has gone */
-export function readSockstat(procRoot: string, pid: number): Sockstat | undefined {
+export function readSockstat(procRoot: string, pid: number | 'thread-self'): Sockstat | undefined {
   const read = (name: string) =>
     unlessGone(() => readFileSync(join(procRoot, String(pid), 'net', name), 'utf8'));
   const v4 = read('sockstat');
@@ -21,6 +24,11 @@ export function readSockstat(procRoot: string, pid: number): Sockstat | undefine
   return {
     inUse: numberAfter(v4, /^TCP: inuse (\d+)/m) + numberAfter(v6, /^TCP6: inuse (\d+)/m),
     timeWait: numberAfter(v4, /^TCP: .* tw (\d+)/m),
+    memory: {
+      pages: numberAfter(v4, /^TCP: .* mem (\d+)/m),
+      orphans: numberAfter(v4, /^TCP: .* orphan (\d+)/m),
+      allocated: numberAfter(v4, /^TCP: .* alloc (\d+)/m),
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 /** One sweep of the kernel's tables as a report carries it; what cannot be read becomes a condition. */
 
+import { statSync } from 'node:fs';
 import type { Condition } from '#base/errors.ts';
 import { conditionOf } from '#base/errors.ts';
 import type { ConntrackSummary, SocketSummary } from '#contract';
@@ -8,10 +9,14 @@ import { noNetlinkFaults } from '../kernel/netlink-socket.ts';
 import { ConntrackTable } from './conntrack-table.ts';
 import { dumpFlows, dumpSockets } from './dumps.ts';
 import { readConntrackFill, readEphemeralFrom } from './kernel-numbers.ts';
+import { CounterSums } from './namespace-counters.ts';
+import { NamespaceNumbers } from './namespace-numbers.ts';
 import { NamespaceSockets } from './namespace-sockets.ts';
+import { summarizeNamespaces } from './namespace-summary.ts';
 import { ProcessTable } from './processes.ts';
 import { summarizeSockets } from './socket-summary.ts';
 import { SocketTable } from './socket-table.ts';
+import { readSockstat } from './sockstat.ts';
 
 export interface Swept {
   readonly sockets?: SocketSummary;
@@ -33,6 +38,9 @@ export class Sweeper {
   readonly #sockets: SocketTable;
   /** Undefined where other network namespaces are not looked into. */
   readonly #namespaces: NamespaceSockets | undefined;
+  readonly #counterSums = new CounterSums();
+  readonly #ownNumbers = new NamespaceNumbers(this.#counterSums);
+  readonly #ownInode = statSync('/proc/thread-self/ns/net').ino;
   readonly #conntrack: ConntrackTable;
   #conntrackWasUsed = false;
 
@@ -41,7 +49,9 @@ export class Sweeper {
     const common = { processes: this.#processes, maxTracked, ephemeralFrom: readEphemeralFrom() };
     const faults = this.#netlinkFaults;
     this.#sockets = new SocketTable({ ...common, dump: (onSocket) => dumpSockets(onSocket, faults) });
-    this.#namespaces = allNamespaces ? new NamespaceSockets({ ...common, faults }) : undefined;
+    this.#namespaces = allNamespaces
+      ? new NamespaceSockets({ ...common, faults, sums: this.#counterSums })
+      : undefined;
     this.#conntrack = new ConntrackTable({
       dump: (onFlow) => dumpFlows(onFlow, this.#netlinkFaults),
       maxTracked,
@@ -75,7 +85,19 @@ export class Sweeper {
     const tables = [own, ...(others ?? []).map(({ table }) => table)];
     this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));
     for (const table of tables) table.attribute();
-    return summarizeSockets(own, others, nowMs);
+    this.#readOwnNumbers(nowMs);
+    const ownNamespace = { inode: this.#ownInode, numbers: this.#ownNumbers };
+    return {
+      ...summarizeSockets(own, others, nowMs),
+      ...summarizeNamespaces(ownNamespace, others ?? [], this.#counterSums),
+    };
+  }
+
+  #readOwnNumbers(nowMs: number): void {
+    const numbers = this.#ownNumbers;
+    numbers.sockstat = readSockstat('/proc', 'thread-self') ?? numbers.sockstat;
+    numbers.readCounters('/proc', 'thread-self', false, nowMs);
+    numbers.readSettings((read) => read(), nowMs);
   }
 
   /** The fill is known even where the flows may not be read. */
