@@ -47,17 +47,39 @@ async function run(name: BenchName, size: Size): Promise<Outcome> {
   return outcome;
 }
 
-async function main(): Promise<number> {
+interface Settings {
+  readonly names: readonly BenchName[];
+  readonly size: Size;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+/** @throws Error when it is not understood, with what is wrong */
+function readSettings(): Settings {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: { size: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
   });
-  const { size = 'full', json = false } = values;
-  const names = positionals.length === 0 ? NAMES : NAMES.filter((name) => positionals.includes(name));
+  const { size = 'full', json = false, help = false } = values;
   const unknown = positionals.filter((name) => !NAMES.some((known) => known === name));
-  if (values.help || unknown.length > 0 || (size !== 'tiny' && size !== 'full')) {
+  if (unknown.length > 0) throw new Error(`there is no benchmark ${unknown.join(', ')}`);
+  if (size !== 'tiny' && size !== 'full') throw new Error(`there is no size ${size}`);
+  const names = positionals.length === 0 ? NAMES : NAMES.filter((name) => positionals.includes(name));
+  return { names, size, json, help };
+}
+
+async function main(): Promise<number> {
+  let settings: Settings;
+  try {
+    settings = readSettings();
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${HELP}`);
+    return 2;
+  }
+  const { names, size, json, help } = settings;
+  if (help) {
     process.stdout.write(HELP);
-    return values.help ? 0 : 2;
+    return 0;
   }
   if (!json) console.log(machineLine());
   let failures = 0;

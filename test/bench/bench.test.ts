@@ -47,9 +47,13 @@ spec('benchmarks', (test) => {
   );
 
   test('a name that is none is answered with those there are', async () => {
-    const { code, stdout } = await runProgram(process.execPath, [BENCH, 'nonsense']);
+    const { code, stderr } = await runProgram(process.execPath, [BENCH, 'nonsense']);
     assert.is(code, 2);
-    for (const name of Object.keys(BENCHES)) assert.match(stdout, name);
+    assert.match(stderr, 'there is no benchmark nonsense');
+    for (const name of Object.keys(BENCHES)) assert.match(stderr, name);
+    const odd = await runProgram(process.execPath, [BENCH, '--fast']);
+    assert.is(odd.code, 2);
+    assert.match(odd.stderr, /^Unknown option '--fast'/);
   });
 
   test('a goal is held by the ratio, or by the figure when there is nothing beside it', () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { ip } from '../daemon/wire/support.ts';
 import { spec } from '../harness.ts';
+import { runProgram } from '../support/child.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { AdapterClient, endAdapterProcess, startAdapterProcess } from './client.ts';
 import { ERRNO } from './errno-numbers.ts';
@@ -365,6 +366,15 @@ spec('adapter', (test) => {
       for (let fd = 3; fd < 100 && waitedUs !== 300_000; fd += 1) waitedUs = await retried(fd);
       assert.is(waitedUs, 300_000);
     }));
+
+  test('says so where it cannot listen', async () => {
+    const program = join(import.meta.dirname, 'adapter.ts');
+    const nowhere = join(folder.path, 'no', 'such');
+    const { code, stdout, stderr } = await runProgram(process.execPath, [program, '--socket', nowhere]);
+    assert.is(code, 3);
+    assert.is(stdout, '');
+    assert.match(stderr, /^listen E\w+: .*such\n$/);
+  });
 
   test('tells how a script differs as a packet trace', () =>
     withClient(async (client) => {

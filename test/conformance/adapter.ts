@@ -11,6 +11,7 @@ import { removeStaleSocket } from './stale-socket.ts';
 
 const USAGE = `node test/conformance/adapter.ts --socket PATH [--profile ${Object.keys(PROFILES).join('|')}]`;
 const EXIT_USAGE = 2;
+const EXIT_CANNOT = 3;
 
 function settings(): { readonly socket: string; readonly profile: Profile['name'] } | undefined {
   try {
@@ -31,7 +32,12 @@ if (given === undefined) {
   process.exitCode = EXIT_USAGE;
 } else {
   for (const path of [given.socket, `${given.socket}.control`]) await removeStaleSocket(path);
-  const adapter = await startAdapter(given.socket, given.profile);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => adapter.close());
-  process.stdout.write('ready\n');
+  try {
+    const adapter = await startAdapter(given.socket, given.profile);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => adapter.close());
+    process.stdout.write('ready\n');
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exit(EXIT_CANNOT);
+  }
 }
