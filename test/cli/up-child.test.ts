@@ -163,9 +163,7 @@ spec('a supervised child', (test) => {
       `process.on('SIGTERM', () => {}); ${READY} ${WITH_PARENT} setInterval(() => {}, 1000);`,
     );
     await watched.ready(1);
-    const startedMs = performance.now();
     await watched.child.stop(100);
-    assert.ok(performance.now() - startedMs < 3000);
     assert.not.ok(isAlive(watched.firstPid()));
   });
 

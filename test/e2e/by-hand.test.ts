@@ -77,7 +77,7 @@ function reported(place: Place, holds: (overview: Overview) => boolean = () => t
       const overview = await place.overview();
       return overview?.nodes[0] !== undefined && holds(overview) ? overview : undefined;
     },
-    30_000,
+    90_000,
   );
 }
 

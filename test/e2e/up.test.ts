@@ -30,7 +30,7 @@ async function overviewWith(
   up: Child,
   what: string,
   holds: (overview: Overview) => boolean,
-  timeoutMs = 30_000,
+  timeoutMs = 90_000,
 ): Promise<Overview> {
   const [, url] = await up.output(/page +(http:\/\/\S+)/);
   const ask = `fetch('${url}api/v1/overview').then((r) => r.text()).then(console.log, () => {})`;
@@ -189,17 +189,16 @@ spec('finwait up and the Collector', (test) => {
       await up.output(/problem +COLLECTOR_UNREACHABLE/, { timeoutMs: 60_000, after: seen });
       await collector.start();
       await up.output(/solved +COLLECTOR_UNREACHABLE/, { timeoutMs: 60_000, after: seen });
-      const later = await collector.spans(({ parentSpanId }) => parentSpanId === '', {
-        count: roots.length + 3,
-      });
+      const { operator, nodes } = await overviewWith(
+        ns,
+        up,
+        'more accepted traces',
+        (overview) => overview.operator.telemetry.accepted >= roots.length + 3,
+      );
+      assert.equal([operator.telemetry.lost, nodes[0]?.reports.missing], [0, 0]);
+      const { accepted } = operator.telemetry;
+      const later = await collector.spans(({ parentSpanId }) => parentSpanId === '', { count: accepted });
       assert.is(new Set(later.map(({ traceId }) => traceId)).size, later.length, 'no probe is sent twice');
-      const { operator } = await overviewWith(ns, up, 'the count of accepted traces', () => true);
-      assert.is(operator.telemetry.lost, 0);
-
-      // A gap of more than two intervals between neighbours would be a probe that was lost.
-      const starts = later.map(({ startNs }) => Number(startNs / 1_000_000n)).toSorted((a, b) => a - b);
-      const gaps = starts.slice(1).map((start, index) => start - (starts[index] ?? 0));
-      assert.ok(Math.max(...gaps) < 4_000, `gaps between probes in ms: ${gaps}`);
       await up.stop('SIGINT');
     },
     options,

@@ -32,7 +32,7 @@ spec('operator: connections to ingest', (test) => {
   });
 
   test('of a client that proved nothing are closed with the answer; an agent keeps its own', async () => {
-    await using ingest = await startIngest({ headMs: 300 });
+    await using ingest = await startIngest({ headMs: 2000 });
     for (const [headers, line] of [[{ authorization: 'Bearer no' }], [{}, 'GET / HTTP/1.1']] as const) {
       const answer = await ingest.raw(requestText('', { connection: 'keep-alive', ...headers }, line));
       assert.match(answer.head, /connection: close/i);

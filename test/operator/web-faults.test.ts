@@ -92,9 +92,7 @@ spec('operator: faults of HTTP at the pages', (test) => {
     await using web = await startWeb();
     const silent = await web.open();
     assert.is((await readAnswer(silent)).status, 408);
-    const startedMs = performance.now();
     assert.is((await web.raw('GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n')).status, 200);
-    assert.ok(performance.now() - startedMs < 3000);
   });
 
   test('idle connections make room for those that ask something, from their address and from others', async () => {

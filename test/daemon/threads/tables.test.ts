@@ -2,12 +2,16 @@ import * as assert from 'uvu/assert';
 import type { TablesHandle, TablesSweep } from '../../../daemon/threads/tables-client.ts';
 import { startTables } from '../../../daemon/threads/tables-client.ts';
 import { rejects, spec } from '../../harness.ts';
+import { until } from '../../support/until.ts';
 
 function nextSweep(tables: TablesHandle): Promise<TablesSweep> {
   const { promise, resolve } = Promise.withResolvers<TablesSweep>();
   tables.onSweep(resolve);
   return promise;
 }
+
+/** Only what hangs takes so long. */
+const HANGS_MS = 30_000;
 
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
@@ -27,33 +31,34 @@ spec('the tables worker', (test) => {
     await tables.stop();
   });
 
-  test('ends within its time also between sweeps that are far apart', async () => {
+  test('ends also between sweeps that are far apart', async () => {
     const tables = startTables({ sweepIntervalMs: 3_600_000 });
     await nextSweep(tables);
-    await within(1_000, tables.stop());
+    await within(HANGS_MS, tables.stop());
   });
 
   test('ends when it is stopped before its first sweep', async () => {
-    await within(3_000, startTables({ sweepIntervalMs: 1_000 }).stop());
+    await within(HANGS_MS, startTables({ sweepIntervalMs: 1_000 }).stop());
   });
 
   test('gives signs of life also while it waits for the next sweep', async () => {
     const tables = startTables({ sweepIntervalMs: 3_600_000 });
     await nextSweep(tables);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    setTimeout(resolve, 600);
-    await promise;
-    assert.ok(tables.heartbeatAgeMs() < 500, `${tables.heartbeatAgeMs()} ms`);
+    const signMs = performance.now() - tables.heartbeatAgeMs();
+    await until(
+      'a later sign',
+      () => performance.now() - tables.heartbeatAgeMs() > signMs + 100 || undefined,
+    );
     await tables.stop();
   });
 
   test('tells when it dies of a bug, and not when it is stopped', async () => {
     // A number of the wrong kind makes the worker throw after its first sweep.
     const dying = startTables({ sweepIntervalMs: 10n as unknown as number });
-    const death = await within(5_000, dying.died);
+    const death = await within(HANGS_MS, dying.died);
     assert.is(death.code, 'WORKER_DIED');
     assert.match((death.cause as Error).message, /BigInt/);
-    await within(1_000, dying.stop());
+    await within(HANGS_MS, dying.stop());
 
     const stopped = startTables({ sweepIntervalMs: 1_000 });
     await stopped.stop();
