@@ -1,6 +1,7 @@
 /**
- * `node test/fuzz.ts [active|passive|wire...] [--seconds N] [--seed S]`: feeds the engine what no decent peer sends,
- * for as long as one likes. `--replay S` with one kind plays one seed again and prints everything that happens.
+ * `node test/fuzz.ts [active|passive|wire|netlink...] [--seconds N] [--seed S]`: feeds the engine and the decoders what no
+ * decent peer and no kernel sends, for as long as one likes. `--replay S` with one kind plays one seed again and prints
+ * everything that happens.
  */
 
 import { parseArgs } from 'node:util';

@@ -1,14 +1,18 @@
 /** Runs of many seeds, which let go of the event loop now and then. */
 
+import { playNetlink } from './netlink.ts';
 import { playSequence, type Told } from './sequence.ts';
 import { playWire } from './wire.ts';
 
-/** What a seed stands for: a run of segments from an active or a passive open, or packets for the decoders. */
-export const KINDS = ['active', 'passive', 'wire'] as const;
+/**
+ * What a seed stands for: a run of segments from an active or a passive open, or packets or netlink messages for the
+ * decoders.
+ */
+export const KINDS = ['active', 'passive', 'wire', 'netlink'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Packets for the decoders that one seed makes. */
-const WIRE_INPUTS = 1000;
+/** Inputs for the decoders that one seed makes. */
+const DECODED = 1000;
 const SEEDS_MAX = 2 ** 30;
 
 export interface Campaign extends Told {
@@ -33,9 +37,10 @@ export async function fuzz(kind: Kind, first: number, isOver: (so: Campaign) => 
 /** @param say told of everything that happens in a run of segments */
 export function playOne(kind: Kind, seed: number, told: Told, say?: (line: string) => void): void {
   try {
-    if (kind === 'wire') {
-      playWire(seed, WIRE_INPUTS);
-      told.inputs += WIRE_INPUTS;
+    const play = kind === 'wire' ? playWire : kind === 'netlink' ? playNetlink : undefined;
+    if (play !== undefined) {
+      play(seed, DECODED);
+      told.inputs += DECODED;
     } else playSequence(kind === 'active' ? 2 * seed : 2 * seed + 1, told, say);
   } catch (error) {
     const what = error instanceof Error ? error.message : error;
