@@ -5,12 +5,12 @@ import type { Poller } from '../daemon/kernel/poller.ts';
 import { createPoller } from '../daemon/kernel/poller.ts';
 import { createStack } from '../daemon/tcp/stack.ts';
 import type { EngineResult, StackEvent, TcpStack } from '../daemon/tcp/types.ts';
+import { BATCH_PACKETS, SENT_UNDER_LOAD } from '../daemon/threads/engine-loop.ts';
 import type { IpAddress } from '../daemon/wire/address.ts';
 import { parseIpAddress } from '../daemon/wire/address.ts';
 import { ENGINE } from './network.ts';
 
 const MTU = 1500;
-const BATCH_PACKETS = 256;
 const IDLE_MS = 100;
 
 export function nowUs(): number {
@@ -60,7 +60,7 @@ export class EngineOnTun {
     const read = this.#receive();
     stack.advance(nowUs());
     this.#tell();
-    const sent = this.#send();
+    const sent = this.#send(read === BATCH_PACKETS ? SENT_UNDER_LOAD : Number.POSITIVE_INFINITY);
     this.#tell();
     if (read > 0 || sent > 0) return;
     this.#poller.wait(Math.min(IDLE_MS, (stack.nextDeadlineUs() - nowUs()) / 1000));
@@ -82,11 +82,12 @@ export class EngineOnTun {
     return BATCH_PACKETS;
   }
 
-  #send(): number {
+  #send(room: number): number {
     let sent = 0;
-    for (let packet = this.stack.next(nowUs()); packet !== undefined; packet = this.stack.next(nowUs())) {
+    for (; sent < room; sent += 1) {
+      const packet = this.stack.next(nowUs());
+      if (packet === undefined) break;
       if (libc.write(this.#fd, packet) < 0) this.writesFailed += 1;
-      sent += 1;
     }
     return sent;
   }

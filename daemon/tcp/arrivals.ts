@@ -1,6 +1,6 @@
 /** A packet from the link: what it is, whose it is, and where it goes. Everything else is counted and dropped. */
 
-import { addressKindAt, type IpAddress, ipFromBytes, isV4Mapped } from '../wire/address.ts';
+import { addressKindAt, type IpAddress, ipAt, isV4Mapped } from '../wire/address.ts';
 import { sameBytes } from '../wire/bytes.ts';
 import { checksumAdd, checksumFinish, pseudoHeaderSum } from '../wire/checksum.ts';
 import { decodeIcmp } from '../wire/icmp.ts';
@@ -109,14 +109,13 @@ export class Arrivals {
       registry.touch(connection);
       return;
     }
-    const local = { address, port: destinationPort };
-    const remote = {
-      address: ipFromBytes(packet.subarray(ip.source, ip.source + bytes)),
-      port: sourcePort,
-    };
     // MUST-63: answers of this machine come from there, but nobody else does.
     if (addressKindAt(packet, ip.source, ip.family) === 'loopback') return registry.drop('bad-source');
     const listener = registry.listeners.find(address, destinationPort);
+    // Decided before anything is made: of a flood there is more than can be answered.
+    if (listener !== undefined && isSyn(segment) && !this.#opener.mayAnswer(listener, packet, ip)) return;
+    const local = { address, port: destinationPort };
+    const remote = { address: ipAt(packet, ip.source, ip.family), port: sourcePort };
     if (listener === undefined) {
       return this.#strangers.segment(segment, local, remote, ip.trafficClass & ~3, nowUs);
     }
@@ -143,7 +142,7 @@ export class Arrivals {
         const remote = { address: destination, port: destinationPort };
         const connection = from < 0 ? undefined : registry.byTuple.findTuple(from, sourcePort, remote);
         if (connection === undefined) return registry.drop('icmp-unmatched');
-        const sender = ipFromBytes(packet.subarray(ip.source, ip.source + addressBytes(ip.family)));
+        const sender = ipAt(packet, ip.source, ip.family);
         icmpErrorArrives(registry, connection, sender, error, quoted.seq, nowUs);
         registry.touch(connection);
       }

@@ -21,8 +21,8 @@ export class TupleTable<T extends Tuple> {
   readonly #seed: number;
   #size = 0;
 
-  constructor(random: (length: number) => Uint8Array) {
-    this.#seed = readU32(random(4), 0);
+  constructor(seed: number) {
+    this.#seed = seed;
   }
 
   get size(): number {

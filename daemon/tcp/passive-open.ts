@@ -1,6 +1,7 @@
 /** A segment for a listener: connections that others open. RFC 9293 section 3.10.7.2, RFC 4987 */
 
 import { addressKind } from '../wire/address.ts';
+import { addressBytes, type IpHeader } from '../wire/ip.ts';
 import { type Seq, seqAdd, seqLt } from '../wire/seq.ts';
 import { ACK, CWR, ECE, SYN } from '../wire/tcp-header.ts';
 import { NO_OPTIONS } from '../wire/tcp-options.ts';
@@ -44,6 +45,17 @@ export class PassiveOpener {
     this.#cookies = new SynCookies(maker.options.random);
   }
 
+  /** Whether there is room for the answer to this SYN; a peer that was here before has room of its own. */
+  mayAnswer(listener: Listener, packet: Uint8Array, ip: IpHeader): boolean {
+    if (!this.#isPressed(listener)) return true;
+    const known = this.#registry.knownPeers.has(packet, ip.source, addressBytes(ip.family));
+    return this.#strangers.hasRoom(known);
+  }
+
+  #isPressed(listener: Listener): boolean {
+    return isSynQueueFull(listener) || this.#maker.isFull;
+  }
+
   /**
    * @param minimumIss beyond what a connection in TIME-WAIT used that this one takes the place of
    */
@@ -73,7 +85,7 @@ export class PassiveOpener {
     if (addressKind(ends.remote.address) === 'loopback') return registry.drop('bad-source');
     if (isFin(segment) && profile.dropSynFin) return registry.drop('syn-fin');
     if (isAcceptQueueFull(listener)) return registry.drop('accept-queue-full');
-    const pressed = isSynQueueFull(listener) || this.#maker.isFull;
+    const pressed = this.#isPressed(listener);
     if (profile.synCookies === 'always' || (pressed && profile.synCookies === 'pressure')) {
       return this.#answerWithCookie(listener, segment, ends, nowUs);
     }
@@ -115,14 +127,18 @@ export class PassiveOpener {
   #answerWithCookie(listener: Listener, segment: Segment, ends: Ends, nowUs: number): void {
     const registry = this.#registry;
     const { profile } = registry;
-    const { family } = ends.remote.address;
+    const { family, bytes } = ends.remote.address;
     const ecn = profile.ecn !== 'off' && (segment.flags & (ECE | CWR)) === (ECE | CWR);
     const agreement = agree(profile, listener.settings, family, segment.options, ecn);
     const mss = this.#maker.announcedMss(ends.remote, listener.settings);
-    const { timestampOffset } = this.#maker.secretsOf(ends.local, ends.remote, nowUs);
-    const clock = (Math.floor(nowUs / 1000) + timestampOffset) >>> 0;
     const { timestamps: peerStamps } = segment.options;
     const usesTimestamps = agreement.timestamps && peerStamps !== undefined;
+    const timestamps = usesTimestamps
+      ? {
+          value: SynCookies.timestamp(this.#clockOf(ends, nowUs), segment.options, ecn),
+          echo: peerStamps.value,
+        }
+      : undefined;
     const offered = listener.settings.offerOptions;
     const sent = this.#strangers.answer(
       { ...ends, ttl: listener.settings.ttl },
@@ -134,20 +150,26 @@ export class PassiveOpener {
         flags: SYN | ACK | (ecn && usesTimestamps ? ECE : 0),
         window: synWindow(profile, listener.settings, largestToCome(profile, mss, agreement)),
         options: {
-          ...NO_OPTIONS,
           mss: offered ? mss : undefined,
           windowScale: usesTimestamps ? agreement.rcvWindShift : undefined,
           sackPermitted: usesTimestamps && agreement.sack,
-          timestamps: usesTimestamps
-            ? { value: SynCookies.timestamp(clock, segment.options, ecn), echo: peerStamps.value }
-            : undefined,
+          timestamps,
+          malformed: false,
+          sack: undefined,
         },
         layout: profile.synLayout,
       },
+      registry.knownPeers.has(bytes, 0, bytes.length),
     );
     if (!sent) return;
     registry.counters.synCookiesSent += 1;
     this.#lastCookieUs = nowUs;
+  }
+
+  /** The clock of this connection's timestamps in milliseconds. */
+  #clockOf({ local, remote }: Ends, nowUs: number): number {
+    const { timestampOffset } = this.#maker.secretsOf(local, remote, nowUs);
+    return (Math.floor(nowUs / 1000) + timestampOffset) >>> 0;
   }
 
   /** The ACK of a cookie: the connection is there at once. False when it is none. */

@@ -3,12 +3,14 @@
  * something to send. Connections change their state, and end, here alone.
  */
 
+import { readU32 } from '../wire/bytes.ts';
 import { type Connection, nextDeadlineUs } from './connection.ts';
 import type { Core } from './core.ts';
 import type { DropReason } from './counters.ts';
 import { Deadlines } from './deadlines.ts';
 import { TupleTable } from './demux.ts';
 import { Fifo } from './fifo.ts';
+import { KnownPeers } from './known-peers.ts';
 import type { ResetAnswer } from './listen.ts';
 import { type Listener, Listeners } from './listener.ts';
 import type { Profile } from './profile.ts';
@@ -23,6 +25,8 @@ export class Registry implements Core {
   readonly counters: StackCounters;
   readonly listeners = new Listeners();
   readonly byTuple: TupleTable<Connection>;
+  /** Who has opened a connection to us. */
+  readonly knownPeers: KnownPeers;
   readonly #byId = new Map<ConnectionId, Connection>();
   readonly #deadlines = new Deadlines<Connection>();
   readonly #ready = new Fifo<Connection>();
@@ -32,7 +36,9 @@ export class Registry implements Core {
   constructor(profile: Profile, counters: StackCounters, random: (length: number) => Uint8Array) {
     this.profile = profile;
     this.counters = counters;
-    this.byTuple = new TupleTable(random);
+    const seed = readU32(random(4), 0);
+    this.byTuple = new TupleTable(seed);
+    this.knownPeers = new KnownPeers(seed);
   }
 
   get connections(): IterableIterator<Connection> {
@@ -97,6 +103,8 @@ export class Registry implements Core {
 
   wait(connection: Connection, listener: Listener, nowUs: number): void {
     listener.waiting.add(connection);
+    const { bytes } = connection.remote.address;
+    this.knownPeers.add(bytes, 0, bytes.length);
     this.tell({ kind: 'accepted', id: connection.id, listener: listener.id, atUs: nowUs });
   }
 

@@ -174,7 +174,8 @@ class Stack implements TcpStack {
   }
 
   next(nowUs: number): Uint8Array | undefined {
-    const packet = this.#strangers.next() ?? this.#registry.takePacket(this.#ask, nowUs);
+    const packet =
+      this.#strangers.nextUrgent() ?? this.#registry.takePacket(this.#ask, nowUs) ?? this.#strangers.next();
     if (packet !== undefined) this.counters.packetsOut += 1;
     return packet;
   }

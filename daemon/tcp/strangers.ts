@@ -1,10 +1,10 @@
-/** Answers to packets that belong to no connection: echo replies, RSTs. They wait here, already made, for `next`. */
+/** Answers to packets that belong to no connection: echo replies, RSTs, cookies. They wait here, already made, for `next`. */
 
-import { type IpAddress, ipFromBytes } from '../wire/address.ts';
+import { type IpAddress, ipAt } from '../wire/address.ts';
 import { writeU16 } from '../wire/bytes.ts';
 import { checksumAdd, checksumFinish, pseudoHeaderSum } from '../wire/checksum.ts';
 import { ECHO_REPLY_V4, ECHO_REPLY_V6, ICMP_CHECKSUM } from '../wire/icmp.ts';
-import { addressBytes, type IpHeader, PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from '../wire/ip.ts';
+import { type IpHeader, PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from '../wire/ip.ts';
 import { IPV6_SOURCE } from '../wire/ipv6.ts';
 import { NO_OPTIONS } from '../wire/tcp-options.ts';
 import { ipHeaderBytes } from './agreement.ts';
@@ -15,7 +15,7 @@ import type { OutgoingSegment, PacketBuilder } from './packets.ts';
 import { type Segment, viewOf } from './segment.ts';
 import type { SocketAddress } from './types.ts';
 
-/** Strangers decide how many there are; what goes beyond is dropped and counted. */
+/** Strangers decide how many there are; what goes beyond is dropped and counted. The same of those to known peers. */
 const REPLIES_MAX = 1024;
 /** Strays told between two calls of `events`. */
 const STRAYS_MAX = 1024;
@@ -24,6 +24,8 @@ export class Strangers {
   readonly #core: Core;
   readonly #packets: PacketBuilder;
   readonly #replies = new Fifo<Uint8Array>();
+  /** Those to peers that are known: they come before everything else. */
+  readonly #urgent = new Fifo<Uint8Array>();
   #straysTold = 0;
 
   constructor(core: Core, packets: PacketBuilder) {
@@ -32,11 +34,15 @@ export class Strangers {
   }
 
   get queued(): number {
-    return this.#replies.length;
+    return this.#replies.length + this.#urgent.length;
   }
 
   next(): Uint8Array | undefined {
     return this.#replies.shift();
+  }
+
+  nextUrgent(): Uint8Array | undefined {
+    return this.#urgent.shift();
   }
 
   /** The events were taken: there is room for more. */
@@ -70,23 +76,29 @@ export class Strangers {
     ends: { readonly local: SocketAddress; readonly remote: SocketAddress; readonly ttl: number },
     trafficClass: number,
     segment: Pick<OutgoingSegment, 'seq' | 'ack' | 'flags' | 'window' | 'options' | 'layout'>,
+    urgent = false,
   ): boolean {
-    if (!this.#hasRoom()) return false;
+    if (!this.hasRoom(urgent)) return false;
     this.#core.counters.segmentsOut += 1;
-    const path = { ...ends, trafficClass, flowLabel: 0 };
-    this.#replies.push(this.#packets.segment(path, { ...segment, urgentPointer: 0, offset: 0, length: 0 }));
+    const { local, remote, ttl } = ends;
+    const { seq, ack, flags, window, options, layout } = segment;
+    const packet = this.#packets.segment(
+      { local, remote, ttl, trafficClass, flowLabel: 0 },
+      { seq, ack, flags, window, options, layout, urgentPointer: 0, offset: 0, length: 0 },
+    );
+    (urgent ? this.#urgent : this.#replies).push(packet);
     return true;
   }
 
   /** An echo request for one of our addresses. RFC 1122 3.2.2.6, RFC 4443 4.2 */
   echo(packet: Uint8Array, ip: IpHeader, local: IpAddress): void {
-    if (!this.#hasRoom()) return;
+    if (!this.hasRoom(false)) return;
     const { family } = ip;
     const at = ipHeaderBytes(family);
     const reply = this.#packets.take(at + ip.end - ip.payload);
     reply.set(packet.subarray(ip.payload, ip.end), at);
     reply[at] = family === 4 ? ECHO_REPLY_V4 : ECHO_REPLY_V6;
-    const remote = ipFromBytes(packet.subarray(ip.source, ip.source + addressBytes(family)));
+    const remote = ipAt(packet, ip.source, family);
     const path = {
       local: { address: local, port: 0 },
       remote: { address: remote, port: 0 },
@@ -104,8 +116,9 @@ export class Strangers {
     this.#replies.push(reply);
   }
 
-  #hasRoom(): boolean {
-    if (this.#replies.length < REPLIES_MAX) return true;
+  /** Whether one more answer can wait; if not, that is counted. */
+  hasRoom(urgent: boolean): boolean {
+    if ((urgent ? this.#urgent : this.#replies).length < REPLIES_MAX) return true;
     this.#core.drop('reply-queue-full');
     return false;
   }

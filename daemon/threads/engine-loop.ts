@@ -14,7 +14,12 @@ import { resultWithoutProbe } from '../probe/result.ts';
 import type { TcpStack } from '../tcp/types.ts';
 
 /** Packets taken in one turn, so that a flood cannot keep the engine from its timers. */
-const BATCH_PACKETS = 256;
+export const BATCH_PACKETS = 256;
+/**
+ * Packets sent in a turn that left some untaken: answers to a flood must not keep the engine from what else waits
+ * in the device's queue. The stack gives the urgent ones first, and what it has no room to keep, it drops.
+ */
+export const SENT_UNDER_LOAD = 64;
 const PACKET_BYTES_MAX = 65_535;
 /** A turn that begins or ends so much too late spoils the times of the probes under way. */
 const LAG_US = 10_000;
@@ -97,10 +102,15 @@ export class EngineLoop {
     const beganUs = nowUs();
     this.#counters.engine_turns++;
     this.#look();
-    this.#receive();
+    const more = this.#receive();
     stack.advance(nowUs());
     this.#prober.advance(nowUs());
-    while (this.#send()) this.#prober.advance(nowUs());
+    for (let room = more ? SENT_UNDER_LOAD : Number.POSITIVE_INFINITY; room > 0; ) {
+      const sent = this.#send(room);
+      if (sent === 0) break;
+      room -= sent;
+      this.#prober.advance(nowUs());
+    }
     if (beganUs - dueUs > LAG_US || nowUs() - beganUs > LAG_US) {
       this.#counters.engine_turns_late++;
       this.#prober.taint('loop-lag');
@@ -139,30 +149,33 @@ export class EngineLoop {
     if (state.kind === 'broken') this.abortAll();
   }
 
-  #receive(): void {
+  /** Whether there may be more to take. */
+  #receive(): boolean {
     const { device, stack, nowUs } = this.#parts;
     for (let taken = 0; taken < BATCH_PACKETS; taken++) {
       const length = device.read(this.#packet);
       if (length === -EBADFD) throw tunLost(device.device);
       if (length < 0) throw new Error(`reading from the TUN device failed with errno ${-length}`);
-      if (length === 0) return;
+      if (length === 0) return false;
       this.#counters.tun_packets_read++;
       stack.input(this.#packet.subarray(0, length), nowUs());
     }
+    return true;
   }
 
-  /** Sends what waits; true when that was anything, because then there are new events. */
-  #send(): boolean {
+  /** Sends what waits, at most `room` packets; answers how many. When there was any, there are new events. */
+  #send(room: number): number {
     const { device, stack, nowUs } = this.#parts;
-    let any = false;
-    for (let packet = stack.next(nowUs()); packet !== undefined; packet = stack.next(nowUs())) {
-      any = true;
+    let sent = 0;
+    for (; sent < room; sent++) {
+      const packet = stack.next(nowUs());
+      if (packet === undefined) break;
       const written = device.write(packet);
       if (written >= 0) this.#counters.tun_packets_written++;
       else if (written === -EAGAIN || written === -ENOBUFS) this.#counters.tun_writes_without_room++;
       else this.#counters.tun_writes_failed++;
     }
-    return any;
+    return sent;
   }
 
   #losses(): number {

@@ -29,10 +29,19 @@ export function parseIpAddress(text: string): Decoded<IpAddress> {
  * @throws RangeError for any other length, which is a bug of the caller
  */
 export function ipFromBytes(bytes: Uint8Array): IpAddress {
-  if (bytes.length === 4) return { family: 4, text: bytes.join('.'), bytes: bytes.slice() };
+  if (bytes.length === 4) return ipAt(bytes, 0, 4);
   if (bytes.length !== 16) throw new RangeError(`an IP address has 4 or 16 bytes, not ${bytes.length}`);
-  if (isV4Mapped(bytes, 0)) return ipFromBytes(bytes.subarray(12));
-  return { family: 6, text: ipv6Text(bytes), bytes: bytes.slice() };
+  return isV4Mapped(bytes, 0) ? ipAt(bytes, 12, 4) : ipAt(bytes, 0, 6);
+}
+
+/** The address that lies at `offset`, as it is: its bytes are copied. */
+export function ipAt(packet: Uint8Array, offset: number, family: Family): IpAddress {
+  if (family === 6) {
+    const bytes = packet.slice(offset, offset + 16);
+    return { family, text: ipv6Text(bytes), bytes };
+  }
+  const bytes = packet.slice(offset, offset + 4);
+  return { family, text: `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`, bytes };
 }
 
 /** `127.0.0.1:80`, `[::1]:80` */

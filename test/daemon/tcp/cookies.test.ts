@@ -8,6 +8,8 @@ const FULL = { mss: 1460, windowScale: 7, sackPermitted: true, timestamps: { val
 const ALWAYS: TraceOptions = { profile: { synCookies: 'always' } };
 /** The backlog of `listening`. */
 const BACKLOG = 8;
+/** Answers to strangers that wait at most. */
+const REPLIES_MAX = 1024;
 
 const fromPort = (t: Trace, port: number): Trace => {
   t.peerPort = port;
@@ -152,6 +154,22 @@ spec('SYN cookies', (test) => {
     t.sends('SYN ACK');
     assert.is(t.stack.counters.synCookiesSent, 0);
     fromPort(t, 2000).receives('ACK', { seq: 1, ack: 77 }).sends('RST');
+  });
+
+  test('of more than can be answered, a peer that was connected before is answered, and first', () => {
+    const t = pressed().receives('SYN', { seq: 0 });
+    t.sends('SYN ACK');
+    t.receives('ACK', { seq: 1, ack: 1 });
+    const known = t.peer;
+    t.peer = { family: 4, text: '192.0.2.99', bytes: Uint8Array.of(192, 0, 2, 99) };
+    for (let port = 1; port <= REPLIES_MAX + 1; port += 1) fromPort(t, port).receives('SYN', { seq: 0 });
+    assert.is(t.stack.counters.dropped['reply-queue-full'], 1);
+    assert.is(t.stack.usage().queuedReplies, REPLIES_MAX);
+    t.peer = known;
+    fromPort(t, 5000).receives('SYN', { seq: 0 });
+    assert.is(t.sends('SYN ACK').destinationPort, 5000);
+    assert.is(t.sends('SYN ACK').destinationPort, 1);
+    assert.is(t.stack.counters.dropped['reply-queue-full'], 1);
   });
 
   test('boots have keys of their own: a cookie of another is none', () => {

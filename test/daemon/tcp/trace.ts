@@ -90,7 +90,7 @@ export class Trace {
   readonly stack: TcpStack;
   readonly options: TraceOptions;
   readonly engine: IpAddress;
-  readonly peer: IpAddress;
+  peer: IpAddress;
   readonly events: StackEvent[] = [];
   enginePort = LOCAL_PORT;
   peerPort = PEER_PORT;

@@ -5,21 +5,22 @@ import type { DeviceState } from '../../../daemon/kernel/host-guard.ts';
 import type { Way } from '../../../daemon/kernel/host-tun.ts';
 import { EAGAIN, EBADFD, EIO, ENOBUFS } from '../../../daemon/kernel/libc.ts';
 import { createStack } from '../../../daemon/tcp/stack.ts';
-import { EngineLoop } from '../../../daemon/threads/engine-loop.ts';
+import { BATCH_PACKETS, EngineLoop, SENT_UNDER_LOAD } from '../../../daemon/threads/engine-loop.ts';
 import { spec } from '../../harness.ts';
 import { ENGINE, headerOf, PEER } from '../probe/scene.ts';
+import { tcpPacket } from '../wire/support.ts';
 
 const SYN_ONLY = 0x02;
 
 /** A loop over a device whose packets go nowhere, and a clock that is set by hand. */
 function loopWith({
   write = (packet: Uint8Array) => packet.length,
-  read = () => 0,
+  read = (_into: Uint8Array) => 0,
   way = { kind: 'local' } as Way,
   look = (): DeviceState => ({ kind: 'intact' }),
 }: {
   write?: (packet: Uint8Array) => number;
-  read?: () => number;
+  read?: (into: Uint8Array) => number;
   way?: Way;
   look?: () => DeviceState;
 } = {}) {
@@ -217,6 +218,30 @@ spec('a turn of the engine', (test) => {
     loop.turn(clock.us);
     assert.ok(reads <= 256, String(reads));
     assert.is(loop.counters().tun_packets_read, reads);
+  });
+
+  test('sends little as long as more waits to be taken, and then all', () => {
+    const stray = tcpPacket({
+      source: PEER[4],
+      destination: ENGINE[4],
+      sourcePort: 1,
+      destinationPort: 1,
+      seq: 0,
+      flags: SYN_ONLY,
+    });
+    let waiting = BATCH_PACKETS + 10;
+    const { loop, clock, written } = loopWith({
+      read: (into) => {
+        if (waiting === 0) return 0;
+        waiting--;
+        into.set(stray);
+        return stray.length;
+      },
+    });
+    loop.turn(clock.us);
+    assert.is(written.length, SENT_UNDER_LOAD);
+    loop.turn(clock.us);
+    assert.is(written.length, BATCH_PACKETS + 10);
   });
 
   test('names what the stack counts', () => {
