@@ -28,5 +28,5 @@ export function isWorthSending({
 }: Candidate): boolean {
   if (length === most) return true;
   if (length === unsent || fills) return !corked && (!nagle || idle);
-  return length >= maxWnd / 2;
+  return length >= maxWnd / 2 && (!nagle || idle);
 }
