@@ -83,7 +83,8 @@ function misplacedSetting(
 
 function simulateMany(scenario: ScenarioName, settings: SimulateSettings, runs: number, io: CliIo): number {
   const result = playMany(runs, settings.seed, (seed) => optionsOf(scenario, settings, seed));
-  if (settings.json) io.stdout.write(`${JSON.stringify({ scenario, ...result }, undefined, 2)}\n`);
+  if (settings.json)
+    io.stdout.write(`${JSON.stringify({ scenario, seed: settings.seed, ...result }, undefined, 2)}\n`);
   else writeLines(io, runsLines(scenario, result));
   return result.finished === runs ? EXIT.ok : EXIT.verdict;
 }
@@ -101,7 +102,7 @@ function simulateFlood(settings: SimulateSettings, io: CliIo): number {
     }),
   );
   if (pcap !== '') writeCapture(pcap, captured);
-  if (json) io.stdout.write(`${JSON.stringify({ scenario: FLOOD.name, ...floods }, undefined, 2)}\n`);
+  if (json) io.stdout.write(`${JSON.stringify({ scenario: FLOOD.name, seed, ...floods }, undefined, 2)}\n`);
   else writeLines(io, floodLines(floods, seed));
   return EXIT.ok;
 }
@@ -136,7 +137,9 @@ function simulateOne(scenario: ScenarioName, settings: SimulateSettings, io: Cli
         : { ...moment, segment: { ...segment, flags: flagNames(segment.flags) } },
     );
     const plot = plotted ? { samples } : {};
-    io.stdout.write(`${JSON.stringify({ scenario, ...played, moments: data, ...plot }, undefined, 2)}\n`);
+    io.stdout.write(
+      `${JSON.stringify({ scenario, seed: settings.seed, ...played, moments: data, ...plot }, undefined, 2)}\n`,
+    );
   } else {
     writeLines(io, [
       ...simulationLines(moments, io.columns),
