@@ -48,6 +48,7 @@ import type {
 } from '#contract';
 import { CONTRACT_LIMITS, CONTRACT_VERSION, TCP_FLAGS, TCP_STATES, VERDICTS } from '#contract';
 import { NAMESPACE_SHAPES, podUid } from './contract-parse-namespaces.ts';
+import { pressureShapes } from './contract-parse-pressure.ts';
 
 const LIMITS = CONTRACT_LIMITS;
 const DAY_MS = 86_400_000;
@@ -99,12 +100,14 @@ const identity = object<AgentIdentity>({
 
 const heldState = among('TIME-WAIT', 'CLOSE-WAIT');
 
+const pod = object<PodRef>({ uid: podUid, containerId: optional(text(128, /./, 'is empty')) });
+
 const holder = object<Holder>({
   state: heldState,
   direction: among('inbound', 'outbound'),
   process: nullable(processRef),
   attribution: among('socket', 'last-owner', 'listener', 'unknown'),
-  pod: optional(object<PodRef>({ uid: podUid, containerId: optional(text(128, /./, 'is empty')) })),
+  pod: optional(pod),
   peer: address,
   port,
   podBy: optional(among('cgroup', 'process', 'namespace')),
@@ -129,6 +132,8 @@ const listener = object<Listener>({
   acceptQueue: uint32,
   backlog: uint32,
 });
+
+const pressure = pressureShapes({ address, endpoint, pod });
 
 const sockets = object<SocketSummary>({
   states: list(object({ family, state: among(...TCP_STATES), count }), 2 * TCP_STATES.length),
@@ -157,6 +162,7 @@ const sockets = object<SocketSummary>({
     ),
   ),
   ...NAMESPACE_SHAPES,
+  ports: optional(pressure.ports),
 });
 
 const conntrack = object<ConntrackSummary>({
@@ -168,6 +174,8 @@ const conntrack = object<ConntrackSummary>({
     LIMITS.conntrackStates,
   ),
   own: count,
+  sourceNat: optional(pressure.sourceNat),
+  divergence: optional(pressure.divergence),
 });
 
 const health = object<AgentHealth>({

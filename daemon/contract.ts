@@ -6,8 +6,10 @@
 
 import type { Condition } from '#base/errors.ts';
 import type { CounterReading, NamespaceFacts, TcpMemory } from './contract-namespaces.ts';
+import type { Divergence, PortPressure, SourceNatPressure } from './contract-pressure.ts';
 
 export * from './contract-namespaces.ts';
+export * from './contract-pressure.ts';
 
 export const CONTRACT_VERSION = 1;
 
@@ -109,6 +111,8 @@ export interface SocketSummary {
   /** The counters of all namespaces in sum, those too that did not fit; totals since finwait began to read them. */
   readonly counters?: Readonly<Record<string, CounterReading>>;
   readonly memory?: TcpMemory;
+  /** Absent until it is known how the namespaces are set. */
+  readonly ports?: PortPressure;
 }
 
 export interface StateTurnover {
@@ -198,6 +202,9 @@ export interface ConntrackSummary {
   }[];
   /** Flows that finwait's own probes made, known by their mark. */
   readonly own: number;
+  /** Absent where no flow has source NAT. */
+  readonly sourceNat?: SourceNatPressure;
+  readonly divergence?: Divergence;
 }
 
 /** How the agent itself fares, so that a sample taken by a struggling agent can be told. */

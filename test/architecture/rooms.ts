@@ -27,15 +27,22 @@ export const ROOMS: readonly Room[] = [
   { path: 'base/make-directory.ts', imports: [], node: ['node:fs/promises', 'node:path'] },
   { path: 'base/open-files.ts', imports: ['base'], node: ['node:fs'] },
 
-  { path: 'daemon/contract.ts', imports: ['base', 'daemon/contract-namespaces.ts'], node: [], pure: true },
+  {
+    path: 'daemon/contract.ts',
+    imports: ['base', 'daemon/contract-namespaces.ts', 'daemon/contract-pressure.ts'],
+    node: [],
+    pure: true,
+  },
   { path: 'daemon/contract-namespaces.ts', imports: [], node: [], pure: true },
+  { path: 'daemon/contract-pressure.ts', imports: CONTRACT, node: [], pure: true },
   {
     path: 'daemon/contract-parse.ts',
-    imports: ['daemon/contract-parse-namespaces.ts', ...CONTRACT],
+    imports: ['daemon/contract-parse-namespaces.ts', 'daemon/contract-parse-pressure.ts', ...CONTRACT],
     node: ['node:net'],
     pure: true,
   },
   { path: 'daemon/contract-parse-namespaces.ts', imports: CONTRACT, node: [], pure: true },
+  { path: 'daemon/contract-parse-pressure.ts', imports: CONTRACT, node: [], pure: true },
 
   { path: 'daemon/wire', imports: ['base/result.ts'], node: [], pure: true },
   { path: 'daemon/tcp', imports: ['daemon/wire'], node: [], pure: true },

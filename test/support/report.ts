@@ -118,6 +118,23 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
       listenersFolded: 0,
       pods: [{ uid: 'f5a1c7de-0b5a-4c39-9f4f-2f7d1f0a9b11', states: [{ state: 'TIME-WAIT', count: 3 }] }],
       podsFolded: 1,
+      ports: {
+        destinations: [
+          {
+            pod: { uid: 'f5a1c7de-0b5a-4c39-9f4f-2f7d1f0a9b11' },
+            source: '10.244.1.5',
+            destination: { address: '10.0.0.5', port: 5432 },
+            used: 20_000,
+            usable: 28_230,
+            timeWait: 19_000,
+            reusable: 12,
+            bound: 3,
+            perMinute: 2000,
+            exhaustedInMs: 247_000,
+          },
+        ],
+        folded: 7,
+      },
     },
     conntrack: {
       status: 'on',
@@ -125,6 +142,50 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
       max: 262_144,
       states: [{ state: 'ESTABLISHED', count: 300 }],
       own: 4,
+      sourceNat: {
+        destinations: [
+          {
+            address: '192.0.2.1',
+            destination: { address: '198.51.100.7', port: 443 },
+            used: 31_000,
+            usable: 64_512,
+            waiting: 29_000,
+            consumers: [{ source: '10.244.1.5', count: 30_000 }],
+            perMinute: -12,
+          },
+        ],
+        folded: 3,
+      },
+      divergence: {
+        sockets: 300,
+        flows: 310,
+        through: 110,
+        untracked: 2,
+        socketsWithoutFlow: [
+          {
+            state: 'CLOSE-WAIT',
+            count: 1,
+            ages: { underMinute: 0, underTenMinutes: 0, underHour: 1, older: 0 },
+            samples: [
+              {
+                local: { address: '192.0.2.1', port: 8080 },
+                peer: { address: '192.0.2.9', port: 40_000 },
+                ageMs: 900_000,
+              },
+            ],
+          },
+        ],
+        flowsWithoutSocket: [
+          {
+            state: 'ESTABLISHED',
+            count: 2,
+            ages: { underMinute: 0, underTenMinutes: 1, underHour: 0, older: 1 },
+            keptLong: 2,
+            samples: [],
+          },
+        ],
+        unsettled: 1,
+      },
     },
     probes: [sampleProbe()],
     health: { rssBytes: 90_000_000, cpuSeconds: 1.5, loopLagMs: 2.25, counters: { 'tun.dropped': 0 } },

@@ -1,0 +1,41 @@
+/** Which local ports the kernel of a network namespace gives to connecting sockets. Documentation/networking/ip-sysctl.rst */
+
+import type { NamespaceSettings } from '#contract';
+
+export interface PortRules {
+  /** net.ipv4.ip_local_port_range, both ends included. */
+  readonly low: number;
+  readonly high: number;
+  /** net.ipv4.ip_local_reserved_ports, both ends included. */
+  readonly reserved: readonly { readonly from: number; readonly to: number }[];
+  /** net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on loopback. */
+  readonly twReuse: number;
+  /** How long a socket must have been in TIME-WAIT. Before Linux 6.14 it cannot be set. */
+  readonly twReuseDelayMs: number;
+}
+
+/** With the kernel's defaults for what cannot be read. */
+export function portRulesOf(settings: NamespaceSettings): PortRules {
+  const { portRange = { from: 32_768, to: 60_999 }, reservedPorts = [] } = settings;
+  return {
+    low: portRange.from,
+    high: portRange.to,
+    reserved: reservedPorts,
+    twReuse: settings.twReuse ?? 2,
+    twReuseDelayMs: settings.twReuseDelayMs ?? 1_000,
+  };
+}
+
+/** Whether the kernel may give a port to a connecting socket. */
+export function isAssignable({ low, high, reserved }: PortRules, port: number): boolean {
+  return port >= low && port <= high && !reserved.some(({ from, to }) => port >= from && port <= to);
+}
+
+/** How many ports it may give for one destination: of a range of an odd number of ports it leaves one out. */
+export function assignablePorts(rules: PortRules): number {
+  const size = rules.high - rules.low + 1;
+  const searched = size > 1 ? size - (size % 2) : size;
+  let count = 0;
+  for (let port = rules.low; port < rules.low + searched; port++) if (isAssignable(rules, port)) count++;
+  return count;
+}

@@ -1,0 +1,209 @@
+import fc from 'fast-check';
+import * as assert from 'uvu/assert';
+import type { Divergence, Endpoint, TcpStateName } from '#contract';
+import { CONNTRACK_TCP_STATES } from '../../../daemon/netlink/ctnetlink.ts';
+import type { ComparedFlow, ComparedSocket } from '../../../daemon/track/divergence.ts';
+import { Comparison } from '../../../daemon/track/divergence.ts';
+import { parseIpAddress } from '../../../daemon/wire/address.ts';
+import { spec, testSeed } from '../../harness.ts';
+
+const HOST = '192.0.2.1';
+const PEER = '192.0.2.9';
+const OWN_MARK = 7;
+
+function endOf(text: string): Endpoint {
+  const colon = text.lastIndexOf(':');
+  return { address: text.slice(0, colon), port: Number(text.slice(colon + 1)) };
+}
+
+function socket(
+  local: string,
+  peer: string,
+  state: TcpStateName = 'ESTABLISHED',
+  sinceMs = 0,
+): ComparedSocket {
+  const family = local.split(':').length > 2 ? 6 : 4;
+  return { family, local: endOf(local), peer: endOf(peer), state, sinceMs };
+}
+
+interface DrawnFlow {
+  readonly reply?: readonly [source: string, destination: string];
+  readonly state?: (typeof CONNTRACK_TCP_STATES)[number];
+  readonly mark?: number;
+  readonly sinceMs?: number;
+  readonly expiresMs?: number;
+}
+
+function flow(source: string, destination: string, drawn: DrawnFlow = {}): ComparedFlow {
+  const {
+    reply = [destination, source],
+    state = 'ESTABLISHED',
+    mark = 0,
+    sinceMs = 0,
+    expiresMs = 30_000,
+  } = drawn;
+  const bytesOf = (end: string) => {
+    const address = parseIpAddress(endOf(end).address);
+    if (!address.ok) throw new Error(address.reason);
+    return address.value.bytes;
+  };
+  return {
+    source: bytesOf(source),
+    destination: bytesOf(destination),
+    sourcePort: endOf(source).port,
+    destinationPort: endOf(destination).port,
+    replySource: bytesOf(reply[0]),
+    replyDestination: bytesOf(reply[1]),
+    replySourcePort: endOf(reply[0]).port,
+    replyDestinationPort: endOf(reply[1]).port,
+    state: CONNTRACK_TCP_STATES.indexOf(state),
+    mark,
+    sinceMs,
+    expiresMs,
+  };
+}
+
+function comparing(comparison: Comparison) {
+  return (sockets: readonly ComparedSocket[], flows: readonly ComparedFlow[], nowMs = 100_000): Divergence =>
+    comparison.compare(
+      {
+        sockets,
+        forEachFlow: (visit) => flows.forEach(visit),
+        isLocal: (address) => address === HOST || address.startsWith('127.') || address === '2001:db8::1',
+        ownMark: OWN_MARK,
+      },
+      nowMs,
+    );
+}
+
+/** What is believed after the same was seen twice. */
+function twice(sockets: readonly ComparedSocket[], flows: readonly ComparedFlow[]): Divergence {
+  const compare = comparing(new Comparison());
+  compare(sockets, flows);
+  return compare(sockets, flows);
+}
+
+const counts = ({ socketsWithoutFlow, flowsWithoutSocket }: Divergence) => ({
+  sockets: Object.fromEntries(socketsWithoutFlow.map(({ state, count }) => [state, count])),
+  flows: Object.fromEntries(flowsWithoutSocket.map(({ state, count }) => [state, count])),
+});
+
+/** A connection that both tables know, so that conntrack is seen to follow its kind. */
+const KNOWN = { socket: socket(`${HOST}:1`, `${PEER}:1`), flow: flow(`${HOST}:1`, `${PEER}:1`) };
+
+spec('sockets and flows compared', (test) => {
+  test('agree where each has the other: opened here, accepted here, through NAT, on loopback, in IPv6', () => {
+    const result = twice(
+      [
+        socket(`${HOST}:40000`, '10.96.0.10:443'),
+        socket(`${HOST}:8080`, `${PEER}:50000`),
+        socket('127.0.0.1:40000', '127.0.0.1:80'),
+        socket('127.0.0.1:80', '127.0.0.1:40000'),
+        socket('2001:db8::1:40000', '2001:db8::9:443'),
+        socket(`${HOST}:80`, '0.0.0.0:0', 'LISTEN'),
+      ],
+      [
+        // To a service: the socket sees the service's address, the answers come from its endpoint.
+        flow(`${HOST}:40000`, '10.96.0.10:443', { reply: ['10.244.1.5:8443', `${HOST}:61000`] }),
+        // To a node port: the socket has what is behind it.
+        flow(`${PEER}:50000`, '198.51.100.1:30080', { reply: [`${HOST}:8080`, `${PEER}:50000`] }),
+        flow('127.0.0.1:40000', '127.0.0.1:80'),
+        flow('2001:db8::1:40000', '2001:db8::9:443'),
+      ],
+    );
+    assert.equal(counts(result), { sockets: {}, flows: {} });
+    assert.equal(
+      [result.sockets, result.flows, result.through, result.untracked, result.unsettled],
+      [5, 4, 0, 0, 0],
+    );
+  });
+
+  test('tell what one of them misses when two comparisons do, by state, with age and samples', () => {
+    const compare = comparing(new Comparison());
+    const sockets = [KNOWN.socket, socket(`${HOST}:2`, `${PEER}:2`, 'CLOSE-WAIT', 10_000)];
+    const flows = [KNOWN.flow, flow(`${HOST}:3`, `${PEER}:3`, { sinceMs: 99_000, expiresMs: 432_000_000 })];
+    const first = compare(sockets, flows);
+    assert.equal([counts(first), first.unsettled], [{ sockets: {}, flows: {} }, 2]);
+    const second = compare(sockets, flows, 4_000_000);
+    assert.equal(second.unsettled, 0);
+    assert.equal(second.socketsWithoutFlow, [
+      {
+        state: 'CLOSE-WAIT',
+        count: 1,
+        ages: { underMinute: 0, underTenMinutes: 0, underHour: 0, older: 1 },
+        samples: [{ local: endOf(`${HOST}:2`), peer: endOf(`${PEER}:2`), ageMs: 3_990_000 }],
+      },
+    ]);
+    assert.equal(second.flowsWithoutSocket[0]?.keptLong, 1);
+    assert.equal(second.flowsWithoutSocket[0]?.samples[0], {
+      local: endOf(`${HOST}:3`),
+      peer: endOf(`${PEER}:3`),
+      ageMs: 3_901_000,
+      expiresMs: 432_000_000,
+    });
+  });
+
+  test('do not believe what was missed once and is there again', () => {
+    const compare = comparing(new Comparison());
+    const other = { socket: socket(`${HOST}:2`, `${PEER}:2`), flow: flow(`${HOST}:2`, `${PEER}:2`) };
+    compare([KNOWN.socket, other.socket], [KNOWN.flow]);
+    compare([KNOWN.socket, other.socket], [KNOWN.flow, other.flow]);
+    const third = compare([KNOWN.socket, other.socket], [KNOWN.flow]);
+    assert.equal([counts(third).sockets, third.unsettled], [{}, 1]);
+  });
+
+  test('leave out what passes through and what finwait itself does', () => {
+    const result = twice(
+      [KNOWN.socket],
+      [
+        KNOWN.flow,
+        flow('10.244.1.5:40000', '198.51.100.7:443', { reply: ['198.51.100.7:443', `${HOST}:40000`] }),
+        flow('198.18.77.2:40000', `${HOST}:80`, { mark: OWN_MARK }),
+      ],
+    );
+    assert.equal([counts(result).flows, result.flows, result.through], [{}, 1, 1]);
+  });
+
+  test('count as untracked what conntrack is not seen to follow: a family, loopback, addresses of others', () => {
+    const result = twice(
+      [
+        KNOWN.socket,
+        socket('127.0.0.1:40000', '127.0.0.1:80'),
+        socket('2001:db8::1:40000', '2001:db8::9:443'),
+        socket('203.0.113.5:443', `${PEER}:50000`),
+      ],
+      [KNOWN.flow],
+    );
+    assert.equal([counts(result).sockets, result.untracked], [{}, 3]);
+  });
+
+  test('say why there is nothing to compare, and begin anew after that', () => {
+    const comparison = new Comparison();
+    const compare = comparing(comparison);
+    const lonely = [KNOWN.socket, socket(`${HOST}:2`, `${PEER}:2`)];
+    compare(lonely, [KNOWN.flow]);
+    assert.is(comparison.disbelieve('conntrack-idle').disbelief, 'conntrack-idle');
+    assert.equal(counts(compare(lonely, [KNOWN.flow])).sockets, {});
+  });
+
+  test('find exactly what is missing, of any tables', () => {
+    const ports = fc.uniqueArray(fc.integer({ min: 2, max: 400 }), { maxLength: 120 });
+    fc.assert(
+      fc.property(ports, ports, (withSocket, withFlow) => {
+        const result = twice(
+          [KNOWN.socket, ...withSocket.map((port) => socket(`${HOST}:${port}`, `${PEER}:80`))],
+          [KNOWN.flow, ...withFlow.map((port) => flow(`${HOST}:${port}`, `${PEER}:80`))],
+        );
+        const only = (a: number[], b: number[]) => a.filter((port) => !b.includes(port)).length;
+        assert.is(counts(result).sockets['ESTABLISHED'] ?? 0, only(withSocket, withFlow));
+        assert.is(counts(result).flows['ESTABLISHED'] ?? 0, only(withFlow, withSocket));
+        const ages = result.flowsWithoutSocket.flatMap((state) => Object.values(state.ages));
+        assert.is(
+          ages.reduce((sum, each) => sum + each, 0),
+          only(withFlow, withSocket),
+        );
+      }),
+      { seed: testSeed(), numRuns: 300 },
+    );
+  });
+});
