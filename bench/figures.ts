@@ -1,6 +1,6 @@
 /** What a benchmark says, and how it is printed. Ratios are what counts: seconds are the machine's. */
 
-/** `tiny` shows in a second or two that a benchmark runs, `full` is measured by. */
+/** `tiny` shows in some seconds that a benchmark runs, `full` is measured by. */
 export type Size = 'tiny' | 'full';
 
 export interface Figure {

@@ -11,7 +11,7 @@ import { linesOf } from './profile.ts';
 import { compiled, MEASURED_CORE, PEER_CORE, type Program, start } from './programs.ts';
 
 const AT_ONCE = 256;
-const SECONDS = { tiny: 0.4, full: 10 } as const;
+const SECONDS = { tiny: 1.5, full: 10 } as const;
 const PROFILED_SECONDS = 4;
 /** How much longer a server lives than its client. */
 const SERVER_EXTRA_SECONDS = 1;

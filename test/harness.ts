@@ -5,6 +5,7 @@
  * a spec without tests fails, `.run()` cannot be forgotten, and a file that leaves something open fails.
  */
 
+import { stripVTControlCharacters } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { tellRunner } from './support/channel.ts';
@@ -100,7 +101,7 @@ export function spec(name: string, define: (test: Register) => void, options: Sp
         } catch (thrown) {
           failures++;
           const error = errorOf(thrown);
-          tellRunner({ type: 'fail', spec: name, title, text: error.message });
+          tellRunner({ type: 'fail', spec: name, title, text: textOf(error) });
           throw error;
         }
       });
@@ -185,6 +186,14 @@ function errorOf(thrown: unknown): Error {
   const frames = error.stack?.split('\n') ?? [];
   error.stack = frames.filter((line) => !/test\/harness\.ts|node_modules\/uvu\//.test(line)).join('\n');
   return error;
+}
+
+/** What was expected, what was there instead, and where: the runner says it again at its end. */
+function textOf(error: Error): string {
+  const { details } = error as { details?: unknown };
+  const difference = typeof details === 'string' ? stripVTControlCharacters(details).trimEnd() : '';
+  const where = error.stack?.split('\n').find((line) => /^ +at .*test\//.test(line)) ?? '';
+  return [error.message, difference, where].filter((part) => part !== '').join('\n');
 }
 
 /** A failure that belongs to no test: uvu does not know of it, so it is printed here. */

@@ -13,6 +13,10 @@ import { endRunningFiles, runTestFile } from './support/run-file.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
+/** What the summary says of each failure; all of it stands above. */
+const SUMMARY_LINES = 20;
+const SUMMARY_COLUMNS = 300;
+
 const HELP = `npm test -- [PATH...] [options]
   PATH                run only the files whose path contains it (test/ and .test.ts may be left out)
   --test-name REGEX   run only the tests whose spec and title match
@@ -90,7 +94,11 @@ function reportFailures(outcomes: readonly FileOutcome[]): void {
   if (failed.length === 0) return;
   console.log(paint(['red', 'bold'], '\nFAILED'));
   for (const { file, failures } of failed) {
-    for (const { title, text } of failures) console.log(`  ${file}: ${title}\n    ${text.split('\n')[0]}`);
+    for (const { title, text } of failures) {
+      const lines = text.split('\n').slice(0, SUMMARY_LINES);
+      console.log(`  ${file}: ${title}`);
+      for (const line of lines) console.log(`    ${line.slice(0, SUMMARY_COLUMNS)}`);
+    }
   }
 }
 

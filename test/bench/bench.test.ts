@@ -15,7 +15,7 @@ spec('benchmarks', (test) => {
       `${name} runs, and each of its figures is a number`,
       async () => {
         const args = [BENCH, name, '--size', 'tiny', '--json'];
-        const { code, stdout, stderr } = await runProgram(process.execPath, args, { timeoutMs: 100_000 });
+        const { code, stdout, stderr } = await runProgram(process.execPath, args, { timeoutMs: 170_000 });
         assert.is(code, 0, stderr);
         const { figures, machine } = JSON.parse(stdout);
         assert.match(machine, /cores of .* Linux .* Node v/);

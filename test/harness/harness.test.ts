@@ -72,6 +72,13 @@ spec('harness', (test) => {
     assert.match(withFrame, /fails-and-after-throws\.ts:8:11/);
   });
 
+  test('a failure tells the runner what was expected, what was there, and where', async () => {
+    const { failures } = await runFixture('differs');
+    const [message, ...rest] = (failures[0]?.text ?? '').split('\n');
+    assert.match(message ?? '', 'Expected values to be strictly equal');
+    assert.match(rest.join('\n'), /\+\+.*expected.*\n.*--.*actual.*\n[\s\S]*differs\.ts:6:12/);
+  });
+
   test('a good file of two specs passes', async () => {
     const { passed, failures } = await runFixture('two-specs');
     assert.equal([passed, failures], [2, []]);
