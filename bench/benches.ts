@@ -6,6 +6,7 @@ import { flood } from './flood.ts';
 import { halfOpen } from './half-open.ts';
 import { handshakes } from './handshakes.ts';
 import { idle } from './idle.ts';
+import { sockets } from './sockets.ts';
 
 export const BENCHES = {
   handshakes,
@@ -13,6 +14,7 @@ export const BENCHES = {
   bulk,
   flood,
   idle,
+  sockets,
 } as const satisfies Readonly<Record<string, Bench>>;
 
 export type BenchName = keyof typeof BENCHES;

@@ -36,6 +36,6 @@ export function setUpDevice(device = DEVICE, address = HOST, within: readonly st
   run('link', 'set', device, 'mtu', '1500', 'txqueuelen', String(QUEUE_PACKETS), 'up');
 }
 
-function setting(path: string, value: number | string): void {
+export function setting(path: string, value: number | string): void {
   writeFileSync(`/proc/sys/${path}`, String(value));
 }

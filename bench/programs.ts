@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const SOURCES = join(import.meta.dirname, 'c');
+const HEADERS = ['wire.h', 'netlink.h', 'ctnetlink.h'];
 const TICKS_PER_SECOND = 100;
 
 /** The core of what is measured, and that of its peer; the same one when there is no other. */
@@ -20,7 +21,7 @@ export function compiled(name: string): string {
   const flags = ['-O2', '-Wall', '-Wextra', '-Werror'];
   const content = createHash('sha256')
     .update(readFileSync(source))
-    .update(readFileSync(join(SOURCES, 'wire.h')))
+    .update(HEADERS.map((header) => readFileSync(join(SOURCES, header), 'utf8')).join())
     .update(flags.join())
     .digest('hex')
     .slice(0, 16);
