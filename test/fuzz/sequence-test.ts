@@ -19,7 +19,7 @@ export function sequenceSpec(
         const missing = transitions.filter((transition) => !seen.transitions.has(transition));
         assert.equal(missing, [], `of ${seen.seeds} seeds none went there`);
       },
-      { timeoutMs: 600_000 },
+      { timeoutMs: 1_500_000 },
     );
   });
 }

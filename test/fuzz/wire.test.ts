@@ -10,7 +10,7 @@ spec('fuzz of the decoders', (test) => {
     `${INPUTS} packets, random and mutated`,
     () => fuzz('wire', testSeed(), ({ inputs }) => inputs >= INPUTS),
     {
-      timeoutMs: 300_000,
+      timeoutMs: 900_000,
     },
   );
 });

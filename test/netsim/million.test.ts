@@ -132,6 +132,6 @@ spec('a million connections', (test) => {
       assert.equal(pair.server.usage(), { ...nothing, listeners: 1 });
       assert.is(pair.client.counters.retransmittedSegments, 0);
     },
-    { timeoutMs: 600_000 },
+    { timeoutMs: 1_500_000 },
   );
 });
