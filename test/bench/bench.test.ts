@@ -20,8 +20,9 @@ spec('benchmarks', (test) => {
         const { figures, machine } = JSON.parse(stdout);
         assert.match(machine, /cores of .* Linux .* Node v/);
         assert.ok(figures.length > 0);
-        for (const { what, ours, other } of figures as Figure[]) {
-          assert.ok(ours > 0, `${what}: ${ours}`);
+        for (const { what, ours, unit, other } of figures as Figure[]) {
+          // Of a share nothing may be left: a machine that is slow or busy does nothing in time.
+          assert.ok(ours > 0 || (unit === '%' && ours === 0), `${what}: ${ours}`);
           if (other !== undefined) assert.ok(other.value > 0, `${other.name}: ${other.value}`);
         }
       },
