@@ -77,7 +77,7 @@ const TIMER_KINDS: Readonly<Record<number, string>> = {
 
 export function socketRow(socket: TrackedSocket, { nowMs, interfaceName, isProbe }: RowContext): SocketRow {
   const { state, family, local, peer, direction, process, attribution, diag, dualStack } = socket;
-  const info = state === 'LISTEN' ? undefined : socket.info;
+  const info = state === 'LISTEN' ? undefined : socket.details?.info;
   const knowsAge = socket.sinceBasis === 'kernel';
   const timerKind = TIMER_KINDS[diag.timer];
   return {

@@ -76,6 +76,7 @@ export interface NamespaceSettings {
   readonly synCookies?: number;
   readonly abortOnOverflow?: number;
   readonly synRetries?: number;
+  readonly timestamps?: number;
   /** `tcp_mem` of the whole machine, in pages. */
   readonly memoryPages?: { readonly low: number; readonly pressure: number; readonly high: number };
   /** `nf_conntrack_tcp_timeout_*` in seconds, by the part of the name that differs. */

@@ -32,6 +32,7 @@ const settings = object<NamespaceSettings>({
   synCookies: optional(whole),
   abortOnOverflow: optional(whole),
   synRetries: optional(whole),
+  timestamps: optional(whole),
   memoryPages: optional(object({ low: whole, pressure: whole, high: whole })),
   conntrackTimeoutsS: optional(map(whole, 16, 32)),
 });

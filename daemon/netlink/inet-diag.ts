@@ -6,10 +6,20 @@
 
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
-import { encodeMessage, NLM_F_DUMP, NLM_F_REQUEST, viewOf, walkAttributes } from './message.ts';
+import {
+  decodeCString,
+  encodeMessage,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_REQUEST,
+  viewOf,
+  walkAttributes,
+} from './message.ts';
 
 export const NETLINK_SOCK_DIAG = 4;
 const SOCK_DIAG_BY_FAMILY = 20;
+const TCPDIAG_GETSOCK = 18;
+const SOCK_DESTROY = 21;
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -34,9 +44,15 @@ export const KERNEL_STATE = {
 export const ALL_STATES = 0xfff;
 
 const REQUEST_BYTES = 56;
+const OLD_REQUEST_BYTES = 60;
 const MESSAGE_BYTES = 72;
 const INET_DIAG_INFO = 2;
+const INET_DIAG_CONG = 4;
+const INET_DIAG_SKMEMINFO = 7;
+const INET_DIAG_SHUTDOWN = 8;
 const INET_DIAG_SKV6ONLY = 11;
+const INET_DIAG_CGROUP_ID = 21;
+const INET_DIAG_SOCKOPT = 22;
 
 /** What `idiag_timer` says is running. */
 export const TIMER = { none: 0, retransmit: 1, keepalive: 2, timeWait: 3, zeroWindowProbe: 4 } as const;
@@ -66,20 +82,80 @@ export interface DiagSocket {
 
 /** Where things lie in the payload, for keys and addresses that are made only when they are needed. */
 export const DIAG_FIELDS = {
-  /** Ports, addresses and interface: what tells connections apart. */
-  tuple: [4, 44],
-  /** The tuple and the cookie: what tells listeners apart that share an address (SO_REUSEPORT). */
-  tupleAndCookie: [4, 52],
   local: [8, 24],
   remote: [24, 40],
 } as const;
 
+/**
+ * What the kernel adds only when it is asked to, and at a price. All else that finwait uses (shutdown, control group,
+ * options) comes by itself.
+ */
+export interface DiagExtras {
+  readonly memory?: boolean;
+  readonly congestion?: boolean;
+}
+
+function extensions({ memory = false, congestion = false }: DiagExtras): number {
+  const asked = [
+    INET_DIAG_INFO,
+    ...(memory ? [INET_DIAG_SKMEMINFO] : []),
+    ...(congestion ? [INET_DIAG_CONG] : []),
+  ];
+  return asked.reduce((mask, extension) => mask | (1 << (extension - 1)), 0);
+}
+
+/**
+ * A dump request for TCP sockets of both families in one walk of the kernel's table: the older form of the request,
+ * which every kernel takes that has inet_diag at all.
+ * @param states bit mask of `1 << KERNEL_STATE.X`
+ */
+export function encodeDiagDumpOfBoth(seq: number, states: number, extras: DiagExtras = {}): Uint8Array {
+  const request = new Uint8Array(OLD_REQUEST_BYTES);
+  request[0] = AF_INET;
+  request[3] = extensions(extras);
+  viewOf(request).setUint32(52, states, true);
+  return encodeMessage(TCPDIAG_GETSOCK, NLM_F_REQUEST | NLM_F_DUMP, seq, request);
+}
+
+/** Which socket is meant, for requests about a single one. */
+export interface DiagSocketId {
+  readonly localPort: number;
+  readonly remotePort: number;
+  /** 4 or 16 bytes, both of the same length. */
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+  readonly interfaceIndex: number;
+  readonly cookie: number;
+}
+
+/** Asks the kernel to abort a socket (since Linux 4.9, where CONFIG_INET_DIAG_DESTROY is set), and for an answer. */
+export function encodeSocketDestroy(seq: number, id: DiagSocketId): Uint8Array {
+  const request = new Uint8Array(REQUEST_BYTES);
+  const view = viewOf(request);
+  request[0] = id.local.length === 4 ? AF_INET : AF_INET6;
+  request[1] = IPPROTO_TCP;
+  view.setUint32(4, ALL_STATES, true);
+  view.setUint16(8, id.localPort);
+  view.setUint16(10, id.remotePort);
+  request.set(id.local, 12);
+  request.set(id.remote, 28);
+  view.setUint32(44, id.interfaceIndex, true);
+  view.setUint32(48, id.cookie % 2 ** 32, true);
+  view.setUint32(52, Math.floor(id.cookie / 2 ** 32), true);
+  return encodeMessage(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, seq, request);
+}
+
 /** A dump request for TCP sockets of one family. @param states bit mask of `1 << KERNEL_STATE.X` */
-export function encodeDiagDump(seq: number, family: 4 | 6, states: number): Uint8Array {
+export function encodeDiagDump(
+  seq: number,
+  family: 4 | 6,
+  states: number,
+  extras: DiagExtras = {},
+): Uint8Array {
   const request = new Uint8Array(REQUEST_BYTES);
   request[0] = family === 4 ? AF_INET : AF_INET6;
   request[1] = IPPROTO_TCP;
-  request[2] = 1 << (INET_DIAG_INFO - 1);
+  request[2] = extensions(extras);
   viewOf(request).setUint32(4, states, true);
   return encodeMessage(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, seq, request);
 }
@@ -118,6 +194,33 @@ export interface DiagDetails {
   /** Only of IPv6 sockets: an IPv6 listener without it takes IPv4 connections as well. */
   readonly v6Only?: boolean;
   readonly info?: TcpInfo;
+  /** Bits of `SHUTDOWN`. */
+  readonly shutdown?: number;
+  /** Id of the control group (version 2) the socket was made in, which is the inode of its folder. Since Linux 5.8. */
+  readonly cgroupId?: number;
+  /** IP_BIND_ADDRESS_NO_PORT, without which a bind() before connect() takes the port for all destinations. Since Linux 5.10. */
+  readonly bindAddressNoPort?: boolean;
+  readonly memory?: SocketMemory;
+  /** The congestion control's name. */
+  readonly congestion?: string;
+}
+
+/** What a socket does not take part in any more; a peer's FIN ends receiving. */
+export const SHUTDOWN = { receive: 1, send: 2 } as const;
+
+/** `SK_MEMINFO_*`, in bytes: what the socket has taken and may take, and how often it had to drop for want of it. */
+export interface SocketMemory {
+  readonly receive: number;
+  readonly receiveLimit: number;
+  readonly send: number;
+  readonly sendLimit: number;
+  /** Taken in advance. */
+  readonly forward: number;
+  readonly queued: number;
+  readonly options: number;
+  /** Segments that came while the program worked on the socket. */
+  readonly backlog: number;
+  readonly drops: number;
 }
 
 /**
@@ -141,10 +244,19 @@ export interface TcpInfo {
 /** The attributes of a message that `decodeDiagSocket` accepted. */
 export function decodeDiagDetails(payload: Uint8Array): Decoded<DiagDetails> {
   const view = viewOf(payload);
-  const details: { v6Only?: boolean; info?: TcpInfo } = {};
+  const details: { -readonly [Field in keyof DiagDetails]: DiagDetails[Field] } = {};
   const whole = walkAttributes(view, MESSAGE_BYTES, payload.length, (type, start, end) => {
-    if (type === INET_DIAG_INFO && end - start >= INFO_BYTES) details.info = tcpInfo(view, start, end);
-    if (type === INET_DIAG_SKV6ONLY && end > start) details.v6Only = view.getUint8(start) !== 0;
+    const length = end - start;
+    if (type === INET_DIAG_INFO && length >= INFO_BYTES) details.info = tcpInfo(view, start, end);
+    else if (type === INET_DIAG_SKV6ONLY && length >= 1) details.v6Only = view.getUint8(start) !== 0;
+    else if (type === INET_DIAG_SHUTDOWN && length >= 1) details.shutdown = view.getUint8(start);
+    else if (type === INET_DIAG_CGROUP_ID && length >= 8) {
+      details.cgroupId = view.getUint32(start, true) + view.getUint32(start + 4, true) * 2 ** 32;
+    } else if (type === INET_DIAG_SOCKOPT && length >= 2) {
+      details.bindAddressNoPort = (view.getUint8(start + 1) & 1) !== 0;
+    } else if (type === INET_DIAG_SKMEMINFO && length >= MEMORY_BYTES)
+      details.memory = memory(view, start, end);
+    else if (type === INET_DIAG_CONG) details.congestion = decodeCString(payload.subarray(start, end));
   });
   return whole ? decoded(details) : undecodable('attribute length out of bounds');
 }
@@ -152,6 +264,24 @@ export function decodeDiagDetails(payload: Uint8Array): Decoded<DiagDetails> {
 /** Length of `tcp_info` up to `tcpi_total_retrans`: what every kernel since 2.6 sends. */
 const INFO_BYTES = 104;
 const INFO_BYTES_WITH_TOTALS = 136;
+
+/** Length of SKMEMINFO up to the backlog; the drops came with Linux 4.7. */
+const MEMORY_BYTES = 32;
+
+function memory(view: DataView, start: number, end: number): SocketMemory {
+  const u32 = (index: number) => view.getUint32(start + 4 * index, true);
+  return {
+    receive: u32(0),
+    receiveLimit: u32(1),
+    send: u32(2),
+    sendLimit: u32(3),
+    forward: u32(4),
+    queued: u32(5),
+    options: u32(6),
+    backlog: u32(7),
+    drops: end - start > MEMORY_BYTES ? u32(8) : 0,
+  };
+}
 
 function tcpInfo(view: DataView, start: number, end: number): TcpInfo {
   const u32 = (offset: number) => view.getUint32(start + offset, true);

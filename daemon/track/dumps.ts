@@ -1,10 +1,12 @@
 /** Reads of the kernel's tables, each through a netlink socket of its own that is closed again. */
 
+import { EINVAL, ENOENT, EOPNOTSUPP } from '../kernel/libc.ts';
 import type { NetlinkCounters } from '../kernel/netlink-socket.ts';
 import { NetlinkError, NetlinkSocket } from '../kernel/netlink-socket.ts';
 import { Routing } from '../kernel/routing.ts';
 import { encodeFlowDump, NETLINK_NETFILTER } from '../netlink/ctnetlink.ts';
-import { ALL_STATES, encodeDiagDump, NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
+import type { DiagExtras } from '../netlink/inet-diag.ts';
+import { ALL_STATES, encodeDiagDump, encodeDiagDumpOfBoth, NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import { readingConntrack, readingSockets } from './refusals.ts';
 
 /** Hands over the payload of each message of a dump, a view that lives until the next. */
@@ -15,21 +17,40 @@ export type OnPayload = (payload: Uint8Array) => void;
  * @param faults what the netlink socket had to drop is added here
  * @throws FinwaitError SOCK_DIAG_DENIED, SOCK_DIAG_MISSING, NETLINK_FAILED
  */
-export function dumpSockets(onSocket: OnPayload, faults: NetlinkCounters): void {
-  readingSockets(() => withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket)));
+export function dumpSockets(onSocket: OnPayload, faults: NetlinkCounters, extras: DiagExtras = {}): void {
+  readingSockets(() =>
+    withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket, extras)),
+  );
 }
+
+/** How often a dump is begun anew during which the kernel says that its table changed. */
+const DUMP_TRIES = 3;
+/** Answers of a kernel that does not know the older form of the request. */
+const UNKNOWN_REQUEST: ReadonlySet<number> = new Set([EINVAL, ENOENT, EOPNOTSUPP]);
 
 /**
  * The same for the network namespace that the netlink socket was made in.
  * @throws NetlinkError
  */
-export function dumpSocketsOf(socket: NetlinkSocket, onSocket: OnPayload): void {
-  for (const family of [4, 6] as const) {
-    socket.request(
-      (seq) => encodeDiagDump(seq, family, ALL_STATES),
-      `dump the IPv${family} TCP sockets`,
-      (message) => onSocket(message.payload),
-    );
+export function dumpSocketsOf(socket: NetlinkSocket, onSocket: OnPayload, extras: DiagExtras = {}): void {
+  for (let tries = 1; ; tries++) {
+    const { interrupted } = socket.counters;
+    dumpSocketsOnce(socket, onSocket, extras);
+    if (socket.counters.interrupted === interrupted || tries === DUMP_TRIES) return;
+  }
+}
+
+/** Each dump walks the table of the whole machine, so both families are asked for in one where that is possible. */
+function dumpSocketsOnce(socket: NetlinkSocket, onSocket: OnPayload, extras: DiagExtras): void {
+  const request = (encode: (seq: number) => Uint8Array, doing: string) =>
+    socket.request(encode, doing, (message) => onSocket(message.payload));
+  try {
+    request((seq) => encodeDiagDumpOfBoth(seq, ALL_STATES, extras), 'dump the TCP sockets');
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || !UNKNOWN_REQUEST.has(error.errno)) throw error;
+    for (const family of [4, 6] as const) {
+      request((seq) => encodeDiagDump(seq, family, ALL_STATES, extras), `dump the IPv${family} TCP sockets`);
+    }
   }
 }
 

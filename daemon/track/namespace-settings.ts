@@ -16,6 +16,7 @@ const NUMBERS = {
   synCookies: 'tcp_syncookies',
   abortOnOverflow: 'tcp_abort_on_overflow',
   synRetries: 'tcp_syn_retries',
+  timestamps: 'tcp_timestamps',
 } as const satisfies Partial<Record<keyof NamespaceSettings, string>>;
 
 const CONNTRACK_TIMEOUTS = [

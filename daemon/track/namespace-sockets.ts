@@ -10,6 +10,8 @@ import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 import { insideNamespace, openNetlinkInside } from '../kernel/network-namespace.ts';
 import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
+import { AddressCache } from './address-cache.ts';
+import type { CgroupPods } from './cgroup-pods.ts';
 import type { OnPayload } from './dumps.ts';
 import { dumpSocketsOf } from './dumps.ts';
 import { hintToSee } from './hidden.ts';
@@ -58,6 +60,9 @@ export interface NamespaceSocketsOptions {
   readonly maxTracked: number;
   readonly ephemeralFrom: number;
   readonly faults: NetlinkCounters;
+  readonly cgroups: CgroupPods;
+  /** Where the tables count: those of all namespaces that there were. */
+  readonly counters: SocketCounters;
   /** Of the counters of all namespaces. */
   readonly sums: CounterSums;
   readonly finder?: NamespaceFinder;
@@ -71,8 +76,7 @@ export class NamespaceSockets {
     namespaces_vanished: 0,
     namespace_failures: 0,
   };
-  /** Of all tables that there were. */
-  readonly socketCounters: SocketCounters = { undecodable: 0, duplicates: 0, untracked: 0 };
+  readonly #texts = new AddressCache();
   readonly #options: NamespaceSocketsOptions;
   readonly #finder: NamespaceFinder;
   readonly #namespaces = new Map<number, Namespace>();
@@ -158,12 +162,12 @@ export class NamespaceSockets {
   #namespaceOf(found: FoundNamespace): Namespace {
     const known = this.#namespaces.get(found.inode);
     if (known !== undefined) return known;
-    const { processes, ephemeralFrom, sums } = this.#options;
+    const { processes, cgroups, ephemeralFrom, sums, counters } = this.#options;
     const dump = (onSocket: OnPayload) => this.#dump(namespace, onSocket);
     const maxTracked = () => this.#room;
     const namespace: Namespace = {
       found,
-      table: new SocketTable({ dump, processes, maxTracked, ephemeralFrom, counters: this.socketCounters }),
+      table: new SocketTable({ dump, processes, cgroups, maxTracked, ephemeralFrom, counters }, this.#texts),
       socket: undefined,
       counts: NOTHING,
       numbers: new NamespaceNumbers(sums),

@@ -13,7 +13,7 @@ type Counts = Map<TcpStateName, number>;
  */
 export function summarizePods(
   own: SocketTable,
-  others: readonly NamespaceOfSockets[],
+  others: readonly Pick<NamespaceOfSockets, 'table' | 'pod'>[],
 ): Pick<SocketSummary, 'pods' | 'podsFolded'> {
   const pods = new Map<string, Counts>();
   for (const { pod, state } of own.sockets()) if (pod !== undefined) add(pods, pod.uid, state, 1);

@@ -1,12 +1,19 @@
 /** The socket table as a report carries it: exact counts, the largest groups, and what did not fit as sums. */
 
-import type { Family, Holder, Listener, PodRef, SocketSummary, TcpStateName } from '#contract';
+import type { Family, Holder, Listener, PodRef, SocketSummary, TcpStateName, UnreadData } from '#contract';
 import { CONTRACT_LIMITS, TCP_STATES } from '#contract';
+import { KERNEL_STATE } from '../netlink/inet-diag.ts';
 import type { NamespaceOfSockets } from './namespace-sockets.ts';
 import { summarizePods } from './pod-summary.ts';
 import type { SocketTable, TrackedSocket } from './socket-table.ts';
 
-type Group = { -readonly [Field in keyof Holder]: Holder[Field] };
+type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
+type Group = Writable<Omit<Holder, 'unread'>> & { unread?: Writable<UnreadData> };
+/** What of a namespace is summed up here. */
+type Namespace = Pick<NamespaceOfSockets, 'table' | 'pod'>;
+
+const HELD_OR_LISTENING =
+  (1 << KERNEL_STATE.TIME_WAIT) | (1 << KERNEL_STATE.CLOSE_WAIT) | (1 << KERNEL_STATE.LISTEN);
 
 /**
  * @param own the sockets of finwait's own network namespace: the only one whose listeners it can probe
@@ -15,18 +22,18 @@ type Group = { -readonly [Field in keyof Holder]: Holder[Field] };
  */
 export function summarizeSockets(
   own: SocketTable,
-  others: readonly NamespaceOfSockets[] | undefined,
+  others: readonly Namespace[] | undefined,
   nowMs: number,
 ): SocketSummary {
   const groups = new Map<string, Group>();
   const listeners: Listener[] = [];
-  for (const socket of own.sockets()) {
+  for (const socket of own.sockets(HELD_OR_LISTENING)) {
     if (socket.state === 'LISTEN') listeners.push(listenerOf(socket));
-    else if (isHeld(socket)) addTo(groups, socket, socket.pod, nowMs - socket.sinceMs);
+    else if (isHeld(socket)) addTo(groups, socket, undefined, nowMs);
   }
   for (const { table, pod } of others ?? []) {
-    for (const socket of table.sockets()) {
-      if (isHeld(socket)) addTo(groups, socket, socket.pod ?? pod, nowMs - socket.sinceMs);
+    for (const socket of table.sockets(HELD_OR_LISTENING)) {
+      if (isHeld(socket)) addTo(groups, socket, pod, nowMs);
     }
   }
   const { kept, left } = largest([...groups.values()]);
@@ -63,33 +70,53 @@ function isHeld(socket: TrackedSocket): socket is TrackedSocket & { readonly sta
 function addTo(
   groups: Map<string, Group>,
   socket: TrackedSocket & { readonly state: Holder['state'] },
-  pod: PodRef | undefined,
-  ageMs: number,
+  podOfNamespace: PodRef | undefined,
+  nowMs: number,
 ): void {
   const { state, direction, process, attribution, peer } = socket;
+  const pod = socket.pod ?? podOfNamespace;
+  const podBy = socket.podBy ?? (podOfNamespace === undefined ? undefined : 'namespace');
+  const ageMs = nowMs - socket.sinceMs;
   const port = direction === 'inbound' ? socket.local.port : peer.port;
   const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port} ${pod?.uid} ${pod?.containerId}`;
-  const group = groups.get(key);
+  let group = groups.get(key);
   if (group === undefined) {
-    groups.set(key, {
+    group = {
       state,
       direction,
       process,
       attribution,
       ...(pod === undefined ? {} : { pod }),
+      ...(podBy === undefined ? {} : { podBy }),
       peer: peer.address,
       port,
-      count: 1,
-      oldestMs: ageMs,
-    });
-  } else {
-    group.count++;
-    group.oldestMs = Math.max(group.oldestMs, ageMs);
+      count: 0,
+      oldestMs: 0,
+    };
+    groups.set(key, group);
   }
+  group.count++;
+  group.oldestMs = Math.max(group.oldestMs, ageMs);
+  if (state === 'CLOSE-WAIT') addUnread(group, socket);
+}
+
+function addUnread(
+  group: Group,
+  { diag, queue, sweepsInState, sending, lastReceivedMs }: TrackedSocket,
+): void {
+  const unread = group.unread ?? { bytes: 0, growing: 0, shrinking: 0, seenBefore: 0, sending: 0 };
+  group.unread = unread;
+  unread.bytes += diag.receiveQueue;
+  if (queue === 'growing') unread.growing++;
+  if (queue === 'shrinking') unread.shrinking++;
+  if (sweepsInState > 1) unread.seenBefore++;
+  if (sending) unread.sending++;
+  if (lastReceivedMs === undefined) return;
+  unread.lastReceivedMs = Math.min(unread.lastReceivedMs ?? lastReceivedMs, lastReceivedMs);
 }
 
 /** The groups a report has room for, largest first. Many in TIME-WAIT do not crowd out those in CLOSE-WAIT. */
-function largest(groups: Group[]): { kept: Group[]; left: Group[] } {
+function largest(groups: Group[]): { kept: Holder[]; left: Holder[] } {
   const largestFirst = (a: Group, b: Group) => b.count - a.count || b.oldestMs - a.oldestMs;
   groups.sort(largestFirst);
   const room = CONTRACT_LIMITS.holders;

@@ -6,17 +6,16 @@
 
 import type { Decoded } from '#base/result.ts';
 import type { Endpoint, Family, Holder, PodRef, ProcessRef, TcpStateName } from '#contract';
-import type { DiagSocket, TcpInfo } from '../netlink/inet-diag.ts';
-import {
-  DIAG_FIELDS,
-  decodeDiagDetails,
-  decodeDiagSocket,
-  diagAddress,
-  KERNEL_STATE,
-  TIMER,
-} from '../netlink/inet-diag.ts';
-import { ipFromBytes } from '../wire/address.ts';
+import type { DiagDetails, DiagSocket, TcpInfo } from '../netlink/inet-diag.ts';
+import { decodeDiagDetails, decodeDiagSocket, KERNEL_STATE } from '../netlink/inet-diag.ts';
+import { AddressCache, isMapped } from './address-cache.ts';
+import type { CgroupPods } from './cgroup-pods.ts';
+import { Listeners } from './listeners.ts';
+import { NOBODY, Owners } from './owners.ts';
 import type { ProcessTable } from './processes.ts';
+import type { QueueTrend } from './socket-record.ts';
+import * as record from './socket-record.ts';
+import { SocketStore, WORD } from './socket-store.ts';
 import { tcpStateName } from './tcp-states.ts';
 
 /** A socket as of the last sweep that saw it. */
@@ -30,27 +29,40 @@ export interface TrackedSocket {
   readonly sinceMs: number;
   /** `seen`: since the table first saw it so. `kernel`: the kernel itself told an earlier time. */
   readonly sinceBasis: 'seen' | 'kernel';
+  /** How many sweeps saw it in its state. */
+  readonly sweepsInState: number;
   readonly direction: Holder['direction'];
   readonly process: ProcessRef | null;
   readonly attribution: Holder['attribution'];
-  /** The pod of the process, where it is one of a pod. */
+  /** The pod of the socket or of its process, where it is one of a pod. */
   readonly pod: PodRef | undefined;
+  readonly podBy: Exclude<Holder['podBy'], 'namespace'>;
   readonly diag: DiagSocket;
   /** Only of listeners on IPv6: it takes IPv4 connections as well. */
   readonly dualStack: boolean;
+  /** How its receive queue changed when it last did, and when it began to change so. */
+  readonly queue: QueueTrend;
+  readonly queueSinceMs: number;
+  readonly shutdown: number | undefined;
+  readonly bindAddressNoPort: boolean | undefined;
+  /** How long ago data came last, and how long ago anything came or data were sent; as of the last sweep. */
+  readonly lastReceivedMs: number | undefined;
+  readonly idleMs: number | undefined;
+  /** Only in CLOSE-WAIT: whether data were sent since the peer's FIN. */
+  readonly sending: boolean;
   /** As the table's `details` says. */
-  readonly info?: TcpInfo;
+  readonly details?: DiagDetails;
 }
-
-type Entry = { -readonly [Field in keyof TrackedSocket]: TrackedSocket[Field] } & { sweep: number };
 
 export interface SocketTableOptions {
   /** Hands over each message of the dumps of both families, as views that live until the next. */
   readonly dump: (onSocket: (payload: Uint8Array) => void) => void;
   readonly processes: ProcessTable;
+  /** Tells pods by control groups, where pods are told apart. */
+  readonly cgroups?: CgroupPods;
   /** Sockets remembered; those over it are counted and otherwise left out. */
   readonly maxTracked: number | (() => number);
-  /** Whether every socket's tcp_info is kept. It makes a sweep dearer. */
+  /** Whether all that is told of every socket is kept. It takes much memory. */
   readonly details?: boolean;
   /** Lowest of the ports the kernel gives to connecting sockets (net.ipv4.ip_local_port_range). */
   readonly ephemeralFrom: number;
@@ -64,24 +76,42 @@ export interface SocketCounters {
   duplicates: number;
   /** Rows that found no room. */
   untracked: number;
+  /** Sockets that came into these states, and left them, since the table's first sweep. */
+  readonly entered: Record<Holder['state'], number>;
+  readonly left: Record<Holder['state'], number>;
 }
 
+export function noSocketCounts(): SocketCounters {
+  return {
+    undecodable: 0,
+    duplicates: 0,
+    untracked: 0,
+    entered: { 'TIME-WAIT': 0, 'CLOSE-WAIT': 0 },
+    left: { 'TIME-WAIT': 0, 'CLOSE-WAIT': 0 },
+  };
+}
+
+/** A selection of every state. */
+const ALL = -1;
 /** TCP_TIMEWAIT_LEN, net/tcp.h: not tunable. */
 const TIME_WAIT_MS = 60_000;
 
 export class SocketTable {
   readonly counters: SocketCounters;
   readonly #options: SocketTableOptions;
-  readonly #entries: Readonly<Record<Family, Map<string, Entry>>> = { 4: new Map(), 6: new Map() };
+  readonly #stores: Readonly<Record<Family, SocketStore>> = { 4: new SocketStore(4), 6: new SocketStore(6) };
+  readonly #details = new Map<SocketStore, Map<number, DiagDetails>>();
+  readonly #texts: AddressCache;
+  readonly #owners = new Owners();
   /** Exact also for sockets that found no room. */
   readonly #counts = new Map<TcpStateName, { 4: number; 6: number }>();
-  #listeners = new Map<number, Entry[]>();
   #sweep = 0;
   #nowMs = 0;
 
-  constructor(options: SocketTableOptions) {
+  constructor(options: SocketTableOptions, texts = new AddressCache()) {
     this.#options = options;
-    this.counters = options.counters ?? { undecodable: 0, duplicates: 0, untracked: 0 };
+    this.#texts = texts;
+    this.counters = options.counters ?? noSocketCounts();
   }
 
   /** Reads the kernel's table once, and finds out whose its sockets are. @param nowMs any clock that never steps back */
@@ -102,30 +132,35 @@ export class SocketTable {
 
   /** The inodes of the sockets that have one. */
   *inodes(): Generator<number> {
-    for (const { diag } of this.#seen()) if (diag.inode !== 0) yield diag.inode;
+    for (const store of this.#seen()) {
+      const inode = store.get(WORD.inode);
+      if (inode !== 0) yield inode;
+    }
   }
 
   /** The last part of a sweep: by what the process table has found out. */
   attribute(): void {
-    this.#listeners = new Map();
-    for (const entry of this.#seen()) {
-      if (entry.state !== 'LISTEN') continue;
-      const others = this.#listeners.get(entry.local.port);
-      if (others === undefined) this.#listeners.set(entry.local.port, [entry]);
-      else others.push(entry);
+    const listeners = new Listeners(this.#owners, this.#texts);
+    for (const store of this.#seen()) {
+      this.#attributeBySocket(store);
+      if (record.stateOf(store) === 'LISTEN') listeners.add(store);
     }
-    for (const entry of this.#seen()) this.#attributeBySocket(entry);
-    for (const entry of this.#seen()) this.#attributeByListener(entry);
+    for (const store of this.#seen()) listeners.attribute(store);
   }
 
   /** How many sockets are remembered. */
   get tracked(): number {
-    return this.#entries[4].size + this.#entries[6].size;
+    return this.#stores[4].size + this.#stores[6].size;
   }
 
-  /** The sockets that the last sweep saw. */
-  sockets(): Iterable<TrackedSocket> {
-    return this.#seen();
+  /** The sockets that the last sweep saw. @param states only these: bit mask of `1 << KERNEL_STATE.X` */
+  *sockets(states = ALL): Generator<TrackedSocket> {
+    for (const store of Object.values(this.#stores)) {
+      for (const row of store.rows()) {
+        if (store.get(WORD.sweep) !== this.#sweep) continue;
+        if ((states & (1 << record.bit(store, 'state'))) !== 0) yield this.#socketOf(store, row);
+      }
+    }
   }
 
   /** How many sockets the last sweep saw, by state and family. */
@@ -140,80 +175,86 @@ export class SocketTable {
       if (diag !== undefined) this.counters.undecodable++;
       return;
     }
-    const entries = this.#entries[diag.family];
-    const key = keyOf(payload, diag);
-    const known = entries.get(key);
-    if (known?.sweep === this.#sweep) {
+    const store = this.#stores[diag.family];
+    const known = store.find(payload);
+    if (known >= 0) store.select(known);
+    if (known >= 0 && store.get(WORD.sweep) === this.#sweep) {
       this.counters.duplicates++;
       return;
     }
-    const entry = known ?? this.#newEntry(payload, diag, state);
-    this.#count(state, entry.family);
-    if (known === undefined) {
-      if (this.tracked >= this.#maxTracked()) {
-        this.counters.untracked++;
-        return;
-      }
-      entries.set(key, entry);
-    } else {
-      this.#update(known, payload, diag, state);
-    }
-    entry.sweep = this.#sweep;
+    this.#count(state, store.keyFamily());
+    if (known >= 0) this.#update(store, known, payload, diag);
+    else if (this.tracked < this.#maxTracked()) this.#add(store, payload, diag);
+    else this.counters.untracked++;
   }
 
-  #newEntry(payload: Uint8Array, diag: DiagSocket, state: TcpStateName): Entry {
-    const local = ipFromBytes(diagAddress(payload, 'local'));
-    const entry: Entry = {
-      family: local.family,
-      local: { address: local.text, port: diag.localPort },
-      peer: { address: ipFromBytes(diagAddress(payload, 'remote')).text, port: diag.remotePort },
-      state,
-      sinceMs: this.#nowMs,
-      sinceBasis: 'seen',
-      direction: this.#directionByPorts(diag),
-      process: null,
-      attribution: 'unknown',
-      pod: undefined,
-      diag,
-      dualStack: false,
-      sweep: 0,
-    };
-    this.#enterState(entry, payload, diag, state);
-    return entry;
+  #add(store: SocketStore, payload: Uint8Array, diag: DiagSocket): void {
+    const row = store.insert();
+    store.set(WORD.sweep, this.#sweep);
+    record.setFlag(store, 'inbound', this.#isInboundByPorts(diag));
+    this.#enterState(store, row, payload, diag);
+    record.noteDiag(store, diag);
   }
 
-  #update(entry: Entry, payload: Uint8Array, diag: DiagSocket, state: TcpStateName): void {
-    const reused = isReused(entry.diag, diag);
+  #update(store: SocketStore, row: number, payload: Uint8Array, diag: DiagSocket): void {
+    const reused = record.isReusedBy(store, diag);
+    const before = record.stateOf(store);
+    store.set(WORD.sweep, this.#sweep);
     if (reused) {
-      entry.process = null;
-      entry.attribution = 'unknown';
-      entry.pod = undefined;
+      store.set(WORD.owner, 0);
+      record.setCgroup(store, 0);
+      record.setAttribution(store, 'unknown');
     }
-    if (reused || state !== entry.state) this.#enterState(entry, payload, diag, state);
-    else if (this.#options.details === true) this.#readDetails(entry, payload);
-    entry.diag = diag;
+    if (reused || diag.state !== record.bit(store, 'state')) {
+      this.#countTurnover(this.counters.left, before);
+      this.#enterState(store, row, payload, diag);
+    } else {
+      record.setSweeps(store, record.sweepsOf(store) + 1);
+      record.noteQueue(store, diag.receiveQueue, this.#nowMs);
+      this.#readDetails(store, row, payload);
+    }
+    record.noteDiag(store, diag);
   }
 
-  #enterState(entry: Entry, payload: Uint8Array, diag: DiagSocket, state: TcpStateName): void {
-    entry.state = state;
-    entry.sinceMs = this.#nowMs;
-    entry.sinceBasis = 'seen';
-    const details = this.#needsDetails(state) ? this.#readDetails(entry, payload) : undefined;
-    const ageMs = kernelAgeMs(state, diag, details);
-    if (ageMs === undefined) return;
-    entry.sinceMs -= ageMs;
-    entry.sinceBasis = 'kernel';
+  #enterState(store: SocketStore, row: number, payload: Uint8Array, diag: DiagSocket): void {
+    record.setBit(store, 'state', diag.state);
+    record.setBit(store, 'trend', 0);
+    record.setSweeps(store, 1);
+    store.set(WORD.queueAfterMs, 0);
+    const state = record.stateOf(store);
+    this.#countTurnover(this.counters.entered, state);
+    const details = this.#readDetails(store, row, payload);
+    const ageMs = kernelAgeMs(state, diag, details?.info);
+    record.setFlag(store, 'basisKernel', ageMs !== undefined);
+    store.setMs(WORD.sinceMs, this.#nowMs - (ageMs ?? 0));
   }
 
-  #needsDetails(state: TcpStateName): boolean {
-    return this.#options.details === true || state === 'CLOSE-WAIT' || state === 'LISTEN';
+  #countTurnover(counts: Record<string, number>, state: TcpStateName): void {
+    const before = counts[state];
+    // What is there when the table begins came before.
+    if (before !== undefined && this.#sweep > 1) counts[state] = before + 1;
   }
 
-  #readDetails(entry: Entry, payload: Uint8Array): TcpInfo | undefined {
+  #readDetails(store: SocketStore, row: number, payload: Uint8Array): DiagDetails | undefined {
     const details = this.#decoded(decodeDiagDetails(payload));
-    entry.dualStack = entry.state === 'LISTEN' && entry.local.address === '::' && details?.v6Only === false;
-    if (this.#options.details === true && details?.info !== undefined) entry.info = details.info;
-    return details?.info;
+    const state = record.stateOf(store);
+    const inStateMs = this.#nowMs - store.getMs(WORD.sinceMs);
+    record.noteDetails(store, details, state === 'CLOSE-WAIT' && record.sweepsOf(store) > 1 ? inStateMs : 0);
+    const dualStack =
+      state === 'LISTEN' && store.family === 6 && details?.v6Only === false && store.isUnspecified('local');
+    record.setFlag(store, 'dualStack', dualStack);
+    if (details?.cgroupId !== undefined && this.#options.cgroups !== undefined) {
+      record.setCgroup(store, this.#options.cgroups.numberOf(details.cgroupId));
+    }
+    if (this.#options.details === true) this.#keepDetails(store, row, details);
+    return details;
+  }
+
+  #keepDetails(store: SocketStore, row: number, details: DiagDetails | undefined): void {
+    const kept = this.#details.get(store) ?? new Map();
+    this.#details.set(store, kept);
+    if (details === undefined) kept.delete(row);
+    else kept.set(row, details);
   }
 
   #decoded<T>(result: Decoded<T>): T | undefined {
@@ -230,8 +271,17 @@ export class SocketTable {
 
   /** A dump may miss a socket that moves under it: absence is believed when it is seen twice. */
   #forget(): void {
-    for (const entries of Object.values(this.#entries)) {
-      for (const [key, entry] of entries) if (entry.sweep < this.#sweep - 1) entries.delete(key);
+    const renumber = this.#owners.crowded ? this.#owners.renumber() : undefined;
+    for (const store of Object.values(this.#stores)) {
+      for (const row of store.rows()) {
+        if (store.get(WORD.sweep) < this.#sweep - 1) {
+          this.#countTurnover(this.counters.left, record.stateOf(store));
+          this.#details.get(store)?.delete(row);
+          store.remove(row);
+        } else if (renumber !== undefined) {
+          store.set(WORD.owner, renumber(store.get(WORD.owner)));
+        }
+      }
     }
   }
 
@@ -240,60 +290,74 @@ export class SocketTable {
     return typeof maxTracked === 'number' ? maxTracked : maxTracked();
   }
 
-  *#seen(): Generator<Entry> {
-    for (const entries of Object.values(this.#entries)) {
-      for (const entry of entries.values()) if (entry.sweep === this.#sweep) yield entry;
+  /** Each with its record selected. */
+  *#seen(): Generator<SocketStore> {
+    for (const store of Object.values(this.#stores)) {
+      for (const _ of store.rows()) if (store.get(WORD.sweep) === this.#sweep) yield store;
     }
   }
 
-  #attributeBySocket(entry: Entry): void {
-    const owner = this.#options.processes.ownerOf(entry.diag.inode);
-    if (owner !== undefined) {
-      entry.process = owner;
-      entry.attribution = 'socket';
-      entry.pod = this.#options.processes.podOf(owner.pid);
-    } else if (entry.attribution === 'socket') {
-      entry.attribution = 'last-owner';
-    }
-  }
-
-  #attributeByListener(entry: Entry): void {
-    const listener = this.#listenerOf(entry);
-    if (listener === undefined) return;
-    if (entry.state !== 'LISTEN') entry.direction = 'inbound';
-    if (entry.attribution === 'socket' || entry.attribution === 'last-owner' || listener.process === null)
+  #attributeBySocket(store: SocketStore): void {
+    const inode = store.get(WORD.inode);
+    const { processes, cgroups } = this.#options;
+    const process = inode === 0 ? undefined : processes.ownerOf(inode);
+    const cgroupPod = cgroups?.podAt(record.cgroupOf(store));
+    const before = this.#owners.get(store.get(WORD.owner));
+    if (process !== undefined) {
+      record.setAttribution(store, 'socket');
+      const pod = cgroupPod ?? processes.podOf(process.pid);
+      if (before.process === process && before.pod === pod) return;
+      const podBy = pod === undefined ? undefined : cgroupPod === undefined ? 'process' : 'cgroup';
+      store.set(WORD.owner, this.#owners.numberOf({ process, pod, podBy }));
       return;
-    entry.process = listener.process;
-    entry.attribution = 'listener';
-    entry.pod = listener.pod;
-  }
-
-  /** The socket that accepts what comes to an entry's local end: bound to its address, or to any. */
-  #listenerOf({ local, family }: Entry): Entry | undefined {
-    const candidates = this.#listeners.get(local.port);
-    return (
-      candidates?.find((listener) => listener.local.address === local.address) ??
-      candidates?.find((listener) => listener.local.address === (family === 4 ? '0.0.0.0' : '::')) ??
-      candidates?.find((listener) => family === 4 && listener.dualStack)
+    }
+    if (record.attributionOf(store) === 'socket') record.setAttribution(store, 'last-owner');
+    if (cgroupPod === undefined || before.pod === cgroupPod) return;
+    store.set(
+      WORD.owner,
+      this.#owners.numberOf({ process: before.process, pod: cgroupPod, podBy: 'cgroup' }),
     );
   }
 
   /** A guess that holds when the listener is gone: a port that is not given to clients is a server's. */
-  #directionByPorts({ localPort, remotePort, state }: DiagSocket): Holder['direction'] {
+  #isInboundByPorts({ localPort, remotePort, state }: DiagSocket): boolean {
     const from = this.#options.ephemeralFrom;
-    return state === KERNEL_STATE.LISTEN || (localPort < from && remotePort >= from) ? 'inbound' : 'outbound';
+    return state === KERNEL_STATE.LISTEN || (localPort < from && remotePort >= from);
   }
-}
 
-function keyOf(payload: Uint8Array, { state }: DiagSocket): string {
-  const [start, end] = state === KERNEL_STATE.LISTEN ? DIAG_FIELDS.tupleAndCookie : DIAG_FIELDS.tuple;
-  return Buffer.prototype.latin1Slice.call(payload, start, end);
-}
-
-/** Whether a new connection took the tuple: another socket, and not the one that stays behind in TIME-WAIT. */
-function isReused(before: DiagSocket, now: DiagSocket): boolean {
-  const leftBehind = now.timer === TIMER.timeWait && before.timer !== TIMER.timeWait;
-  return now.cookie !== before.cookie && !leftBehind;
+  #socketOf(store: SocketStore, row: number): TrackedSocket {
+    const { process, pod, podBy } = this.#owners.get(store.get(WORD.owner)) ?? NOBODY;
+    const localAt = store.addressAt('local');
+    const { words } = store;
+    const details = this.#details.get(store)?.get(row);
+    return {
+      family: store.family === 4 || isMapped(words, localAt) ? 4 : 6,
+      local: { address: this.#texts.text(words, localAt, store.family), port: store.localPort() },
+      peer: {
+        address: this.#texts.text(words, store.addressAt('remote'), store.family),
+        port: store.remotePort(),
+      },
+      state: record.stateOf(store),
+      sinceMs: store.getMs(WORD.sinceMs),
+      sinceBasis: record.bit(store, 'basisKernel') === 1 ? 'kernel' : 'seen',
+      sweepsInState: record.sweepsOf(store),
+      direction: record.bit(store, 'inbound') === 1 ? 'inbound' : 'outbound',
+      process,
+      attribution: record.attributionOf(store),
+      pod,
+      podBy,
+      diag: record.diagOf(store),
+      dualStack: record.bit(store, 'dualStack') === 1,
+      queue: record.trendOf(store),
+      queueSinceMs: store.getMs(WORD.sinceMs) + store.get(WORD.queueAfterMs),
+      shutdown: record.shutdownOf(store),
+      bindAddressNoPort: record.bindAddressNoPortOf(store),
+      lastReceivedMs: record.msOf(store, WORD.lastReceivedMs),
+      idleMs: record.msOf(store, WORD.idleMs),
+      sending: record.bit(store, 'sending') === 1,
+      ...(details === undefined ? {} : { details }),
+    };
+  }
 }
 
 /**

@@ -3,9 +3,10 @@
 import { statSync } from 'node:fs';
 import type { Condition } from '#base/errors.ts';
 import { conditionOf } from '#base/errors.ts';
-import type { ConntrackSummary, SocketSummary } from '#contract';
+import type { ConntrackSummary, SocketSummary, StateTurnover } from '#contract';
 import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
 import { noNetlinkFaults } from '../kernel/netlink-socket.ts';
+import { CgroupPods } from './cgroup-pods.ts';
 import { ConntrackTable } from './conntrack-table.ts';
 import { dumpFlows, dumpSockets } from './dumps.ts';
 import { readConntrackFill, readEphemeralFrom } from './kernel-numbers.ts';
@@ -15,7 +16,8 @@ import { NamespaceSockets } from './namespace-sockets.ts';
 import { summarizeNamespaces } from './namespace-summary.ts';
 import { ProcessTable } from './processes.ts';
 import { summarizeSockets } from './socket-summary.ts';
-import { SocketTable } from './socket-table.ts';
+import type { SocketCounters } from './socket-table.ts';
+import { noSocketCounts, SocketTable } from './socket-table.ts';
 import { readSockstat } from './sockstat.ts';
 
 export interface Swept {
@@ -36,6 +38,10 @@ export class Sweeper {
   readonly #processes: ProcessTable;
   readonly #netlinkFaults = noNetlinkFaults();
   readonly #sockets: SocketTable;
+  readonly #socketCounters = noSocketCounts();
+  #turnedOver: (Pick<SocketCounters, 'entered' | 'left'> & { readonly atMs: number }) | undefined;
+  /** Undefined where pods are not told apart. */
+  readonly #cgroups: CgroupPods | undefined;
   /** Undefined where other network namespaces are not looked into. */
   readonly #namespaces: NamespaceSockets | undefined;
   readonly #counterSums = new CounterSums();
@@ -46,12 +52,20 @@ export class Sweeper {
 
   constructor({ maxTracked, allNamespaces }: SweeperOptions) {
     this.#processes = new ProcessTable({ pods: allNamespaces });
-    const common = { processes: this.#processes, maxTracked, ephemeralFrom: readEphemeralFrom() };
+    this.#cgroups = allNamespaces ? new CgroupPods() : undefined;
+    const common = {
+      processes: this.#processes,
+      ...(this.#cgroups === undefined ? {} : { cgroups: this.#cgroups }),
+      maxTracked,
+      ephemeralFrom: readEphemeralFrom(),
+      counters: this.#socketCounters,
+    };
     const faults = this.#netlinkFaults;
     this.#sockets = new SocketTable({ ...common, dump: (onSocket) => dumpSockets(onSocket, faults) });
-    this.#namespaces = allNamespaces
-      ? new NamespaceSockets({ ...common, faults, sums: this.#counterSums })
-      : undefined;
+    this.#namespaces =
+      this.#cgroups === undefined
+        ? undefined
+        : new NamespaceSockets({ ...common, cgroups: this.#cgroups, faults, sums: this.#counterSums });
     this.#conntrack = new ConntrackTable({
       dump: (onFlow) => dumpFlows(onFlow, this.#netlinkFaults),
       maxTracked,
@@ -84,13 +98,29 @@ export class Sweeper {
     const others = this.#namespaces === undefined ? undefined : [...this.#namespaces.tables()];
     const tables = [own, ...(others ?? []).map(({ table }) => table)];
     this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));
+    this.#cgroups?.update(nowMs);
     for (const table of tables) table.attribute();
     this.#readOwnNumbers(nowMs);
     const ownNamespace = { inode: this.#ownInode, numbers: this.#ownNumbers };
     return {
       ...summarizeSockets(own, others, nowMs),
+      turnover: this.#turnover(nowMs),
       ...summarizeNamespaces(ownNamespace, others ?? [], this.#counterSums),
     };
+  }
+
+  /** Nothing with the first sweep. */
+  #turnover(nowMs: number): StateTurnover[] {
+    const { entered, left } = this.#socketCounters;
+    const before = this.#turnedOver;
+    this.#turnedOver = { atMs: nowMs, entered: { ...entered }, left: { ...left } };
+    const seconds = before === undefined ? 0 : (nowMs - before.atMs) / 1_000;
+    if (before === undefined || seconds <= 0) return [];
+    return (['TIME-WAIT', 'CLOSE-WAIT'] as const).map((state) => ({
+      state,
+      enteredPerSecond: (entered[state] - before.entered[state]) / seconds,
+      leftPerSecond: (left[state] - before.left[state]) / seconds,
+    }));
   }
 
   #readOwnNumbers(nowMs: number): void {
@@ -123,15 +153,19 @@ export class Sweeper {
   }
 
   #counters(): Record<string, number> {
-    const sockets = this.#sockets.counters;
-    const inPods = this.#namespaces?.socketCounters;
+    const sockets = this.#socketCounters;
     const conntrack = this.#conntrack.counters;
     const processes = this.#processes.counters;
     return {
-      sockets_undecodable: sockets.undecodable + (inPods?.undecodable ?? 0),
-      sockets_duplicate: sockets.duplicates + (inPods?.duplicates ?? 0),
-      sockets_untracked: sockets.untracked + (inPods?.untracked ?? 0),
+      sockets_undecodable: sockets.undecodable,
+      sockets_duplicate: sockets.duplicates,
+      sockets_untracked: sockets.untracked,
+      sockets_time_wait_entered: sockets.entered['TIME-WAIT'],
+      sockets_time_wait_left: sockets.left['TIME-WAIT'],
+      sockets_close_wait_entered: sockets.entered['CLOSE-WAIT'],
+      sockets_close_wait_left: sockets.left['CLOSE-WAIT'],
       ...this.#namespaces?.counters(),
+      ...this.#cgroups?.counters,
       conntrack_undecodable: conntrack.undecodable,
       conntrack_untracked: conntrack.untracked,
       netlink_foreign_sender: this.#netlinkFaults.foreignSender,
