@@ -33,6 +33,7 @@ export function newStack(maxConnections?: number): TcpStack {
   return createStack({
     addresses: [address(ENGINE)],
     mtu: MTU,
+    segmentEvents: false,
     random: (length) => crypto.getRandomValues(new Uint8Array(length)),
     ...(maxConnections === undefined ? {} : { maxConnections }),
   });

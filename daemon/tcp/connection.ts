@@ -50,21 +50,27 @@ export interface Connection extends Tuple, Timed {
 
 export function createConnection(
   profile: Profile,
-  start: Tuple & {
-    readonly id: ConnectionId;
-    readonly timestampOffset: number;
-    readonly announcedMss: number;
-    readonly settings: Settings;
-    readonly memory: MemoryBudget;
-    readonly pathMtu: number;
-  },
+  id: ConnectionId,
+  { localIndex, local, remote }: Tuple,
+  timestampOffset: number,
+  announcedMss: number,
+  settings: Settings,
+  stack: { readonly memory: MemoryBudget; readonly options: { readonly mtu: number } },
   state: State,
 ): Connection {
   return {
-    ...start,
-    flowLabel: start.timestampOffset & 0xfffff,
+    localIndex,
+    local,
+    remote,
+    id,
+    timestampOffset,
+    announcedMss,
+    settings,
+    memory: stack.memory,
+    pathMtu: stack.options.mtu,
+    flowLabel: timestampOffset & 0xfffff,
     challenges: new ChallengeAckLimiter(profile),
-    keepAlive: new KeepAlive(start.settings),
+    keepAlive: new KeepAlive(settings),
     retransmits: { syn: 0, data: 0, fin: 0 },
     totals: new Totals(),
     state,

@@ -11,6 +11,8 @@ import type { ConnectionId, EndReason, StackCounters, StackEvent } from './types
 export interface Core {
   readonly profile: Profile;
   readonly counters: StackCounters;
+  /** Somebody looks at `segment` events. */
+  readonly tellsSegments: boolean;
   tell(event: StackEvent): void;
   drop(reason: DropReason): void;
   /** A passive open is complete: the connection waits at its listener. */

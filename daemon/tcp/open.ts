@@ -48,19 +48,10 @@ export class Maker {
     settings: Settings,
     state: State,
   ): Connection {
-    const { mtu } = this.options;
+    const { profile } = this.#registry;
     const id = this.#registry.newId();
     const mss = this.announcedMss(ends.remote, settings);
-    const start = {
-      id,
-      ...ends,
-      timestampOffset,
-      announcedMss: mss,
-      settings,
-      memory: this.memory,
-      pathMtu: mtu,
-    };
-    return createConnection(this.#registry.profile, start, state);
+    return createConnection(profile, id, ends, timestampOffset, mss, settings, this, state);
   }
 }
 

@@ -44,7 +44,7 @@ export interface OutgoingSegment {
   readonly options: TcpOptions;
   readonly layout: readonly OptionPlace[];
   /** Text: `length` bytes from `offset` of the ring on. */
-  readonly ring?: ByteRing;
+  readonly ring?: ByteRing | undefined;
   readonly offset: number;
   readonly length: number;
 }
@@ -62,7 +62,7 @@ export class PacketBuilder {
       this.#slab = new Uint8Array(Math.max(SLAB_BYTES, bytes));
       this.#used = 0;
     }
-    const packet = this.#slab.subarray(this.#used, this.#used + bytes);
+    const packet = new Uint8Array(this.#slab.buffer, this.#used, bytes);
     this.#used += bytes;
     return packet;
   }

@@ -114,13 +114,9 @@ export class PassiveOpener {
     const connection = this.#maker.connection(ends, secrets.timestampOffset, settings, state);
     listener.halfOpen.add(connection);
     registry.add(connection, 'LISTEN', nowUs);
-    registry.tell({
-      kind: 'segment',
-      id: connection.id,
-      direction: 'in',
-      atUs: nowUs,
-      segment: viewOf(segment, false),
-    });
+    if (!registry.tellsSegments) return;
+    const view = viewOf(segment, false);
+    registry.tell({ kind: 'segment', id: connection.id, direction: 'in', atUs: nowUs, segment: view });
   }
 
   /** RFC 4987 3.6: SYN,ACK without a connection. */

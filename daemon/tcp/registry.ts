@@ -14,15 +14,17 @@ import { KnownPeers } from './known-peers.ts';
 import type { ResetAnswer } from './listen.ts';
 import { type Listener, Listeners } from './listener.ts';
 import type { Profile } from './profile.ts';
+import { FINWAIT_PROFILE } from './profiles/finwait.ts';
 import { hasReceiver, type State } from './states.ts';
 import { timePasses } from './timeouts.ts';
-import type { ConnectionId, EndReason, StackCounters, StackEvent } from './types.ts';
+import type { ConnectionId, EndReason, StackCounters, StackEvent, StackOptions } from './types.ts';
 
 const NOTHING = new Uint8Array(0);
 
 export class Registry implements Core {
   readonly profile: Profile;
   readonly counters: StackCounters;
+  readonly tellsSegments: boolean;
   readonly listeners = new Listeners();
   readonly byTuple: TupleTable<Connection>;
   /** Who has opened a connection to us. */
@@ -33,10 +35,11 @@ export class Registry implements Core {
   #events: StackEvent[] = [];
   #lastId = 0;
 
-  constructor(profile: Profile, counters: StackCounters, random: (length: number) => Uint8Array) {
-    this.profile = profile;
+  constructor(options: StackOptions, counters: StackCounters) {
+    this.profile = options.profile ?? FINWAIT_PROFILE;
     this.counters = counters;
-    const seed = readU32(random(4), 0);
+    this.tellsSegments = options.segmentEvents ?? true;
+    const seed = readU32(options.random(4), 0);
     this.byTuple = new TupleTable(seed);
     this.knownPeers = new KnownPeers(seed);
   }

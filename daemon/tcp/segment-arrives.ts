@@ -25,14 +25,11 @@ import { onSegmentInSynSent } from './syn-sent.ts';
 
 export function segmentArrives(core: Core, connection: Connection, segment: Segment, nowUs: number): void {
   const { state } = connection;
-  const repeated = hasReceiver(state) && state.receiver.isRepeated(segment);
-  core.tell({
-    kind: 'segment',
-    id: connection.id,
-    direction: 'in',
-    atUs: nowUs,
-    segment: viewOf(segment, repeated),
-  });
+  if (core.tellsSegments) {
+    const repeated = hasReceiver(state) && state.receiver.isRepeated(segment);
+    const view = viewOf(segment, repeated);
+    core.tell({ kind: 'segment', id: connection.id, direction: 'in', atUs: nowUs, segment: view });
+  }
   if (isRst(segment)) core.counters.resetsReceived += 1;
   switch (state.name) {
     case 'SYN-SENT':

@@ -14,7 +14,6 @@ import type { Listener } from './listener.ts';
 import { Maker, Opener } from './open.ts';
 import { PacketBuilder } from './packets.ts';
 import { PassiveOpener } from './passive-open.ts';
-import { FINWAIT_PROFILE } from './profiles/finwait.ts';
 import { Registry } from './registry.ts';
 import { createSettings } from './settings.ts';
 import { Strangers } from './strangers.ts';
@@ -49,7 +48,7 @@ class Stack implements TcpStack {
 
   constructor(options: StackOptions) {
     this.#options = options;
-    this.#registry = new Registry(options.profile ?? FINWAIT_PROFILE, this.counters, options.random);
+    this.#registry = new Registry(options, this.counters);
     this.#strangers = new Strangers(this.#registry, this.#packets);
     const maker = new Maker(this.#registry, options);
     this.#opener = new Opener(this.#registry, maker);

@@ -84,7 +84,7 @@ export class Strangers {
     const { seq, ack, flags, window, options, layout } = segment;
     const packet = this.#packets.segment(
       { local, remote, ttl, trafficClass, flowLabel: 0 },
-      { seq, ack, flags, window, options, layout, urgentPointer: 0, offset: 0, length: 0 },
+      { seq, ack, flags, window, options, layout, urgentPointer: 0, ring: undefined, offset: 0, length: 0 },
     );
     (urgent ? this.#urgent : this.#replies).push(packet);
     return true;

@@ -14,6 +14,7 @@ import type { Receiver } from './receiver.ts';
 import type { Sender } from './sender.ts';
 import { hasSender, type SynchronizedState, type SynReceived, type SynSent } from './states.ts';
 import type { Transmission } from './transmission.ts';
+import type { SegmentView } from './types.ts';
 
 /** SACK blocks that fit the header, beside timestamps and without. */
 const SACK_BLOCKS_WITH_TIMESTAMPS = 3;
@@ -23,6 +24,10 @@ const SACK_BLOCKS_MAX = 4;
 const ECN_CAPABLE = 2;
 const ECN_BITS = 3;
 const POINTER_MAX = 0xffff;
+const NO_LAYOUT: OutgoingSegment['layout'] = [];
+
+/** A segment that is being made. */
+type Draft = { -readonly [K in keyof OutgoingSegment]: OutgoingSegment[K] };
 
 /** The packet, or undefined when the connection has nothing to send now. */
 export function nextPacket(
@@ -75,7 +80,7 @@ function resetPacket(
   return send(core, packets, connection, segment, nowUs);
 }
 
-function plain(segmentSeq: Seq, ack: Seq, flags: TcpFlags): OutgoingSegment {
+function plain(segmentSeq: Seq, ack: Seq, flags: TcpFlags): Draft {
   return {
     seq: segmentSeq,
     ack,
@@ -83,7 +88,8 @@ function plain(segmentSeq: Seq, ack: Seq, flags: TcpFlags): OutgoingSegment {
     window: 0,
     urgentPointer: 0,
     options: NO_OPTIONS,
-    layout: [],
+    layout: NO_LAYOUT,
+    ring: undefined,
     offset: 0,
     length: 0,
   };
@@ -118,12 +124,10 @@ function synPacket(
   }
   const agreement = state.name === 'SYN-SENT' ? undefined : state.agreement;
   syn.offered ??= synWindow(profile, settings, largestToCome(profile, announcedMss, agreement));
-  const segment: OutgoingSegment = {
-    ...plain(syn.iss, state.name === 'SYN-SENT' ? seq(0) : state.receiver.nxt, flags),
-    window: syn.offered,
-    options,
-    layout: profile.synLayout,
-  };
+  const segment = plain(syn.iss, state.name === 'SYN-SENT' ? seq(0) : state.receiver.nxt, flags);
+  segment.window = syn.offered;
+  segment.options = options;
+  segment.layout = profile.synLayout;
   return send(core, packets, connection, segment, nowUs, again);
 }
 
@@ -137,10 +141,12 @@ function stripped(profile: Profile, offers: boolean, repeats: number, options: T
 /** A SYN,ACK offers what the SYN offered and nothing else. RFC 7323 2.2, RFC 2018 section 2 */
 function answerOptions(options: TcpOptions, agreement: Agreement): TcpOptions {
   return {
-    ...options,
+    mss: options.mss,
     windowScale: agreement.rcvWindShift,
     sackPermitted: agreement.sack,
+    sack: undefined,
     timestamps: agreement.timestamps ? options.timestamps : undefined,
+    malformed: false,
   };
 }
 
@@ -176,16 +182,13 @@ function dataPacket(
   const segmentSeq = transmission?.seq ?? sndNxt(state);
   const urgentPointer = hasSender(state) ? pointerFrom(segmentSeq, state.sender.up) : 0;
   if (urgentPointer > 0) flags |= URG;
-  const segment: OutgoingSegment = {
-    ...steadySegment(core, connection, state, segmentSeq, flags, nowUs),
-    urgentPointer,
-    ...(hasSender(state) ? { ring: state.sender.ring } : {}),
-    offset:
-      transmission !== undefined && length > 0 && hasSender(state)
-        ? seqDiff(transmission.seq, state.sender.una)
-        : 0,
-    length,
-  };
+  const segment = steadySegment(core, connection, state, segmentSeq, flags, nowUs);
+  segment.urgentPointer = urgentPointer;
+  if (length > 0 && hasSender(state)) {
+    segment.ring = state.sender.ring;
+    segment.offset = seqDiff(segmentSeq, state.sender.una);
+    segment.length = length;
+  }
   receiver.acks.sent(receiver.nxt, length > 0);
   receiver.sackSent();
   const again = transmission?.retransmission ?? false;
@@ -212,14 +215,13 @@ function steadySegment(
   segmentSeq: Seq,
   flags: TcpFlags,
   nowUs: number,
-): OutgoingSegment {
+): Draft {
   const { receiver, agreement } = state;
-  return {
-    ...plain(segmentSeq, receiver.nxt, flags | (receiver.acks.congestionSeen ? ECE : 0)),
-    window: receiver.offerWindow(),
-    options: steadyOptions(connection, agreement, receiver, nowUs),
-    layout: core.profile.layout,
-  };
+  const segment = plain(segmentSeq, receiver.nxt, flags | (receiver.acks.congestionSeen ? ECE : 0));
+  segment.window = receiver.offerWindow();
+  segment.options = steadyOptions(connection, agreement, receiver, nowUs);
+  segment.layout = core.profile.layout;
+  return segment;
 }
 
 function sndNxt(state: SynReceived | SynchronizedState): Seq {
@@ -239,7 +241,7 @@ function steadyOptions(
   const timestamps = agreement.timestamps
     ? { value: timestampValue(connection, nowUs), echo: receiver.tsRecent }
     : undefined;
-  return { ...NO_OPTIONS, sack, timestamps };
+  return { mss: undefined, windowScale: undefined, sackPermitted: false, sack, timestamps, malformed: false };
 }
 
 function send(
@@ -251,18 +253,15 @@ function send(
   retransmission = false,
   ecn = 0,
 ): Uint8Array {
-  const { seq: segmentSeq, ack, flags, window, urgentPointer, options, length } = segment;
+  const { length } = segment;
   const { ttl } = connection.settings;
   const trafficClass = (connection.settings.trafficClass & ~ECN_BITS) | ecn;
   core.counters.segmentsOut += 1;
   if (retransmission) core.counters.retransmittedSegments += 1;
   connection.totals.sent(length, retransmission, nowUs);
-  core.tell({
-    kind: 'segment',
-    id: connection.id,
-    direction: 'out',
-    atUs: nowUs,
-    segment: {
+  if (core.tellsSegments) {
+    const { seq: segmentSeq, ack, flags, window, urgentPointer, options } = segment;
+    const view: SegmentView = {
       seq: segmentSeq,
       ack,
       flags,
@@ -273,8 +272,9 @@ function send(
       ttl,
       trafficClass,
       retransmission,
-    },
-  });
+    };
+    core.tell({ kind: 'segment', id: connection.id, direction: 'out', atUs: nowUs, segment: view });
+  }
   const { local, remote, flowLabel } = connection;
   const dontFragment = core.profile.pathMtuDiscovery;
   return packets.segment({ local, remote, ttl, trafficClass, flowLabel, dontFragment }, segment);

@@ -47,6 +47,8 @@ export interface StackOptions {
   readonly maxReceiveBytes?: number;
   /** How segments look and which timers hold. */
   readonly profile?: Profile;
+  /** False: nobody looks at `segment` events, and none is made. Default true. */
+  readonly segmentEvents?: boolean;
 }
 
 /** Congestion control algorithms. RFC 6582, RFC 9438 */

@@ -110,6 +110,7 @@ export function encodeTcpOptions(
   options: TcpOptions,
   layout: readonly OptionPlace[],
 ): number {
+  if (options === NO_OPTIONS) return 0;
   let at = start;
   for (const place of layout) {
     if (!isPresent(options, place.option)) continue;

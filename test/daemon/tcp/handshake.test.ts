@@ -117,6 +117,14 @@ spec('SYN-SENT', (test) => {
     );
   });
 
+  test('whoever does not look at segments is told the states, and no segment', () => {
+    const t = synSent({ segmentEvents: false }).receives('SYN ACK', { seq: 0 });
+    t.sends('ACK');
+    assert.is(t.state, 'ESTABLISHED');
+    assert.is(t.all('state').length, 2);
+    assert.is(t.all('segment').length, 0);
+  });
+
   test('a RST with the right acknowledgement refuses the connection, others are dropped', () => {
     const t = synSent().receives('RST').receives('RST ACK', { ack: 7 }).receives('RST ACK', { ack: 0 });
     assert.is(t.silent().state, 'SYN-SENT');

@@ -72,6 +72,7 @@ export interface Sent {
 export interface TraceOptions {
   readonly family?: 4 | 6;
   readonly mtu?: number;
+  readonly segmentEvents?: boolean;
   readonly profile?: Partial<Profile>;
   readonly connect?: Partial<ConnectOptions>;
   /** Options of the peer's SYN. */
@@ -111,6 +112,7 @@ export class Trace {
       mtu: options.mtu ?? 1500,
       random: (length) => random.bytes(length),
       profile: { ...FINWAIT_PROFILE, ...options.profile },
+      segmentEvents: options.segmentEvents ?? true,
     });
   }
 
