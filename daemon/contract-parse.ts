@@ -47,6 +47,7 @@ import type {
   UnreadData,
 } from '#contract';
 import { CONTRACT_LIMITS, CONTRACT_VERSION, TCP_FLAGS, TCP_STATES, VERDICTS } from '#contract';
+import { conntrackActivity } from './contract-parse-conntrack.ts';
 import { NAMESPACE_SHAPES, podUid } from './contract-parse-namespaces.ts';
 import { pressureShapes } from './contract-parse-pressure.ts';
 
@@ -174,6 +175,7 @@ const conntrack = object<ConntrackSummary>({
     LIMITS.conntrackStates,
   ),
   own: count,
+  activity: optional(conntrackActivity(address)),
   sourceNat: optional(pressure.sourceNat),
   divergence: optional(pressure.divergence),
 });

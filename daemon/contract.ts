@@ -5,9 +5,11 @@
  */
 
 import type { Condition } from '#base/errors.ts';
+import type { ConntrackActivity } from './contract-conntrack.ts';
 import type { CounterReading, NamespaceFacts, TcpMemory } from './contract-namespaces.ts';
 import type { Divergence, PortPressure, SourceNatPressure } from './contract-pressure.ts';
 
+export * from './contract-conntrack.ts';
 export * from './contract-namespaces.ts';
 export * from './contract-pressure.ts';
 
@@ -202,6 +204,7 @@ export interface ConntrackSummary {
   }[];
   /** Flows that finwait's own probes made, known by their mark. */
   readonly own: number;
+  readonly activity?: ConntrackActivity;
   /** Absent where no flow has source NAT. */
   readonly sourceNat?: SourceNatPressure;
   readonly divergence?: Divergence;

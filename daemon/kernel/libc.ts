@@ -31,6 +31,7 @@ const c = {
   eventfd: lib.func('int eventfd(uint32_t initial, int flags)'),
   flock: lib.func('int flock(int fd, int operation)'),
   setns: lib.func('int setns(int fd, int nstype)'),
+  recvmmsg: lib.func('int recvmmsg(int fd, void *messages, unsigned int count, int flags, void *timeout)'),
 };
 
 export const AF_INET = 2;
@@ -121,6 +122,41 @@ export function eventfd(): SyscallResult {
 /** The lock is the open file's, not the process's, and goes with it. @param operation LOCK_EX, with LOCK_NB or without */
 export function flock(fd: number, operation: number): SyscallResult {
   return result(c.flock(fd, operation));
+}
+
+/** Memory that stays where it is until `free`, for structures that hold addresses. */
+export interface NativeBlock {
+  readonly pointer: unknown;
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+  /** After it neither may be used. */
+  free(): void;
+}
+
+/** Zeroed memory outside of the garbage collector's. */
+export function allocate(length: number): NativeBlock {
+  const pointer = koffi.alloc('uint8_t', length);
+  const bytes = new Uint8Array(koffi.view(pointer, length));
+  bytes.fill(0);
+  return { pointer, address: koffi.address(pointer), bytes, free: () => koffi.free(pointer) };
+}
+
+/** Reads up to `count` datagrams that are there. @param messages address of `struct mmsghdr[count]` */
+export function recvMmsg(fd: number, messages: unknown, count: number): SyscallResult {
+  return result(c.recvmmsg(fd, messages, count, 0, null));
+}
+
+/** @param program `struct sock_filter[]`, of which the kernel makes a copy */
+export function attachFilter(fd: number, level: number, name: number, program: Uint8Array): SyscallResult {
+  const block = allocate(program.length);
+  block.bytes.set(program);
+  // struct sock_fprog
+  const head = new DataView(new ArrayBuffer(16));
+  head.setUint16(0, program.length / 8, true);
+  head.setBigUint64(8, block.address, true);
+  const answer = setSockOpt(fd, level, name, new Uint8Array(head.buffer));
+  block.free();
+  return answer;
 }
 
 /** Moves the calling thread, and it alone, into the namespace of `fd`. */

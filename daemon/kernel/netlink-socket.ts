@@ -24,6 +24,7 @@ const RECEIVE_BYTES = 64 * 1024;
  * is read, so what is not there then has been lost.
  */
 const PATIENCE_MS = 200;
+const HEADER_BYTES = 16;
 /** `struct timeval` */
 const RECEIVE_TIMEOUT = new Uint8Array(new BigInt64Array([0n, BigInt(PATIENCE_MS) * 1000n]).buffer);
 const SOL_SOCKET = 1;
@@ -87,6 +88,7 @@ export class NetlinkSocket implements Disposable {
   readonly counters: NetlinkCounters;
   readonly #fd: number;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  readonly #view = viewOf(this.#buffer);
   readonly #sender = new Uint8Array(12);
   #seq = 0;
   #closed = false;
@@ -148,6 +150,61 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
+   * The same for tables of many rows: nothing is made for a row.
+   * @param onPayload gets where a message's payload lies in a view that the next read overwrites
+   * @param between is called before each datagram is waited for
+   * @throws NetlinkError the kernel's errno
+   */
+  dump(
+    encode: (seq: number) => Uint8Array,
+    doing: string,
+    onPayload: (view: DataView, from: number, to: number) => void,
+    between: () => void,
+  ): void {
+    const seq = this.nextSeq();
+    this.#send(encode(seq), doing);
+    for (let whole = false; !whole; ) {
+      between();
+      const datagram = this.#receive(doing);
+      if (datagram !== undefined) whole = this.#walk(datagram.length, seq, doing, onPayload);
+    }
+  }
+
+  /** @returns whether the answer is whole */
+  #walk(
+    length: number,
+    seq: number,
+    doing: string,
+    onPayload: (view: DataView, from: number, to: number) => void,
+  ): boolean {
+    const view = this.#view;
+    let interrupted = false;
+    for (let at = 0, next = 0; at < length; at = next) {
+      const whole = length - at < HEADER_BYTES ? 0 : view.getUint32(at, true);
+      if (whole < HEADER_BYTES || whole > length - at) {
+        this.counters.undecodable++;
+        break;
+      }
+      next = at + ((whole + 3) & ~3);
+      const type = view.getUint16(at + 4, true);
+      if (view.getUint32(at + 8, true) !== seq) {
+        this.counters.foreignSequence++;
+        continue;
+      }
+      if ((view.getUint16(at + 6, true) & NLM_F_DUMP_INTR) !== 0) interrupted = true;
+      if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+        if (interrupted) this.counters.interrupted++;
+        const end = decodeMessages(this.#buffer.subarray(at, at + whole));
+        for (const message of end.ok ? end.value : []) throwIfError(message, doing);
+        return true;
+      }
+      onPayload(view, at + HEADER_BYTES, at + whole);
+    }
+    if (interrupted) this.counters.interrupted++;
+    return false;
+  }
+
+  /**
    * Sends a batch (nftables) and waits until each of its messages that asks for it is acknowledged.
    * @param seqs sequence numbers of all messages, taken from `nextSeq`; an error may come for any of them
    * @param acks those that carry NLM_F_ACK
@@ -196,8 +253,7 @@ export class NetlinkSocket implements Disposable {
       }
       if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
       if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
-        const errno = message.payload.length >= 4 ? decodeErrno(message.payload) : 0;
-        if (errno < 0) throw new NetlinkError(-errno, doing, decodeExtendedError(message));
+        throwIfError(message, doing);
         onEnd(message.seq);
       } else {
         onMessage(message);
@@ -238,4 +294,10 @@ export class NetlinkSocket implements Disposable {
     this.#closed = true;
     libc.close(this.#fd);
   }
+}
+
+/** @param message of type NLMSG_ERROR or NLMSG_DONE */
+function throwIfError(message: NetlinkMessage, doing: string): void {
+  const errno = message.payload.length >= 4 ? decodeErrno(message.payload) : 0;
+  if (errno < 0) throw new NetlinkError(-errno, doing, decodeExtendedError(message));
 }

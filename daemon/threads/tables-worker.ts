@@ -6,6 +6,8 @@ import type { FromTablesWorker, TablesWorkerData, ToTablesWorker } from './table
 import { sharedClockMs } from './tables-messages.ts';
 
 const HEARTBEAT_MS = 250;
+/** The queue of conntrack's events holds some 52,000 of them: a million in a second. */
+const FOLLOW_MS = 50;
 
 if (parentPort === null) throw new Error('the tables worker is started as a thread of the agent');
 const port = parentPort;
@@ -30,6 +32,7 @@ function sweep(): void {
 }
 
 const heartbeats = setInterval(giveSignOfLife, HEARTBEAT_MS);
+const following = setInterval(() => sweeper.follow(), FOLLOW_MS);
 let nextSweep = setTimeout(sweep, 0);
 
 // With the timers cleared and the port closed nothing keeps the thread alive.
@@ -37,5 +40,7 @@ port.on('message', (message: ToTablesWorker) => {
   if (message.type !== 'stop') return;
   clearTimeout(nextSweep);
   clearInterval(heartbeats);
+  clearInterval(following);
+  sweeper[Symbol.dispose]();
   port.close();
 });

@@ -49,7 +49,7 @@ export interface Flows {
 export function readFlows(
   dump: (onFlow: OnPayload) => void,
   unixNowMs: number,
-  timeoutS: TimeoutSetting = (name) => readNumber(`net/netfilter/nf_conntrack_tcp_timeout_${name}`),
+  timeoutS: TimeoutSetting = kernelTimeout,
 ): Flows {
   const idleMs = idleClock(timeoutS);
   const flows: Flow[] = [];
@@ -109,8 +109,12 @@ function sameEnd(a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.address === b.address;
 }
 
+function kernelTimeout(name: string): number | undefined {
+  return readNumber(`net/netfilter/nf_conntrack_tcp_timeout_${name}`);
+}
+
 type TimeoutSetting = (name: string) => number | undefined;
-type IdleClock = (state: ConntrackTcpState, timeoutS: number) => number | null;
+export type IdleClock = (state: ConntrackTcpState, timeoutS: number) => number | null;
 
 const TIMEOUT_SETTINGS: Readonly<Partial<Record<ConntrackTcpState, string>>> = {
   SYN_SENT: 'syn_sent',
@@ -128,7 +132,7 @@ const TIMEOUT_SETTINGS: Readonly<Partial<Record<ConntrackTcpState, string>>> = {
  * time. A flow with retransmissions or unacknowledged data gets a shorter timeout when its state's is longer;
  * whether that happened cannot be told once the time left is below the shorter one. nf_conntrack_proto_tcp.c
  */
-function idleClock(setting: TimeoutSetting): IdleClock {
+export function idleClock(setting: TimeoutSetting = kernelTimeout): IdleClock {
   const shorterS = [setting('max_retrans') ?? 0, setting('unacknowledged') ?? 0];
   const fullS = new Map(
     Object.entries(TIMEOUT_SETTINGS).map(([state, name]) => [state, setting(name)] as const),

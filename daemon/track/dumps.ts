@@ -1,9 +1,12 @@
 /** Reads of the kernel's tables, each through a netlink socket of its own that is closed again. */
 
 import { EINVAL, ENOENT, EOPNOTSUPP } from '../kernel/libc.ts';
+import type { OnDatagram } from '../kernel/netlink-events.ts';
 import type { NetlinkCounters } from '../kernel/netlink-socket.ts';
 import { NetlinkError, NetlinkSocket } from '../kernel/netlink-socket.ts';
 import { Routing } from '../kernel/routing.ts';
+import type { ConntrackCpuStats } from '../netlink/conntrack-stats.ts';
+import { decodeCpuStats, encodeStatsDump } from '../netlink/conntrack-stats.ts';
 import { encodeFlowDump, NETLINK_NETFILTER } from '../netlink/ctnetlink.ts';
 import type { DiagExtras } from '../netlink/inet-diag.ts';
 import { ALL_STATES, encodeDiagDump, encodeDiagDumpOfBoth, NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
@@ -76,6 +79,37 @@ export function deviceNames(): ReadonlyMap<number, string> {
     if (error instanceof NetlinkError) return new Map();
     throw error;
   }
+}
+
+/**
+ * The same row by row, without making anything for a row.
+ * @param between is called before each part of the table is waited for
+ * @throws FinwaitError CONNTRACK_DENIED, CONNTRACK_MISSING, NETLINK_FAILED
+ */
+export function dumpFlowRows(onFlow: OnDatagram, between: () => void, faults: NetlinkCounters): void {
+  readingConntrack(() =>
+    withSocket(NETLINK_NETFILTER, faults, (socket) => {
+      socket.dump(encodeFlowDump, 'dump the conntrack flows', onFlow, between);
+    }),
+  );
+}
+
+/**
+ * What each processor counts of conntrack.
+ * @throws FinwaitError CONNTRACK_DENIED, CONNTRACK_MISSING, NETLINK_FAILED
+ */
+export function dumpConntrackStats(faults: NetlinkCounters): ConntrackCpuStats[] {
+  const all: ConntrackCpuStats[] = [];
+  readingConntrack(() =>
+    withSocket(NETLINK_NETFILTER, faults, (socket) => {
+      socket.request(encodeStatsDump, 'read the statistics of conntrack', ({ payload }) => {
+        const stats = decodeCpuStats(payload);
+        if (stats.ok) all.push(stats.value);
+        else faults.undecodable++;
+      });
+    }),
+  );
+  return all;
 }
 
 function withSocket(protocol: number, faults: NetlinkCounters, use: (socket: NetlinkSocket) => void): void {

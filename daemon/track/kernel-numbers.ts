@@ -24,6 +24,22 @@ export function readConntrackFill(): ConntrackFill {
   );
 }
 
+/** What conntrack is set to keep and to tell; undefined where this kernel cannot. */
+export interface ConntrackSettings {
+  /** 0: no events; 1: of every flow; 2: of flows that begin while somebody listens. */
+  readonly events: number | undefined;
+  readonly accounting: number | undefined;
+  readonly timestamps: number | undefined;
+}
+
+export function readConntrackSettings(): ConntrackSettings {
+  return {
+    events: readNumber('net/netfilter/nf_conntrack_events'),
+    accounting: readNumber('net/netfilter/nf_conntrack_acct'),
+    timestamps: readNumber('net/netfilter/nf_conntrack_timestamp'),
+  };
+}
+
 /** Lowest of the ports that the kernel gives to connecting sockets. */
 export function readEphemeralFrom(): number {
   return readNumber('net/ipv4/ip_local_port_range') ?? 32_768;

@@ -1,7 +1,7 @@
 /** What the kernel's refusal to show a table means to a person, and what to do about it. */
 
-import type { ErrorCode } from '#base/errors.ts';
-import { FinwaitError } from '#base/errors.ts';
+import type { Condition, ErrorCode } from '#base/errors.ts';
+import { conditionOf, FinwaitError } from '#base/errors.ts';
 import { EACCES, EINVAL, ENOENT, EOPNOTSUPP, EPERM, EPROTONOSUPPORT } from '../kernel/libc.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 
@@ -61,5 +61,15 @@ function translating<T>(refusals: Refusals, read: () => T): T {
       'it is read again with the next sweep; report it if it persists',
       error,
     );
+  }
+}
+
+/** What `read` gives; a refusal is added to the conditions, and the rest goes on. */
+export function unlessRefused<T>(conditions: Condition[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    conditions.push(conditionOf(error));
+    return undefined;
   }
 }

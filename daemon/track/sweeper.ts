@@ -2,19 +2,18 @@
 
 import { statSync } from 'node:fs';
 import type { Condition } from '#base/errors.ts';
-import { conditionOf } from '#base/errors.ts';
 import type { ConntrackSummary, SocketSummary, StateTurnover } from '#contract';
-import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
 import { noNetlinkFaults } from '../kernel/netlink-socket.ts';
 import { CgroupPods } from './cgroup-pods.ts';
-import { ConntrackTable } from './conntrack-table.ts';
-import { dumpFlows, dumpSockets } from './dumps.ts';
-import { readConntrackFill, readEphemeralFrom } from './kernel-numbers.ts';
+import { Conntrack } from './conntrack.ts';
+import { dumpSockets } from './dumps.ts';
+import { readEphemeralFrom } from './kernel-numbers.ts';
 import { CounterSums } from './namespace-counters.ts';
 import { NamespaceNumbers } from './namespace-numbers.ts';
 import { NamespaceSockets } from './namespace-sockets.ts';
 import { summarizeNamespaces } from './namespace-summary.ts';
 import { ProcessTable } from './processes.ts';
+import { unlessRefused } from './refusals.ts';
 import { summarizeSockets } from './socket-summary.ts';
 import type { SocketCounters } from './socket-table.ts';
 import { noSocketCounts, SocketTable } from './socket-table.ts';
@@ -34,7 +33,7 @@ export interface SweeperOptions {
   readonly allNamespaces: boolean;
 }
 
-export class Sweeper {
+export class Sweeper implements Disposable {
   readonly #processes: ProcessTable;
   readonly #netlinkFaults = noNetlinkFaults();
   readonly #sockets: SocketTable;
@@ -47,8 +46,7 @@ export class Sweeper {
   readonly #counterSums = new CounterSums();
   readonly #ownNumbers = new NamespaceNumbers(this.#counterSums);
   readonly #ownInode = statSync('/proc/thread-self/ns/net').ino;
-  readonly #conntrack: ConntrackTable;
-  #conntrackWasUsed = false;
+  readonly #conntrack: Conntrack;
 
   constructor({ maxTracked, allNamespaces }: SweeperOptions) {
     this.#processes = new ProcessTable({ pods: allNamespaces });
@@ -66,11 +64,7 @@ export class Sweeper {
       this.#cgroups === undefined
         ? undefined
         : new NamespaceSockets({ ...common, cgroups: this.#cgroups, faults, sums: this.#counterSums });
-    this.#conntrack = new ConntrackTable({
-      dump: (onFlow) => dumpFlows(onFlow, this.#netlinkFaults),
-      maxTracked,
-      ownMark: FOOTPRINT_MARK,
-    });
+    this.#conntrack = new Conntrack({ faults });
   }
 
   /** @param nowMs any clock that never steps back */
@@ -81,7 +75,8 @@ export class Sweeper {
       const partial = [this.#processes.condition(), this.#namespaces?.condition()];
       conditions.push(...partial.filter((condition) => condition !== undefined));
     }
-    const conntrack = this.#sweepConntrack(nowMs, conditions);
+    const conntrack = this.#conntrack.sweep(conditions);
+    if (this.#namespaces !== undefined && isUnused(conntrack, sockets)) conditions.push(CONNTRACK_UNUSED);
     return {
       ...(sockets === undefined ? {} : { sockets }),
       ...(conntrack === undefined ? {} : { conntrack }),
@@ -90,11 +85,23 @@ export class Sweeper {
     };
   }
 
+  /** Reads the events of conntrack that wait; to be called again and again between sweeps. */
+  follow(): void {
+    this.#conntrack.follow();
+  }
+
+  /** Closes what is open in the kernel. */
+  [Symbol.dispose](): void {
+    this.#conntrack[Symbol.dispose]();
+  }
+
   /** All tables are read before their processes are looked for, in one search. */
   #sweepSockets(nowMs: number): SocketSummary {
     const own = this.#sockets;
     own.read(nowMs);
+    this.follow();
     this.#namespaces?.read(nowMs, own.tracked);
+    this.follow();
     const others = this.#namespaces === undefined ? undefined : [...this.#namespaces.tables()];
     const tables = [own, ...(others ?? []).map(({ table }) => table)];
     this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));
@@ -130,31 +137,8 @@ export class Sweeper {
     numbers.readSettings((read) => read(), nowMs);
   }
 
-  /** The fill is known even where the flows may not be read. */
-  #sweepConntrack(nowMs: number, conditions: Condition[]): ConntrackSummary | undefined {
-    const fill = unlessRefused(conditions, readConntrackFill);
-    if (fill === undefined) return undefined;
-    // A dump walks the tables of all network namespaces; a namespace without flows is not worth it.
-    if (fill.count > 0) {
-      this.#conntrackWasUsed = true;
-      unlessRefused(conditions, () => this.#conntrack.sweep(nowMs));
-    } else {
-      this.#conntrack.clear();
-    }
-    return {
-      // The kernel does not tell whether a rule hooks conntrack in; flows tell that one does.
-      status: this.#conntrackWasUsed ? 'on' : 'idle',
-      ...fill,
-      states: [...this.#conntrack.states]
-        .map(([state, { count, oldestMs }]) => ({ state, count, oldestMs }))
-        .sort((a, b) => b.count - a.count),
-      own: this.#conntrack.own,
-    };
-  }
-
   #counters(): Record<string, number> {
     const sockets = this.#socketCounters;
-    const conntrack = this.#conntrack.counters;
     const processes = this.#processes.counters;
     return {
       sockets_undecodable: sockets.undecodable,
@@ -166,8 +150,7 @@ export class Sweeper {
       sockets_close_wait_left: sockets.left['CLOSE-WAIT'],
       ...this.#namespaces?.counters(),
       ...this.#cgroups?.counters,
-      conntrack_undecodable: conntrack.undecodable,
-      conntrack_untracked: conntrack.untracked,
+      ...this.#conntrack.counters,
       netlink_foreign_sender: this.#netlinkFaults.foreignSender,
       netlink_foreign_sequence: this.#netlinkFaults.foreignSequence,
       netlink_truncated: this.#netlinkFaults.truncated,
@@ -180,12 +163,14 @@ export class Sweeper {
   }
 }
 
-/** What `read` gives; a refusal is added to the conditions, and the rest goes on. */
-function unlessRefused<T>(conditions: Condition[], read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    conditions.push(conditionOf(error));
-    return undefined;
-  }
+/** Empty, although connections are open: on a node of a cluster that is worth a word. */
+function isUnused(conntrack: ConntrackSummary | undefined, sockets: SocketSummary | undefined): boolean {
+  const connected = sockets?.states.some(({ state, count }) => state === 'ESTABLISHED' && count > 0);
+  return conntrack?.status === 'idle' && connected === true;
 }
+
+const CONNTRACK_UNUSED: Condition = {
+  code: 'CONNTRACK_UNUSED',
+  message: 'conntrack holds no flow although connections are open: no rule of this network namespace uses it',
+  hint: 'where eBPF takes the place of kube-proxy (Cilium, Calico) that is as it should be; else look for rules that bypass it (notrack)',
+};

@@ -29,18 +29,30 @@ export const ROOMS: readonly Room[] = [
 
   {
     path: 'daemon/contract.ts',
-    imports: ['base', 'daemon/contract-namespaces.ts', 'daemon/contract-pressure.ts'],
+    imports: [
+      'base',
+      'daemon/contract-conntrack.ts',
+      'daemon/contract-namespaces.ts',
+      'daemon/contract-pressure.ts',
+    ],
     node: [],
     pure: true,
   },
+  { path: 'daemon/contract-conntrack.ts', imports: [], node: [], pure: true },
   { path: 'daemon/contract-namespaces.ts', imports: [], node: [], pure: true },
   { path: 'daemon/contract-pressure.ts', imports: CONTRACT, node: [], pure: true },
   {
     path: 'daemon/contract-parse.ts',
-    imports: ['daemon/contract-parse-namespaces.ts', 'daemon/contract-parse-pressure.ts', ...CONTRACT],
+    imports: [
+      'daemon/contract-parse-conntrack.ts',
+      'daemon/contract-parse-namespaces.ts',
+      'daemon/contract-parse-pressure.ts',
+      ...CONTRACT,
+    ],
     node: ['node:net'],
     pure: true,
   },
+  { path: 'daemon/contract-parse-conntrack.ts', imports: CONTRACT, node: [], pure: true },
   { path: 'daemon/contract-parse-namespaces.ts', imports: CONTRACT, node: [], pure: true },
   { path: 'daemon/contract-parse-pressure.ts', imports: CONTRACT, node: [], pure: true },
 

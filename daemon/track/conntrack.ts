@@ -1,0 +1,231 @@
+/** Conntrack of this network namespace as a report carries it: followed by events where the kernel sends them. */
+
+import { randomInt } from 'node:crypto';
+import type { Condition } from '#base/errors.ts';
+import { conditionOf } from '#base/errors.ts';
+import type { ConntrackActivity, ConntrackSummary } from '#contract';
+import { CONNTRACK_ACTIVITY_LIMITS } from '#contract';
+import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
+import { NetlinkEvents } from '../kernel/netlink-events.ts';
+import type { NetlinkCounters } from '../kernel/netlink-socket.ts';
+import { tcpEventsFilter } from '../netlink/conntrack-filter.ts';
+import { CONNTRACK_EVENT_GROUPS, NETLINK_NETFILTER } from '../netlink/ctnetlink-attributes.ts';
+import { idleClock } from './conntrack-flows.ts';
+import { ConntrackFollower } from './conntrack-follower.ts';
+import { ConntrackGrowth, EventRate, StatTotals } from './conntrack-rates.ts';
+import { dumpConntrackStats, dumpFlowRows } from './dumps.ts';
+import type { FlowConsumers } from './flow-consumers.ts';
+import { findConsumers } from './flow-consumers.ts';
+import { FLOW_END_REASONS, FlowEnds, LIFETIME_BOUNDS_MS } from './flow-ends.ts';
+import { FlowTable } from './flow-table.ts';
+import type { ConntrackFill, ConntrackSettings } from './kernel-numbers.ts';
+import { readConntrackFill, readConntrackSettings } from './kernel-numbers.ts';
+import { readingConntrack, unlessRefused } from './refusals.ts';
+
+/** The kernel doubles it: about 52,000 events, a quarter of a second at 200,000 in a second. */
+const QUEUE_BYTES = 32 << 20;
+const MAX_FLOWS = 1_000_000;
+/** Walking a million flows for their sources takes as long as a small dump. */
+const CONSUMERS_PAUSE_FACTOR = 50;
+
+export interface ConntrackOptions {
+  /** Flows of TCP that are remembered; a million take up to 120 MiB. */
+  readonly maxFlows?: number;
+  /** What netlink sockets had to drop is added here. */
+  readonly faults: NetlinkCounters;
+  /** A clock that never steps back, in milliseconds; that of the sweeps. */
+  readonly clock?: () => number;
+  readonly queueBytes?: number;
+}
+
+export class Conntrack implements Disposable {
+  readonly table: FlowTable;
+  readonly #ends = new FlowEnds();
+  readonly #faults: NetlinkCounters;
+  readonly #clock: () => number;
+  readonly #queueBytes: number;
+  #settings: ConntrackSettings = { events: undefined, accounting: undefined, timestamps: undefined };
+  #events: NetlinkEvents | undefined;
+  #follower: ConntrackFollower | undefined;
+  /** Why events may not be listened to. */
+  #refusal: Condition | undefined;
+  #wasUsed = false;
+  readonly #growth = new ConntrackGrowth();
+  readonly #begun = new EventRate();
+  readonly #ended = new EventRate();
+  readonly #stats = new StatTotals();
+  #consumers: FlowConsumers = { sources: [], destinations: [] };
+  #nextConsumersMs = Number.NEGATIVE_INFINITY;
+
+  constructor({ maxFlows, faults, clock, queueBytes }: ConntrackOptions) {
+    this.#faults = faults;
+    this.#clock = clock ?? (() => performance.now());
+    this.#queueBytes = queueBytes ?? QUEUE_BYTES;
+    this.table = new FlowTable({
+      maxFlows: maxFlows ?? MAX_FLOWS,
+      seed: randomInt(2 ** 32),
+      ownMark: FOOTPRINT_MARK,
+      ends: this.#ends,
+      idleMs: idleClock(),
+    });
+  }
+
+  /** Reads the events that wait; to be called again and again between sweeps, and within long ones. */
+  follow(): void {
+    this.#follower?.drain();
+  }
+
+  /**
+   * The fill is known even where the flows may not be read.
+   * @param conditions what stands in the way is added here
+   */
+  sweep(conditions: Condition[]): ConntrackSummary | undefined {
+    const fill = unlessRefused(conditions, readConntrackFill);
+    if (fill === undefined) return undefined;
+    this.#settings = readConntrackSettings();
+    this.#follower ??= this.#start();
+    const follower = this.#follower;
+    // A dump walks the tables of all network namespaces; a namespace without flows is not worth it.
+    if (fill.count > 0) {
+      this.#wasUsed = true;
+      unlessRefused(conditions, () => follower.sweep());
+    } else {
+      follower.sweepEmpty();
+    }
+    this.#addConditions(follower, conditions);
+    const nowMs = this.#clock();
+    const { states, own } = this.table.summary(nowMs);
+    return {
+      // The kernel does not tell whether a rule hooks conntrack in; flows tell that one does.
+      status: this.#wasUsed ? 'on' : 'idle',
+      ...fill,
+      states: [...states]
+        .map(([state, { count, oldestMs }]) => ({ state, count, oldestMs }))
+        .sort((a, b) => b.count - a.count),
+      own,
+      activity: this.#activity(follower, fill, nowMs),
+    };
+  }
+
+  /** Totals by name. */
+  get counters(): Record<string, number> {
+    const { untracked, vanished, unknownEnds } = this.table.counters;
+    const follower = this.#follower?.counters;
+    const events = this.#events?.counters;
+    return {
+      conntrack_untracked: untracked,
+      conntrack_vanished: vanished,
+      conntrack_unknown_ends: unknownEnds,
+      conntrack_undecodable: follower?.undecodable ?? 0,
+      conntrack_begun: follower?.begun ?? 0,
+      conntrack_changed: follower?.changed ?? 0,
+      conntrack_ended: follower?.ended ?? 0,
+      conntrack_event_overflows: follower?.overflows ?? 0,
+      conntrack_event_foreign_sender: events?.foreignSender ?? 0,
+      conntrack_event_truncated: events?.truncated ?? 0,
+      conntrack_dumps: follower?.dumps ?? 0,
+      conntrack_resyncs: follower?.resyncs ?? 0,
+    };
+  }
+
+  #start(): ConntrackFollower {
+    try {
+      this.#events = readingConntrack(
+        () =>
+          new NetlinkEvents({
+            protocol: NETLINK_NETFILTER,
+            groups: CONNTRACK_EVENT_GROUPS,
+            queueBytes: this.#queueBytes,
+            filter: tcpEventsFilter(),
+          }),
+      );
+    } catch (error) {
+      this.#refusal = conditionOf(error);
+    }
+    return new ConntrackFollower({
+      table: this.table,
+      events: this.#events,
+      sendsEvents: () => this.#sendsEvents,
+      dump: (onFlow, between) => dumpFlowRows(onFlow, between, this.#faults),
+      clock: this.#clock,
+    });
+  }
+
+  get #sendsEvents(): boolean {
+    return (this.#settings.events ?? 0) > 0;
+  }
+
+  get #hasEvents(): boolean {
+    return this.#events !== undefined && this.#sendsEvents;
+  }
+
+  #addConditions(follower: ConntrackFollower, conditions: Condition[]): void {
+    const { code } = this.#refusal ?? {};
+    if (this.#refusal !== undefined && !conditions.some((each) => each.code === code)) {
+      conditions.push(this.#refusal);
+    }
+    if (!this.#sendsEvents) conditions.push(EVENTS_OFF);
+    if (follower.lossy) conditions.push(EVENTS_LOST);
+  }
+
+  #activity(follower: ConntrackFollower, fill: ConntrackFill, nowMs: number): ConntrackActivity {
+    const { events, accounting, timestamps } = this.#settings;
+    const { begun, ended } = follower.counters;
+    const begunPerS = this.#begun.perS(begun, nowMs);
+    const endedPerS = this.#ended.perS(ended, nowMs);
+    const growthPerS = this.#growth.perS(fill.count, nowMs);
+    const room = Math.max(0, fill.max - fill.count);
+    this.#findConsumers(nowMs);
+    return {
+      followed: this.#hasEvents ? 'events' : 'dumps',
+      settings: {
+        events: events === 1 ? 'on' : events === 2 ? 'on-demand' : 'off',
+        accounting: accounting === 1,
+        timestamps: timestamps === 1,
+      },
+      ...(this.#hasEvents && begunPerS !== undefined ? { begunPerS } : {}),
+      ...(this.#hasEvents && endedPerS !== undefined ? { endedPerS } : {}),
+      ...(growthPerS === undefined ? {} : { growthPerS }),
+      ...(growthPerS === undefined || growthPerS <= 0 ? {} : { toFullMs: (room / growthPerS) * 1000 }),
+      ends: FLOW_END_REASONS.map((reason, at) => ({ reason, count: this.#ends.reasons[at] ?? 0 })).filter(
+        ({ count }) => count > 0,
+      ),
+      lifetimes: (['kernel', 'seen'] as const)
+        .map((basis) => ({ basis, counts: [...this.#ends.lifetimes[basis]] }))
+        .filter(({ counts }) => counts.some((each) => each > 0)),
+      lifetimeBoundsMs: LIFETIME_BOUNDS_MS,
+      lifetimesUnknown: this.#ends.unknownLifetimes,
+      ...this.#consumers,
+      statistics: this.#statistics(nowMs),
+    };
+  }
+
+  #findConsumers(nowMs: number): void {
+    if (nowMs < this.#nextConsumersMs) return;
+    this.#consumers = findConsumers(this.table, CONNTRACK_ACTIVITY_LIMITS.consumers);
+    const doneMs = this.#clock();
+    this.#nextConsumersMs = doneMs + CONSUMERS_PAUSE_FACTOR * (doneMs - nowMs);
+  }
+
+  /** Where they may not be read, a condition of the dump says so already. */
+  #statistics(nowMs: number): ConntrackActivity['statistics'] {
+    const cpus = unlessRefused([], () => dumpConntrackStats(this.#faults));
+    return cpus === undefined ? [] : this.#stats.add(cpus, nowMs);
+  }
+
+  [Symbol.dispose](): void {
+    this.#events?.[Symbol.dispose]();
+  }
+}
+
+const EVENTS_OFF: Condition = {
+  code: 'CONNTRACK_EVENTS_OFF',
+  message: 'the kernel tells no events of conntrack: net.netfilter.nf_conntrack_events is 0 or missing',
+  hint: 'sysctl -w net.netfilter.nf_conntrack_events=1; until then flows that begin and end between two readings go unseen',
+};
+
+const EVENTS_LOST: Condition = {
+  code: 'CONNTRACK_EVENTS_LOST',
+  message: 'events of conntrack came faster than they were read, and some were lost; the table is read anew',
+  hint: 'ends and lifetimes of flows are counted too low; if it persists, give the agent more processor time',
+};

@@ -1,0 +1,95 @@
+/** How flows ended: for what reason, as far as conntrack's last word tells, and after how long a life. */
+
+import { CONNTRACK_TCP_STATES } from '../netlink/ctnetlink-attributes.ts';
+
+/** `timeout` of a state: no packet came for as long as the kernel waits in it. */
+export const FLOW_END_REASONS = [
+  /** Both FINs were acknowledged, and TIME_WAIT ran out. */
+  'closed',
+  /** A RST came. */
+  'reset',
+  /** Killed before any answer but a RST: nobody listens there. */
+  'refused',
+  /** No answer to the SYN. */
+  'unanswered',
+  /** SYN_RECV timed out: the handshake's last ACK never came. */
+  'handshake-timeout',
+  /** ESTABLISHED timed out: the connection may live on, and what it sends next is of no known flow. */
+  'idle-timeout',
+  /** One side sent a FIN, the other never did. */
+  'half-closed-timeout',
+  /** The last ACK of the close never came. */
+  'last-ack-timeout',
+  /** A new connection took the tuple while its predecessor was in TIME_WAIT or CLOSE. */
+  'reused',
+  /** Taken away with time left: deleted, flushed, or dropped early because the table was full. */
+  'removed',
+  /** Gone without the kernel having said so: it tells only the end of flows that began while somebody listened. */
+  'unseen',
+] as const;
+export type FlowEndReason = (typeof FLOW_END_REASONS)[number];
+
+/** Upper bounds of the lifetime buckets but the last, which has none. Milliseconds. */
+export const LIFETIME_BOUNDS_MS = [
+  100, 1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 14_400_000, 86_400_000,
+] as const;
+
+/** `kernel`: by its time stamps. `seen`: from the event of its begin to that of its end. */
+export type LifetimeBasis = 'kernel' | 'seen';
+
+export class FlowEnds {
+  /** Totals, in the order of FLOW_END_REASONS. */
+  readonly reasons = new Float64Array(FLOW_END_REASONS.length);
+  readonly lifetimes: Readonly<Record<LifetimeBasis, Float64Array>> = {
+    kernel: new Float64Array(LIFETIME_BOUNDS_MS.length + 1),
+    seen: new Float64Array(LIFETIME_BOUNDS_MS.length + 1),
+  };
+  /** Flows whose begin nobody saw, so that their life has no known length. */
+  unknownLifetimes = 0;
+
+  ended(reason: FlowEndReason): void {
+    const at = FLOW_END_REASONS.indexOf(reason);
+    this.reasons[at] = (this.reasons[at] as number) + 1;
+  }
+
+  lived(ms: number, basis: LifetimeBasis): void {
+    let bucket = 0;
+    while (bucket < LIFETIME_BOUNDS_MS.length && ms > (LIFETIME_BOUNDS_MS[bucket] as number)) bucket++;
+    const counts = this.lifetimes[basis];
+    counts[bucket] = (counts[bucket] as number) + 1;
+  }
+}
+
+/**
+ * Why a flow ended, from the kernel's last word of it.
+ * @param state index into CONNTRACK_TCP_STATES
+ * @param timeoutS time it had left
+ */
+export function endReason(state: number, replied: boolean, timeoutS: number): FlowEndReason {
+  const name = CONNTRACK_TCP_STATES[state] ?? 'NONE';
+  if (timeoutS > 0) {
+    // A RST that answers a SYN kills the flow at once.
+    if (!replied && (name === 'SYN_SENT' || name === 'CLOSE')) return 'refused';
+    return name === 'TIME_WAIT' || name === 'CLOSE' ? 'reused' : 'removed';
+  }
+  switch (name) {
+    case 'TIME_WAIT':
+      return 'closed';
+    case 'CLOSE':
+      return 'reset';
+    case 'SYN_SENT':
+    case 'SYN_SENT2':
+      return 'unanswered';
+    case 'SYN_RECV':
+      return 'handshake-timeout';
+    case 'ESTABLISHED':
+      return 'idle-timeout';
+    case 'FIN_WAIT':
+    case 'CLOSE_WAIT':
+      return 'half-closed-timeout';
+    case 'LAST_ACK':
+      return 'last-ack-timeout';
+    default:
+      return 'removed';
+  }
+}

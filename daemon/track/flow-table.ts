@@ -1,0 +1,291 @@
+/**
+ * The TCP flows of a network namespace's conntrack, kept up by events and by dumps. What an event said while a dump
+ * runs is newer than what the dump says of it; absence from a dump is believed when it is seen twice, because a dump
+ * is not of one moment. Times are on the clock of the caller.
+ */
+
+import type { ConntrackTcpState } from '../netlink/ctnetlink-attributes.ts';
+import { CONNTRACK_TCP_STATES, STATUS, TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink-attributes.ts';
+import type { FlowRecord } from '../netlink/flow-record.ts';
+import { FlowColumns } from './flow-columns.ts';
+import type { FlowEnds } from './flow-ends.ts';
+import { endReason } from './flow-ends.ts';
+import type { FlowRow } from './flow-row.ts';
+import { FLAG, FlowCursor } from './flow-row.ts';
+
+export interface FlowTableOptions {
+  /** Flows of both families; those over it are counted without being known. */
+  readonly maxFlows: number;
+  /** Secret of the hash. */
+  readonly seed: number;
+  /** The mark of finwait's own flows. */
+  readonly ownMark: number;
+  readonly ends: FlowEnds;
+  /** Time since the last packet of a flow that is in this state with this time left, where that can be told. */
+  readonly idleMs: (state: ConntrackTcpState, timeoutS: number) => number | null;
+}
+
+export interface FlowTableCounters {
+  /** Flows that found no room: told by an event or by a dump. */
+  untracked: number;
+  /** Flows that a dump no longer had, twice, and whose end was not told. */
+  vanished: number;
+  /** Flows that ended while the table did not know them. */
+  unknownEnds: number;
+}
+
+export interface StateOfFlows {
+  count: number;
+  /** Age of the oldest in this state, as far back as is known. */
+  oldestMs: number;
+}
+
+export class FlowTable {
+  readonly counters: FlowTableCounters = { untracked: 0, vanished: 0, unknownEnds: 0 };
+  readonly #options: FlowTableOptions;
+  readonly #v4: FlowColumns;
+  readonly #v6: FlowColumns;
+  /** Rows of flows that have ended, kept until the dump ends. */
+  #dead = 0;
+  #dumping = false;
+  #dump = 1;
+  /** Flows by state that the last dump had and the table has no room for. */
+  readonly #outside = new Uint32Array(CONNTRACK_TCP_STATES.length);
+
+  constructor(options: FlowTableOptions) {
+    this.#options = options;
+    this.#v4 = new FlowColumns(1, options.seed);
+    this.#v6 = new FlowColumns(4, options.seed);
+  }
+
+  get size(): number {
+    return this.#v4.size + this.#v6.size - this.#dead;
+  }
+
+  /** Bytes of its columns. */
+  get bytes(): number {
+    return this.#v4.bytes + this.#v6.bytes;
+  }
+
+  /** A flow has begun: whatever had its name before is over. */
+  begun(view: DataView, record: FlowRecord, nowMs: number): void {
+    if (record.tcpState < 0) return;
+    const columns = this.#columnsOf(record);
+    const found = columns.locate(view, record);
+    if (this.#isAlive(columns, found)) this.#vanished();
+    const row = this.#take(columns, found, view, record);
+    if (row < 0) return;
+    this.#write(columns, row, record, nowMs);
+    columns.flags[row] = closerOf(record) | FLAG.sinceEvent | FLAG.bornSeen;
+    columns.sinceMs[row] = nowMs;
+    columns.bornMs[row] = nowMs;
+  }
+
+  /** A flow has changed: its state, or something else. */
+  changed(view: DataView, record: FlowRecord, nowMs: number): void {
+    const columns = this.#columnsOf(record);
+    const found = columns.locate(view, record);
+    const known = this.#isAlive(columns, found);
+    // Without a state it is of no use here, and the next dump brings it whole.
+    if (!known && record.tcpState < 0) return;
+    const row = known ? found : this.#take(columns, found, view, record);
+    if (row < 0) return;
+    const flags = columns.flags[row] as number;
+    if (!known) {
+      columns.flags[row] = closerOf(record);
+      columns.sinceMs[row] = nowMs;
+      columns.bornMs[row] = nowMs;
+    } else if (record.tcpState >= 0) {
+      const other = columns.states[row] !== record.tcpState;
+      if (other) columns.sinceMs[row] = nowMs;
+      const basis = other ? FLAG.sinceEvent : flags & (FLAG.sinceEvent | FLAG.sinceKernel);
+      columns.flags[row] = basis | (flags & FLAG.bornSeen) | (closerOf(record) || flags & CLOSER);
+    }
+    this.#write(columns, row, record, nowMs);
+  }
+
+  /** A flow of TCP has ended. */
+  ended(view: DataView, record: FlowRecord, nowMs: number): void {
+    const columns = this.#columnsOf(record);
+    const found = columns.locate(view, record);
+    const known = this.#isAlive(columns, found);
+    // The same name, but another flow: of this one's end the table has been told, or never knew of it.
+    const other = known && record.id !== 0 && columns.ids[found] !== 0 && columns.ids[found] !== record.id;
+    this.#countEnd(columns, known && !other ? found : -1, record, nowMs);
+    if (other) return;
+    if (!this.#dumping) {
+      if (known) columns.remove(found);
+      return;
+    }
+    // The dump may have read it before it ended: the row stays to tell.
+    const row = known ? found : this.#take(columns, found, view, record);
+    if (row < 0) return;
+    columns.flags[row] = FLAG.dead;
+    this.#dead++;
+  }
+
+  /** From here to `endDump` come the rows of a dump, and events in between. */
+  beginDump(): void {
+    this.#dumping = true;
+    this.#dump++;
+    this.#outside.fill(0);
+  }
+
+  /** A row of the dump. */
+  dumped(view: DataView, record: FlowRecord, nowMs: number): void {
+    if (record.tcpState < 0) return;
+    const columns = this.#columnsOf(record);
+    const found = columns.locate(view, record);
+    // Ended, spoken of by an event, or double.
+    if (found >= 0 && (columns.dumps[found] === this.#dump || !this.#isAlive(columns, found))) return;
+    const same = found >= 0 && (columns.ids[found] === record.id || columns.ids[found] === 0);
+    if (found >= 0 && !same) this.#vanished();
+    const row = this.#take(columns, found, view, record);
+    if (row < 0) {
+      this.#outside[record.tcpState] = (this.#outside[record.tcpState] as number) + 1;
+      return;
+    }
+    if (!same) {
+      const idle = this.#options.idleMs(stateName(record.tcpState), record.timeoutS);
+      columns.flags[row] = closerOf(record) | (idle === null ? 0 : FLAG.sinceKernel);
+      columns.sinceMs[row] = nowMs - (idle ?? 0);
+      columns.bornMs[row] = nowMs;
+    } else {
+      if (columns.states[row] !== record.tcpState) {
+        columns.sinceMs[row] = nowMs;
+        columns.flags[row] = (columns.flags[row] as number) & FLAG.bornSeen;
+      }
+      columns.flags[row] = ((columns.flags[row] as number) & ~CLOSER) | closerOf(record);
+    }
+    this.#write(columns, row, record, nowMs);
+  }
+
+  /** @param whole whether the dump was read to its end; if not, absence from it means nothing */
+  endDump(whole: boolean): void {
+    this.#dumping = false;
+    if (!whole) this.#dump--;
+    for (const columns of [this.#v4, this.#v6]) {
+      // From the end: the row that takes the place of one that goes has been looked at.
+      for (let row = columns.size - 1; row >= 0; row--) {
+        if (!this.#isAlive(columns, row)) columns.remove(row);
+        else if ((columns.dumps[row] as number) < this.#dump - 1) {
+          this.#vanished();
+          columns.remove(row);
+        }
+      }
+    }
+    this.#dead = 0;
+  }
+
+  /** Forgets every flow: conntrack has none. */
+  clear(): void {
+    for (const columns of [this.#v4, this.#v6]) {
+      for (let row = columns.size - 1; row >= 0; row--) {
+        if (this.#isAlive(columns, row)) this.#vanished();
+        columns.remove(row);
+      }
+    }
+    this.#dead = 0;
+    this.#outside.fill(0);
+  }
+
+  /** The table may not be changed meanwhile. @param visit gets an object that the next flow uses again */
+  forEachFlow(visit: (row: FlowRow) => void): void {
+    for (const columns of [this.#v4, this.#v6]) {
+      const cursor = new FlowCursor(columns);
+      for (let row = 0; row < columns.size; row++) {
+        if (!this.#isAlive(columns, row)) continue;
+        cursor.moveTo(row);
+        visit(cursor);
+      }
+    }
+  }
+
+  /** Flows by state, with those that a dump had and the table has no room for; and how many are finwait's own. */
+  summary(nowMs: number): {
+    readonly states: ReadonlyMap<ConntrackTcpState, StateOfFlows>;
+    readonly own: number;
+  } {
+    const counts = Float64Array.from(this.#outside);
+    const oldest = new Float64Array(counts.length).fill(nowMs);
+    let own = 0;
+    for (const columns of [this.#v4, this.#v6]) {
+      for (let row = 0; row < columns.size; row++) {
+        if (!this.#isAlive(columns, row)) continue;
+        const state = columns.states[row] as number;
+        const sinceMs = columns.sinceMs[row] as number;
+        counts[state] = (counts[state] as number) + 1;
+        if (sinceMs < (oldest[state] as number)) oldest[state] = sinceMs;
+        if (columns.marks[row] === this.#options.ownMark) own++;
+      }
+    }
+    const states = new Map<ConntrackTcpState, StateOfFlows>();
+    for (const [state, name] of CONNTRACK_TCP_STATES.entries()) {
+      const count = counts[state] as number;
+      if (count > 0) states.set(name, { count, oldestMs: nowMs - (oldest[state] as number) });
+    }
+    return { states, own };
+  }
+
+  #columnsOf({ addressBytes }: FlowRecord): FlowColumns {
+    return addressBytes === 4 ? this.#v4 : this.#v6;
+  }
+
+  #isAlive(columns: FlowColumns, row: number): boolean {
+    return row >= 0 && ((columns.flags[row] as number) & FLAG.dead) === 0;
+  }
+
+  /** The row that was found, alive again, or a new one; -1 when there is no room. */
+  #take(columns: FlowColumns, found: number, view: DataView, record: FlowRecord): number {
+    if (found >= 0) {
+      if (!this.#isAlive(columns, found)) this.#dead--;
+      columns.setReply(found, view, record);
+      return found;
+    }
+    if (this.#v4.size + this.#v6.size >= this.#options.maxFlows) {
+      this.counters.untracked++;
+      return -1;
+    }
+    return columns.append(view, record);
+  }
+
+  /** What the message says beyond name and age. */
+  #write(columns: FlowColumns, row: number, record: FlowRecord, nowMs: number): void {
+    if (record.tcpState >= 0) columns.states[row] = record.tcpState;
+    columns.status[row] = record.status;
+    columns.marks[row] = record.mark;
+    columns.ids[row] = record.id;
+    columns.expiresS[row] = nowMs / 1000 + record.timeoutS;
+    columns.dumps[row] = this.#dump;
+  }
+
+  #vanished(): void {
+    this.counters.vanished++;
+    this.#options.ends.ended('unseen');
+  }
+
+  /** @param row -1 when the table does not know the flow */
+  #countEnd(columns: FlowColumns, row: number, record: FlowRecord, nowMs: number): void {
+    const { ends } = this.#options;
+    if (row < 0) this.counters.unknownEnds++;
+    // An older kernel does not tell the state of what has ended.
+    const state = record.tcpState >= 0 ? record.tcpState : row >= 0 ? (columns.states[row] as number) : 0;
+    ends.ended(endReason(state, (record.status & STATUS.seenReply) !== 0, record.timeoutS));
+    const bornSeen = row >= 0 && ((columns.flags[row] as number) & FLAG.bornSeen) !== 0;
+    if (record.startMs > 0 && record.stopMs >= record.startMs)
+      ends.lived(record.stopMs - record.startMs, 'kernel');
+    else if (bornSeen) ends.lived(nowMs - (columns.bornMs[row] as number), 'seen');
+    else ends.unknownLifetimes++;
+  }
+}
+
+const CLOSER = FLAG.sourceClosed | FLAG.destinationClosed;
+
+function closerOf({ originalFlags, replyFlags }: FlowRecord): number {
+  if ((originalFlags & TCP_FLAG_CLOSE_INIT) !== 0) return FLAG.sourceClosed;
+  return (replyFlags & TCP_FLAG_CLOSE_INIT) !== 0 ? FLAG.destinationClosed : 0;
+}
+
+function stateName(state: number): ConntrackTcpState {
+  return CONNTRACK_TCP_STATES[state] ?? 'NONE';
+}
