@@ -68,7 +68,7 @@ export function pressureShapes({
           local: endpoint,
           peer: endpoint,
           ageMs: durationMs,
-          expiresMs: optional(durationMs),
+          timeoutMs: optional(durationMs),
         }),
         PRESSURE_LIMITS.divergentSamples,
       ),

@@ -103,6 +103,6 @@ export interface DivergentSample {
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly ageMs: number;
-  /** Of a flow: when conntrack forgets it, unless a packet comes. */
-  readonly expiresMs?: number;
+  /** Of a flow: time left until conntrack forgets it, unless a packet comes. */
+  readonly timeoutMs?: number;
 }

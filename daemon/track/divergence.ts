@@ -34,6 +34,7 @@ export interface ComparedFlow {
   /** Index into CONNTRACK_TCP_STATES. */
   readonly state: number;
   readonly mark: number;
+  /** Since when it is in its state, and when the kernel forgets it, on the clock of the sweeps. */
   readonly sinceMs: number;
   readonly expiresMs: number;
 }
@@ -146,7 +147,7 @@ function withoutSocket(
       local,
       peer,
       ageMs: Math.max(0, Math.round(nowMs - flow.sinceMs)),
-      expiresMs: Math.max(0, Math.round(flow.expiresMs)),
+      timeoutMs: Math.max(0, Math.round(flow.expiresMs - nowMs)),
     });
   });
   return { ghosts, flows, through };

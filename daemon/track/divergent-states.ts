@@ -44,6 +44,6 @@ function agesOf(members: readonly Divergent[]): DivergentAges {
 }
 
 function keptLong(members: readonly Divergent[]): { keptLong?: number } {
-  if (members[0]?.expiresMs === undefined) return {};
-  return { keptLong: members.filter(({ expiresMs = 0 }) => expiresMs > KEPT_LONG_MS).length };
+  if (members[0]?.timeoutMs === undefined) return {};
+  return { keptLong: members.filter(({ timeoutMs = 0 }) => timeoutMs > KEPT_LONG_MS).length };
 }

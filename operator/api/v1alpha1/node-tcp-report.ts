@@ -18,6 +18,27 @@ export interface NodeTcpReportStatus {
     readonly timeToFull?: string;
     readonly states?: readonly StateCount[];
   };
+  /** Local ports: of the destination, or the masqueraded address, that has the largest part in use. */
+  readonly ports?: {
+    readonly fill: string;
+    readonly exhaustedIn?: string;
+    readonly destinations: readonly (PortFigures & {
+      readonly pod?: string;
+      readonly source: string;
+      readonly timeWait: number;
+    })[];
+    readonly masqueraded: readonly (PortFigures & {
+      readonly address: string;
+      readonly consumers: readonly { readonly source: string; readonly count: number }[];
+    })[];
+  };
+  /** Sockets and conntrack held against each other. */
+  readonly comparison?: {
+    readonly state: 'Compared' | 'ConntrackIdle' | 'ConntrackIncomplete' | 'SocketsIncomplete';
+    readonly socketsWithoutFlow?: number;
+    readonly flowsWithoutSocket?: number;
+    readonly flowsKeptLong?: number;
+  };
   readonly agent: {
     readonly state: string;
     readonly mode?: string;
@@ -34,5 +55,19 @@ export interface StateCount {
   readonly count: number;
 }
 
+interface PortFigures {
+  /** `192.0.2.1:443`, `[2001:db8::1]:443` */
+  readonly destination: string;
+  readonly used: number;
+  readonly usable: number;
+  readonly exhaustedIn?: string;
+}
+
 /** Bounds of the schema. */
-export const NODE_REPORT_LIMITS = { problems: 16, conntrackStates: 32, conntrackState: 16 } as const;
+export const NODE_REPORT_LIMITS = {
+  problems: 16,
+  conntrackStates: 32,
+  conntrackState: 16,
+  destinations: 5,
+  consumers: 5,
+} as const;

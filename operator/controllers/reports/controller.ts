@@ -95,6 +95,7 @@ export function createReportsController(options: ReportsOptions): ReportsControl
       ...nodeRound({
         views,
         nodeOf: (name) => inventory.nodes.get(name),
+        podOf: (uid) => inventory.podOf(uid),
         stored: new Map([...nodeReports.list()].map((report) => [report.name, report])),
         policy: policyForNodes(ordered),
         nowMs: now,

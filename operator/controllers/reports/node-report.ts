@@ -8,6 +8,7 @@ import { spanText } from '../../api/v1alpha1/duration.ts';
 import type { NodeTcpReportStatus, StateCount } from '../../api/v1alpha1/node-tcp-report.ts';
 import { NODE_REPORT_LIMITS } from '../../api/v1alpha1/node-tcp-report.ts';
 import type { NodeView } from '../../fleet/view.ts';
+import { comparisonOf, portsOf } from './node-ports.ts';
 import type { Policy } from './policy.ts';
 
 export interface NodeReportInput {
@@ -16,6 +17,8 @@ export interface NodeReportInput {
   readonly before: Partial<NodeTcpReportStatus> | undefined;
   /** Conntrack entries more (or fewer) per minute; undefined until there is enough to tell. */
   readonly growthPerMinute: number | undefined;
+  /** `namespace/name` of a pod of this node by its UID. */
+  readonly podName: (uid: string) => string | undefined;
   readonly nowMs: number;
 }
 
@@ -42,6 +45,8 @@ export function nodeReportStatus(input: NodeReportInput): NodeTcpReportStatus {
   const open = view.probes.filter(({ verdict }) => verdict === 'open').length;
   const toFullMs = timeToFullMs(input);
   const faults = faultsOf(view);
+  const ports = portsOf(view, input.podName);
+  const comparison = comparisonOf(view);
   const conditions = [
     reporting(before?.conditions, view.stale, view.lastReportMs, nowMs),
     nextCondition(before?.conditions, { type: 'AgentHealthy', ...healthOf(faults) }, nowMs),
@@ -52,6 +57,8 @@ export function nodeReportStatus(input: NodeReportInput): NodeTcpReportStatus {
     ...sockets,
     ...(view.probes.length === 0 ? {} : { probes: `${open}/${view.probes.length}` }),
     conntrack: conntrackOf(view, toFullMs),
+    ...(ports === undefined ? {} : { ports }),
+    ...(comparison === undefined ? {} : { comparison }),
     agent: {
       state: view.stale ? 'Silent' : (faults[0]?.code ?? 'OK'),
       mode: view.agent.mode,

@@ -7,7 +7,7 @@ import type { KubeClient } from '../../kube/client.ts';
 import type { EventRecorder } from '../../kube/event-recorder.ts';
 import { NODE_TCP_REPORTS } from '../../kube/resource.ts';
 import type { NodeRecord } from '../../workloads/inventory.ts';
-import type { OwnerRef } from '../../workloads/workload.ts';
+import type { OwnerRef, PodRecord } from '../../workloads/workload.ts';
 import { turnsOf } from '../turns.ts';
 import { worthWriting } from './change.ts';
 import { Growth } from './growth.ts';
@@ -27,6 +27,7 @@ export interface NodeRoundOptions {
 export interface NodeRoundInput {
   readonly views: readonly NodeView[];
   readonly nodeOf: (name: string) => NodeRecord | undefined;
+  readonly podOf: (uid: string) => PodRecord | undefined;
   /** By name. */
   readonly stored: ReadonlyMap<string, StoredReport<NodeTcpReportStatus>>;
   readonly policy: Policy;
@@ -41,7 +42,7 @@ export function createNodeRound({
 }: NodeRoundOptions): (input: NodeRoundInput) => Write[] {
   const growths = new Map<string, Growth>();
 
-  return ({ views, nodeOf, stored, policy, nowMs }) => {
+  return ({ views, nodeOf, podOf, stored, policy, nowMs }) => {
     const writes: Write[] = [];
     const consider = (node: NodeRecord, status: NodeTcpReportStatus): void => {
       const before = stored.get(node.name);
@@ -60,7 +61,9 @@ export function createNodeRound({
       growths.set(view.name, growth);
       if (view.conntrack !== undefined) growth.add(view.conntrack.count, nowMs);
       const before = stored.get(view.name)?.status;
-      consider(node, nodeReportStatus({ view, policy, before, growthPerMinute: growth.perMinute(), nowMs }));
+      const podName = (uid: string) => nameOnNode(podOf(uid), view.name);
+      const growthPerMinute = growth.perMinute();
+      consider(node, nodeReportStatus({ view, policy, before, growthPerMinute, podName, nowMs }));
     }
     for (const name of growths.keys()) if (!spoken.has(name)) growths.delete(name);
     for (const [name, { status }] of stored) {
@@ -110,11 +113,18 @@ export function createNodeRound({
   }
 }
 
+/** A node speaks only for itself: of a pod that is elsewhere nothing is said. */
+function nameOnNode(pod: PodRecord | undefined, node: string): string | undefined {
+  return pod?.node === node ? `${pod.namespace}/${pod.name}` : undefined;
+}
+
 function figures({
   established,
   timeWait,
   closeWait,
   conntrack,
+  ports,
 }: NodeTcpReportStatus): (number | undefined)[] {
-  return [established, timeWait, closeWait, conntrack?.count];
+  const portsPercent = ports === undefined ? undefined : Number.parseInt(ports.fill, 10);
+  return [established, timeWait, closeWait, conntrack?.count, portsPercent];
 }

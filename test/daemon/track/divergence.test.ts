@@ -139,7 +139,7 @@ spec('sockets and flows compared', (test) => {
       local: endOf(`${HOST}:3`),
       peer: endOf(`${PEER}:3`),
       ageMs: 3_901_000,
-      expiresMs: 432_000_000,
+      timeoutMs: 428_000_000,
     });
   });
 

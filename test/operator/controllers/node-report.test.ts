@@ -30,9 +30,11 @@ function viewOf(changes: Partial<NodeView> = {}): NodeView {
   };
 }
 
+const podName = (uid: string) => (uid.startsWith('f5a1') ? 'shop/web-1' : undefined);
+
 function statusOf(view: NodeView, growthPerMinute?: number): NodeTcpReportStatus {
   const policy = policyOf(undefined, {});
-  return nodeReportStatus({ view, policy, before: undefined, growthPerMinute, nowMs: NOW_MS });
+  return nodeReportStatus({ view, policy, before: undefined, growthPerMinute, podName, nowMs: NOW_MS });
 }
 
 function conditionOf(status: NodeTcpReportStatus, type: string) {
@@ -143,5 +145,58 @@ spec('the NodeTCPReport of a node', (test) => {
     const status = statusOf(view);
     assert.is(conditionOf(status, 'ConntrackHasRoom').status, 'Unknown');
     assert.equal(status.conntrack, { state: 'Unreadable' });
+  });
+
+  test('tells how near connections are to having no port left, those with a tenth in use by name', () => {
+    const { ports } = statusOf(viewOf());
+    assert.equal(ports, {
+      fill: '71%',
+      exhaustedIn: '4m',
+      destinations: [
+        {
+          pod: 'shop/web-1',
+          source: '10.244.1.5',
+          destination: '10.0.0.5:5432',
+          timeWait: 19_000,
+          used: 20_000,
+          usable: 28_230,
+          exhaustedIn: '4m',
+        },
+      ],
+      masqueraded: [
+        {
+          address: '192.0.2.1',
+          destination: '198.51.100.7:443',
+          used: 31_000,
+          usable: 64_512,
+          consumers: [{ source: '10.244.1.5', count: 30_000 }],
+        },
+      ],
+    });
+    const { sockets, conntrack: _, ...view } = viewOf();
+    if (sockets?.ports === undefined) throw new Error('the sample has no ports');
+    const destinations = sockets.ports.destinations.map((use) => ({ ...use, used: 2_822 }));
+    const calm = statusOf({ ...view, sockets: { ...sockets, ports: { destinations, folded: 0 } } });
+    assert.equal([calm.ports?.fill, calm.ports?.destinations], ['10%', []]);
+    assert.is(
+      statusOf({ ...view, sockets: { ...sockets, ports: { destinations: [], folded: 0 } } }).ports,
+      undefined,
+    );
+  });
+
+  test('tells how many sockets and conntrack entries have no counterpart, or why that is not known', () => {
+    const view = viewOf();
+    assert.equal(statusOf(view).comparison, {
+      state: 'Compared',
+      socketsWithoutFlow: 1,
+      flowsWithoutSocket: 2,
+      flowsKeptLong: 2,
+    });
+    const { conntrack } = view;
+    if (conntrack?.divergence === undefined) throw new Error('the sample has no divergence');
+    const divergence = { ...conntrack.divergence, disbelief: 'conntrack-idle' as const };
+    const idle = statusOf({ ...view, conntrack: { ...conntrack, divergence } });
+    assert.equal(idle.comparison, { state: 'ConntrackIdle' });
+    assert.is(statusOf(viewOf({ conntrack: table(1) })).comparison, undefined);
   });
 });

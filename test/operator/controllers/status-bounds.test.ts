@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import * as assert from 'uvu/assert';
 import type { ProbeResult, Report } from '#contract';
-import { CONTRACT_LIMITS, TCP_STATES, VERDICTS } from '#contract';
+import { CONTRACT_LIMITS, PRESSURE_LIMITS, TCP_STATES, VERDICTS } from '#contract';
 import { parseReport } from '../../../daemon/contract-parse.ts';
 import type { NodeTcpReportStatus } from '../../../operator/api/v1alpha1/node-tcp-report.ts';
 import { foundOf } from '../../../operator/controllers/handshake-probe/found.ts';
@@ -98,6 +98,62 @@ const holder = fc.record(
   { requiredKeys: ['state', 'direction', 'process', 'attribution', 'peer', 'port', 'count', 'oldestMs'] },
 );
 
+const end = fc.record({ address, port });
+const use = {
+  destination: end,
+  used: count,
+  usable: count,
+  exhaustedInMs: fc.option(durationMs, { nil: undefined }),
+};
+const ports = fc.record({
+  destinations: fc.array(
+    fc.record({
+      ...use,
+      pod: fc.option(fc.record({ uid }), { nil: undefined }),
+      source: address,
+      timeWait: count,
+      reusable: count,
+      bound: count,
+    }),
+    { maxLength: PRESSURE_LIMITS.ports },
+  ),
+  folded: count,
+});
+const sourceNat = fc.record({
+  destinations: fc.array(
+    fc.record({
+      ...use,
+      address,
+      waiting: count,
+      consumers: fc.array(fc.record({ source: address, count }), { maxLength: PRESSURE_LIMITS.consumers }),
+    }),
+    { maxLength: PRESSURE_LIMITS.sourceNat },
+  ),
+  folded: count,
+});
+const divergentStates = fc.array(
+  fc.record({
+    state: odd(32),
+    count,
+    ages: fc.record({ underMinute: count, underTenMinutes: count, underHour: count, older: count }),
+    keptLong: fc.option(count, { nil: undefined }),
+    samples: fc.constant([]),
+  }),
+  { maxLength: PRESSURE_LIMITS.divergentStates },
+);
+const divergence = fc.record({
+  sockets: count,
+  flows: count,
+  through: count,
+  untracked: count,
+  socketsWithoutFlow: divergentStates,
+  flowsWithoutSocket: divergentStates,
+  unsettled: count,
+  disbelief: fc.option(fc.constantFrom('conntrack-idle' as const, 'sockets-incomplete' as const), {
+    nil: undefined,
+  }),
+});
+
 const report: fc.Arbitrary<Report> = fc
   .record({
     version: odd(64),
@@ -117,7 +173,10 @@ const report: fc.Arbitrary<Report> = fc
         maxLength: 32,
       }),
       own: count,
+      sourceNat,
+      divergence,
     }),
+    ports,
     probes: fc.array(result, { maxLength: 20 }),
     rssBytes: fc.constantFrom(0, Number.MAX_SAFE_INTEGER),
     conditions: fc.array(
@@ -125,13 +184,13 @@ const report: fc.Arbitrary<Report> = fc
       { maxLength: CONTRACT_LIMITS.conditions },
     ),
   })
-  .map(({ version, kernel, states, holders, pods, rssBytes, ...given }) => {
+  .map(({ version, kernel, states, holders, pods, ports, rssBytes, ...given }) => {
     const { agent, sockets, health } = sampleReport();
     if (sockets === undefined) throw new Error('the sample has no sockets');
     const changes = {
       ...given,
       agent: { ...agent, version, kernel },
-      sockets: { ...sockets, states, holders, pods },
+      sockets: { ...sockets, states, holders, pods, ports },
       health: { ...health, rssBytes },
     };
     return sampleReport(changes as Partial<Report>);
@@ -319,7 +378,7 @@ spec('Every status is within the bounds of its schema', (test) => {
           const storedNodes = new Map(nodeReports.map((each) => [each.name, each]));
           const storedTcp = new Map(tcpReports.map((each) => [`default/${each.name}`, each]));
           const writes: Write[] = [
-            ...nodeRound({ views, nodeOf, stored: storedNodes, policy, nowMs }),
+            ...nodeRound({ views, nodeOf, podOf: pods.podOf, stored: storedNodes, policy, nowMs }),
             ...tcpRound({
               holdings: holdings.values(),
               heard,
