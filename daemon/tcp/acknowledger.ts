@@ -37,7 +37,8 @@ export class Acknowledger {
   #quickAcks: number;
   /** Text went the other way after text came: an ACK is likely to find a ride. */
   #interactive = false;
-  #textSeen = false;
+  /** When text last came. */
+  #textUs = Number.NEGATIVE_INFINITY;
 
   constructor(profile: Profile, settings: Settings, rule: ReceiveRule, lastSent: Seq) {
     this.#profile = profile;
@@ -54,9 +55,9 @@ export class Acknowledger {
     this.#octets += advanced;
     this.#segments += 1;
     const waiting = { octets: this.#octets, segments: this.#segments, largest: this.#largest };
-    this.#textSeen ||= length > 0;
+    if (length > 0) this.#textUs = nowUs;
     // Linux tcp_fin: the ACK may ride on what the user says last, if this peer ever sent text.
-    const hurries = ended && (this.#rule.hurriesFin || !this.#textSeen);
+    const hurries = ended && (this.#rule.hurriesFin || !Number.isFinite(this.#textUs));
     if (ended) this.#interactive = true;
     // RFC 5681 4.2: at once for a segment out of order, and for one that fills a gap; else at least for
     // every second full-sized segment (SHLD-19) and within the delay (MUST-40).
@@ -89,12 +90,21 @@ export class Acknowledger {
 
   /** The delay of an ACK is over when its time has come. */
   advance(nowUs: number): void {
-    if (this.duty.kind === 'delayed' && this.duty.atUs <= nowUs) this.oweNow();
+    if (this.duty.kind !== 'delayed' || this.duty.atUs > nowUs) return;
+    // Nothing came that it could have ridden on.
+    this.#interactive = false;
+    this.oweNow();
+  }
+
+  /** What had arrived came again: an ACK was lost, or is waited for. Linux tcp_enter_quickack_mode */
+  cameAgain(): void {
+    this.#quickAcks = this.#rule.quickAcks;
+    this.#interactive = false;
   }
 
   /** An acknowledgement of everything up to `nxt` leaves now. */
-  sent(nxt: Seq, withText: boolean): void {
-    if (this.#octets > 0 && withText) this.#interactive = true;
+  sent(nxt: Seq, withText: boolean, nowUs: number): void {
+    if (withText && nowUs - this.#textUs < this.#profile.delayedAckUs) this.#interactive = true;
     if (this.#segments > 0 && this.duty.kind !== 'none' && this.#quickAcks > 0) this.#quickAcks -= 1;
     this.duty = NO_ACK;
     this.#octets = 0;

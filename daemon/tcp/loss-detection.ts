@@ -105,9 +105,15 @@ export class Rack {
     if (this.#newestEnd === undefined) return undefined;
     const waitUs = this.#reorderWindowUs(board, recovering, srttUs);
     let nextUs: number | undefined;
-    for (const flight of board) {
+    // No generator: this runs for each ACK that says something new, over all that is in flight.
+    for (let place = 0; place < board.length; place += 1) {
+      const flight = board.at(place) as Flight;
       if (flight.sacked || (flight.lost && !flight.resent)) continue;
-      if (!this.#wasOvertaken(flight)) continue;
+      if (!this.#wasOvertaken(flight)) {
+        // Nor was any that was sent after it.
+        if (board.isInOrderFrom(flight)) break;
+        continue;
+      }
       const lostAtUs = flight.sentUs + this.#rttUs + waitUs;
       if (lostAtUs <= nowUs) board.markLost(flight);
       else nextUs = Math.max(nextUs ?? lostAtUs, lostAtUs);
@@ -131,7 +137,8 @@ export class Rack {
 export function detectBySack(board: Scoreboard, mss: number): void {
   let octets = board.sackedOctets;
   let segments = board.sackedSegments;
-  for (const flight of board) {
+  for (let place = 0; place < board.length; place += 1) {
+    const flight = board.at(place) as Flight;
     if (flight.sacked) {
       octets -= seqDiff(flight.end, flight.seq);
       segments -= 1;

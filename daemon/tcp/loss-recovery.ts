@@ -100,7 +100,10 @@ export class LossRecovery {
     if (acked > 0 && arrived.echoedAtUs !== undefined && this.#recovery.undo(arrived.echoedAtUs)) {
       this.board.unmarkLost();
     }
-    this.#detect(arrived, acked);
+    // Without news, only time can tell that more is lost.
+    if (acked > 0 || outcome.arrived.length > 0 || arrived.duplicate || this.reorderAtUs !== undefined) {
+      this.#detect(arrived, acked);
+    }
     if (this.#recovery.progress(ack)) this.#rack.recovered();
     const repaired = this.#repairUntil !== undefined && seqLeq(this.#repairUntil, ack);
     if (this.board.lostSegments === 0 || repaired) this.#repairUntil = undefined;
@@ -126,11 +129,11 @@ export class LossRecovery {
     const around =
       second !== undefined && seqLeq(second.left, first.left) && seqLeq(first.right, second.right);
     const twice = seqLeq(first.right, ack) || around;
-    for (const block of blocks) {
-      // What lies outside of what is in flight says nothing.
-      if (!seqLt(block.left, block.right) || seqLt(nxt, block.right) || seqLeq(block.left, una)) continue;
-      this.board.sack(block.left, block.right, outcome);
-    }
+    // What lies outside of what is in flight says nothing.
+    const inFlight = blocks.filter(
+      ({ left, right }) => seqLt(left, right) && seqLeq(right, nxt) && seqLt(una, left),
+    );
+    this.board.sack(inFlight, outcome);
     return twice;
   }
 

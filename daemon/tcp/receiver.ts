@@ -138,7 +138,9 @@ export class Receiver {
 
   /** A segment that came again: the peer is told which (RFC 2883 section 4). */
   noteDuplicate(left: Seq, right: Seq): void {
-    if (this.#sack && seqLt(left, right)) this.#duplicate ??= { left, right };
+    if (!seqLt(left, right)) return;
+    this.acks.cameAgain();
+    if (this.#sack) this.#duplicate ??= { left, right };
   }
 
   /** Seventh and eighth step of RFC 9293 3.10.7.4: text and FIN of an acceptable segment. */

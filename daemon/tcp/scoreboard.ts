@@ -7,7 +7,8 @@
  * Octets in the network (`pipe`) are those that are neither sacked nor lost, and those that were sent again.
  */
 
-import { type Seq, seqDiff, seqLeq, seqLt } from '../wire/seq.ts';
+import { type Seq, seqDiff, seqLeq, seqLt, seqMax } from '../wire/seq.ts';
+import type { SackBlock } from '../wire/tcp-options.ts';
 
 /** A segment that was sent and is not acknowledged. */
 export interface Flight {
@@ -45,8 +46,12 @@ export class Scoreboard {
   #sackedSegments = 0;
   #sackedOctets = 0;
   #lostSegments = 0;
+  /** The end of what was ever sent again: beyond it, segments left in the order of their numbers. */
+  #resentEnd: Seq | undefined;
   /** No segment before that place waits to be sent again. */
   #lostFrom = 0;
+  /** The blocks of the last ACK that had some; none once segments are cut otherwise. */
+  #looked: readonly SackBlock[] = [];
 
   get empty(): boolean {
     return this.#head === this.#flights.length;
@@ -82,6 +87,16 @@ export class Scoreboard {
     return this.empty ? undefined : this.#flights.at(-1);
   }
 
+  /** Whether this segment and all after it were sent once, in their order. */
+  isInOrderFrom({ seq }: Flight): boolean {
+    return this.#resentEnd === undefined || seqLeq(this.#resentEnd, seq);
+  }
+
+  /** The segment at that place, counted from the oldest. */
+  at(place: number): Flight | undefined {
+    return this.#flights[this.#head + place];
+  }
+
   *[Symbol.iterator](): Generator<Flight> {
     for (let at = this.#head; at < this.#flights.length; at += 1) yield this.#flights[at] as Flight;
   }
@@ -98,6 +113,7 @@ export class Scoreboard {
     this.#count(flight, -1);
     flight.sentUs = nowUs;
     flight.transmissions += 1;
+    this.#resentEnd = this.#resentEnd === undefined ? flight.end : seqMax(this.#resentEnd, flight.end);
     flight.resent = true;
     this.#count(flight, 1);
   }
@@ -129,6 +145,7 @@ export class Scoreboard {
   /** RFC 2018 section 8: a receiver may drop what it reported; after a timeout nothing it said counts. */
   forgetSacks(): void {
     this.#lostFrom = this.#head;
+    this.#looked = [];
     for (const flight of this) {
       if (!flight.sacked) continue;
       this.#count(flight, -1);
@@ -151,6 +168,7 @@ export class Scoreboard {
   /** Cuts a segment in two after `octets` of it: the path takes no more. */
   split(flight: Flight, octets: number): void {
     if (octets <= 0 || octets >= seqDiff(flight.end, flight.seq)) return;
+    this.#looked = [];
     const at = this.#indexAt(flight.seq);
     const rest: Flight = { ...flight, seq: ((flight.seq + octets) >>> 0) as Seq };
     this.#count(flight, -1);
@@ -164,6 +182,7 @@ export class Scoreboard {
 
   /** Joins to a lost segment those after it that are lost too, as far as `octets` reach. */
   gather(flight: Flight, octets: number): void {
+    this.#looked = [];
     const at = this.#indexAt(flight.seq);
     for (let next = this.#flights[at + 1]; next !== undefined; next = this.#flights[at + 1]) {
       const fits = seqDiff(next.end, flight.seq) - (next.fin ? 1 : 0) <= octets;
@@ -201,17 +220,32 @@ export class Scoreboard {
       this.#flights = [];
       this.#head = 0;
       this.#lostFrom = 0;
+      this.#looked = [];
+      this.#resentEnd = undefined;
     }
   }
 
-  /** The receiver holds [left, right): only whole segments count. */
-  sack(left: Seq, right: Seq, outcome: Acknowledged): void {
-    for (let at = this.#indexAt(left); at < this.#flights.length; at += 1) {
+  /** The receiver holds these blocks: only whole segments count. */
+  sack(blocks: readonly SackBlock[], outcome: Acknowledged): void {
+    for (const block of blocks) {
+      const { left, right } = block;
+      // A block grows by a little from ACK to ACK: what it held before has been looked at.
+      const old = this.#looked.find((one) => seqLeq(left, one.left) && seqLeq(one.right, right));
+      this.#sackFrom(left, old?.left ?? right, block, outcome);
+      if (old !== undefined) this.#sackFrom(old.right, right, block, outcome);
+    }
+    this.#looked = blocks;
+  }
+
+  /** Looks at the segments of which some octet lies in [from, to). */
+  #sackFrom(from: Seq, to: Seq, { left, right }: SackBlock, outcome: Acknowledged): void {
+    if (from === to) return;
+    for (let at = Math.max(this.#indexAt(from) - 1, this.#head); at < this.#flights.length; at += 1) {
       const flight = this.#flights[at] as Flight;
-      if (seqLeq(right, flight.seq)) return;
+      if (seqLeq(to, flight.seq)) return;
       // A receiver may or may not count the FIN that it holds.
       const textEnd = flight.fin ? (((flight.end - 1) >>> 0) as Seq) : flight.end;
-      if (flight.sacked || seqLt(right, textEnd)) continue;
+      if (flight.sacked || seqLt(flight.seq, left) || seqLt(right, textEnd)) continue;
       note(outcome, flight);
       this.#count(flight, -1);
       flight.sacked = true;

@@ -117,7 +117,7 @@ function synPacket(
   if (state.name === 'SYN-RECEIVED') {
     options = answerOptions(options, state.agreement);
     flags |= ACK | (state.agreement.ecn ? ECE : 0);
-    state.receiver.acks.sent(state.receiver.nxt, false);
+    state.receiver.acks.sent(state.receiver.nxt, false, nowUs);
   } else {
     syn.askedForEcn = profile.ecn === 'on' && repeats <= profile.ecnSynRetries;
     if (syn.askedForEcn) flags |= ECE | CWR;
@@ -189,7 +189,7 @@ function dataPacket(
     segment.offset = seqDiff(segmentSeq, state.sender.una);
     segment.length = length;
   }
-  receiver.acks.sent(receiver.nxt, length > 0);
+  receiver.acks.sent(receiver.nxt, length > 0, nowUs);
   receiver.sackSent();
   const again = transmission?.retransmission ?? false;
   if (again) connection.retransmits[length > 0 ? 'data' : 'fin'] += 1;

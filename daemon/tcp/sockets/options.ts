@@ -61,20 +61,29 @@ const SOCKET_OPTIONS = {
   SO_RCVBUF: {
     // Linux counts what the kernel needs around the data, too: twice as much as was asked for.
     get: (socket, engine) => inForce(socket, engine).receiveBufferBytes * bookkeeping(engine.profile),
-    set: whole(0, Number.MAX_SAFE_INTEGER, (socket, value, { profile }) => {
+    set: anyWhole((socket, value, { profile }) => {
       const least = MIN_RECEIVE_BYTES / bookkeeping(profile);
-      socket.settings.engine.receiveBufferBytes = Math.max(Math.min(value, MAX_BUFFER_BYTES), least);
+      socket.settings.engine.receiveBufferBytes = Math.max(bufferBytes(value), least);
     }),
   },
   SO_SNDBUF: {
     get: (socket, engine) => inForce(socket, engine).sendBufferBytes,
-    set: whole(0, Number.MAX_SAFE_INTEGER, (socket, value, { profile }) => {
-      const bytes = Math.min(value, MAX_BUFFER_BYTES) * bookkeeping(profile);
+    set: anyWhole((socket, value, { profile }) => {
+      const bytes = bufferBytes(value) * bookkeeping(profile);
       socket.settings.engine.sendBufferBytes = Math.max(bytes, MIN_SEND_BYTES);
     }),
   },
-  IP_TOS: trafficClass(),
-  IPV6_TCLASS: trafficClass(),
+  // A byte of whatever is given.
+  IP_TOS: trafficClass(
+    anyWhole(({ settings }, value) => {
+      settings.engine.trafficClass = value & 0xff & ~ECN_BITS;
+    }),
+  ),
+  IPV6_TCLASS: trafficClass(
+    whole(-1, 255, ({ settings }, value) => {
+      settings.engine.trafficClass = Math.max(value, 0) & ~ECN_BITS;
+    }),
+  ),
   IP_TTL: hops(),
   IP_RECVERR: ownFlag('reportIcmp'),
   IPV6_RECVERR: ownFlag('reportIcmp'),
@@ -119,7 +128,7 @@ const SOCKET_OPTIONS = {
     get: (socket, engine) =>
       socket.settings.linger2Seconds ??
       Math.floor((inForce(socket, engine).finWait2TimeoutUs ?? 0) / SECOND_US),
-    set: whole(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, ({ settings }, value, { profile }) => {
+    set: anyWhole(({ settings }, value, { profile }) => {
       // Negative: FIN-WAIT-2 ends as it begins. Zero: as long as the system has it.
       const seconds = Math.min(Math.max(value, -1), MAX_LINGER2_SECONDS);
       settings.linger2Seconds = seconds === 0 ? undefined : seconds;
@@ -129,7 +138,7 @@ const SOCKET_OPTIONS = {
   },
   TCP_QUICKACK: {
     get: ({ settings }) => Number(settings.engine.quickAck ?? true),
-    set: whole(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, ({ settings }, value) => {
+    set: anyWhole(({ settings }, value) => {
       settings.engine.quickAck = value !== 0;
     }),
   },
@@ -193,6 +202,16 @@ function whole(
   };
 }
 
+/** A setter of any whole number. */
+function anyWhole(take: Parameters<typeof whole>[2]): NonNullable<SocketOption['set']> {
+  return whole(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, take);
+}
+
+/** Linux takes the number as one without a sign: a negative one is larger than all. */
+function bufferBytes(value: number): number {
+  return value < 0 ? MAX_BUFFER_BYTES : Math.min(value, MAX_BUFFER_BYTES);
+}
+
 function flag(read: (socket: Socket) => boolean, write: (socket: Socket, on: boolean) => void): SocketOption {
   return {
     get: (socket) => Number(read(socket)),
@@ -237,13 +256,8 @@ function engineTime(
 }
 
 /** The two ECN bits are TCP's own. */
-function trafficClass(): SocketOption {
-  return {
-    get: (socket, engine) => inForce(socket, engine).trafficClass,
-    set: whole(-1, 255, ({ settings }, value) => {
-      settings.engine.trafficClass = Math.max(value, 0) & ~ECN_BITS;
-    }),
-  };
+function trafficClass(set: NonNullable<SocketOption['set']>): SocketOption {
+  return { get: (socket, engine) => inForce(socket, engine).trafficClass, set };
 }
 
 /** -1: the system's default. */

@@ -1,8 +1,9 @@
 /** Selective acknowledgement. RFC 2018, RFC 2883 (D-SACK), RFC 6675 (what the sender makes of it) */
 
 import * as assert from 'uvu/assert';
+import { SeededRandom } from '../../../daemon/netsim/random.ts';
 import { Scoreboard } from '../../../daemon/tcp/scoreboard.ts';
-import { seq, seqAdd } from '../../../daemon/wire/seq.ts';
+import { seq, seqAdd, seqDiff, seqLeq, seqLt } from '../../../daemon/wire/seq.ts';
 import type { SackBlock } from '../../../daemon/wire/tcp-options.ts';
 import { spec } from '../../harness.ts';
 import { established, type Trace, type TraceOptions } from './trace.ts';
@@ -203,7 +204,7 @@ spec('the scoreboard', (test) => {
     }
     assert.is(board.pipe, 500);
     const outcome = { delivered: 0, firstSentUs: undefined, arrived: [], resent: false };
-    board.sack(seqAdd(start, 200), seqAdd(start, 400), outcome);
+    board.sack([{ left: seqAdd(start, 200), right: seqAdd(start, 400) }], outcome);
     assert.equal(
       [board.pipe, board.sackedSegments, board.sackedOctets, outcome.delivered],
       [300, 2, 200, 200],
@@ -217,5 +218,38 @@ spec('the scoreboard', (test) => {
     assert.equal([board.pipe, board.lostSegments, first.transmissions], [300, 0, 2]);
     board.acknowledge(seqAdd(start, 450), outcome);
     assert.equal([board.pipe, board.length, board.sackedSegments, outcome.delivered], [50, 1, 0, 450]);
+  });
+
+  test('blocks that grow from ACK to ACK are as good as blocks that are looked at anew', () => {
+    const random = new SeededRandom(7);
+    const nothing = () => ({ delivered: 0, firstSentUs: undefined, arrived: [], resent: false });
+    for (let times = 0; times < 300; times += 1) {
+      const boards = [new Scoreboard(), new Scoreboard()] as const;
+      let una = seq(0xffff_fe00);
+      let nxt = una;
+      let blocks: SackBlock[] = [];
+      for (let step = 0; step < 60; step += 1) {
+        const length = 1 + random.below(9);
+        const place = random.below(boards[0].length + 1);
+        const kind = random.below(6);
+        if (kind === 0) una = seqAdd(una, random.below(seqDiff(nxt, una) / 4 + 1));
+        const left = seqAdd(una, 1 + random.below(seqDiff(nxt, una) + 1));
+        const right = seqAdd(left, random.below(40));
+        if (kind >= 4) blocks = [{ left, right }, ...blocks].slice(0, 3);
+        if (kind === 5) blocks = blocks.map((block) => ({ left: block.left, right: seqAdd(block.right, 3) }));
+        blocks = blocks.filter((block) => seqLt(una, block.left) && seqLeq(block.right, nxt));
+        for (const board of boards) {
+          if (kind === 0) board.acknowledge(una, nothing());
+          if (kind <= 2) board.push({ seq: nxt, end: seqAdd(nxt, length), fin: false, push: false }, step);
+          const flight = board.at(place);
+          if (kind === 3 && flight?.sacked === false) board.split(flight, 1 + (length >> 1));
+          // No block at all: there is nothing to remember.
+          if (board === boards[1]) board.sack([], nothing());
+          board.sack(blocks, nothing());
+        }
+        if (kind <= 2) nxt = seqAdd(nxt, length);
+        assert.equal([...boards[0]], [...boards[1]]);
+      }
+    }
   });
 });
