@@ -43,7 +43,7 @@ async function firstLines(up: Child, port: number): Promise<void> {
   await up.output(/^\S+ holder +CLOSE-WAIT 3\b.*\bnode\b.*oldest/m);
   await up.output(
     new RegExp(
-      `^\\S+ probe +127\\.0\\.0\\.1:${port} .*open\\??: accepted the connection in .* and closed it .* after our FIN`,
+      `^\\S+ probe +127\\.0\\.0\\.1:${port}.*open\\??: accepted the connection in .* and closed it .* after our FIN`,
       'm',
     ),
   );

@@ -44,11 +44,12 @@ spec('the tables worker', (test) => {
   test('gives signs of life also while it waits for the next sweep', async () => {
     const tables = startTables({ sweepIntervalMs: 3_600_000 });
     await nextSweep(tables);
-    const signMs = performance.now() - tables.heartbeatAgeMs();
-    await until(
-      'a later sign',
-      () => performance.now() - tables.heartbeatAgeMs() > signMs + 100 || undefined,
-    );
+    const lastSignMs = () => performance.now() - tables.heartbeatAgeMs();
+    // The first may be that of the end of the sweep.
+    for (let signs = 0; signs < 2; signs++) {
+      const beforeMs = lastSignMs();
+      await until('a later sign', () => lastSignMs() > beforeMs + 100 || undefined);
+    }
     await tables.stop();
   });
 
