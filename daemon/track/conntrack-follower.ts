@@ -100,9 +100,10 @@ export class ConntrackFollower {
    * Reads the events, and the whole table when it is time.
    * @throws NetlinkError, FinwaitError when the dump is refused
    */
-  sweep(): void {
+  sweep(): 'swept' {
     this.drain();
     if (this.#options.clock() >= this.#nextDumpMs) this.#dump();
+    return 'swept';
   }
 
   /** What a sweep does that finds nothing, without the cost of a dump. */

@@ -40,6 +40,7 @@ export interface ConntrackOptions {
 
 export class Conntrack implements Disposable {
   readonly table: FlowTable;
+  readonly #maxFlows: number;
   readonly #ends = new FlowEnds();
   readonly #faults: NetlinkCounters;
   readonly #clock: () => number;
@@ -50,6 +51,8 @@ export class Conntrack implements Disposable {
   /** Why events may not be listened to. */
   #refusal: Condition | undefined;
   #wasUsed = false;
+  /** Whether the last sweep read the table as far as it had to. */
+  #whole = false;
   readonly #growth = new ConntrackGrowth();
   readonly #begun = new EventRate();
   readonly #ended = new EventRate();
@@ -58,11 +61,12 @@ export class Conntrack implements Disposable {
   #nextConsumersMs = Number.NEGATIVE_INFINITY;
 
   constructor({ maxFlows, faults, clock, queueBytes }: ConntrackOptions) {
+    this.#maxFlows = maxFlows ?? MAX_FLOWS;
     this.#faults = faults;
     this.#clock = clock ?? (() => performance.now());
     this.#queueBytes = queueBytes ?? QUEUE_BYTES;
     this.table = new FlowTable({
-      maxFlows: maxFlows ?? MAX_FLOWS,
+      maxFlows: this.#maxFlows,
       seed: randomInt(2 ** 32),
       ownMark: FOOTPRINT_MARK,
       ends: this.#ends,
@@ -88,8 +92,9 @@ export class Conntrack implements Disposable {
     // A dump walks the tables of all network namespaces; a namespace without flows is not worth it.
     if (fill.count > 0) {
       this.#wasUsed = true;
-      unlessRefused(conditions, () => follower.sweep());
+      this.#whole = unlessRefused(conditions, () => follower.sweep()) === 'swept';
     } else {
+      this.#whole = true;
       follower.sweepEmpty();
     }
     this.#addConditions(follower, conditions);
@@ -105,6 +110,13 @@ export class Conntrack implements Disposable {
       own,
       activity: this.#activity(follower, fill, nowMs),
     };
+  }
+
+  /** Why the table does not tell what flows there are, if it does not, as of the last sweep. */
+  get disbelief(): 'conntrack-idle' | 'conntrack-incomplete' | undefined {
+    if (!this.#wasUsed) return 'conntrack-idle';
+    const whole = this.#whole && this.table.size < this.#maxFlows && this.#follower?.lossy === false;
+    return whole ? undefined : 'conntrack-incomplete';
   }
 
   /** Totals by name. */

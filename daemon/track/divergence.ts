@@ -18,6 +18,8 @@ export interface ComparedSocket {
   readonly peer: Endpoint;
   readonly state: TcpStateName;
   readonly sinceMs: number;
+  /** How long ago anything came or data were sent, where the kernel tells. */
+  readonly idleMs?: number | undefined;
 }
 
 /** What counts of a flow. Addresses are 4 or 16 bytes, read before the next row comes. */
@@ -46,10 +48,16 @@ export interface Compared {
   readonly isLocal: (address: string) => boolean;
   /** The mark of finwait's own flows, whose engine has no sockets. */
   readonly ownMark: number;
+  /** Whether conntrack takes up connections whose beginning it did not see (nf_conntrack_tcp_loose). */
+  readonly picksUp: boolean;
 }
 
 /** What is missing that is remembered for the next comparison, of each table. What is over it is not believed. */
 const REMEMBERED_MAX = 100_000;
+/** The two tables and the clock are not read at one moment. */
+const SAME_MOMENT_MS = 1_000;
+
+type Missed = ReadonlyMap<string, number>;
 
 interface Seen {
   readonly socket: ComparedSocket;
@@ -57,19 +65,19 @@ interface Seen {
 }
 
 export class Comparison {
-  /** What the last comparison found, by the ends. */
-  #ghosts: ReadonlySet<string> = new Set();
-  #forgotten: ReadonlySet<string> = new Set();
+  /** What the last comparison found, by the ends, and when it was missed first. */
+  #ghosts: Missed = new Map();
+  #forgotten: Missed = new Map();
 
   /** @param nowMs the clock of the sweeps */
   compare(compared: Compared, nowMs: number): Divergence {
     const sockets = connections(compared);
     const { ghosts, flows, through } = withoutSocket(compared, sockets, nowMs);
-    const { forgotten, untracked } = withoutFlow(sockets, compared, nowMs);
+    const { forgotten, untracked } = withoutFlow(sockets, compared, this.#forgotten, nowMs);
     const flowsWithoutSocket = believed(ghosts, this.#ghosts);
     const socketsWithoutFlow = believed(forgotten, this.#forgotten);
-    this.#ghosts = remembered(ghosts);
-    this.#forgotten = remembered(forgotten);
+    this.#ghosts = remembered(ghosts, this.#ghosts, nowMs);
+    this.#forgotten = remembered(forgotten, this.#forgotten, nowMs);
     const settled = flowsWithoutSocket.length + socketsWithoutFlow.length;
     return {
       sockets: sockets.size,
@@ -84,8 +92,8 @@ export class Comparison {
 
   /** What a comparison says that cannot be made. */
   disbelieve(disbelief: NonNullable<Divergence['disbelief']>): Divergence {
-    this.#ghosts = new Set();
-    this.#forgotten = new Set();
+    this.#ghosts = new Map();
+    this.#forgotten = new Map();
     const nothing = { sockets: 0, flows: 0, through: 0, untracked: 0, unsettled: 0 };
     return { ...nothing, socketsWithoutFlow: [], flowsWithoutSocket: [], disbelief };
   }
@@ -154,12 +162,13 @@ function withoutSocket(
 }
 
 /**
- * Whether conntrack follows a kind of connections is a matter of rules: for one family only, not on loopback. It shows
- * in that none of them has a flow.
+ * Whether conntrack follows a connection is a matter of rules: of one family only, not on loopback, not of some ports. It
+ * shows in that no connection of the kind has a flow, or in that the connection had packets without getting one.
  */
 function withoutFlow(
   sockets: ReadonlyMap<string, Seen>,
-  { isLocal }: Compared,
+  { isLocal, picksUp }: Compared,
+  before: Missed,
   nowMs: number,
 ): { forgotten: Map<string, Divergent>; untracked: number } {
   const tracked = new Set<string>();
@@ -168,8 +177,9 @@ function withoutFlow(
   let untracked = 0;
   for (const [key, { socket, hasFlow }] of sockets) {
     if (hasFlow) continue;
-    const { state, local, peer, sinceMs } = socket;
-    if (!tracked.has(kindOf(socket)) || !isLocal(local.address)) {
+    const { state, local, peer, sinceMs, idleMs = Number.POSITIVE_INFINITY } = socket;
+    const hadPackets = idleMs + SAME_MOMENT_MS < nowMs - (before.get(key) ?? nowMs);
+    if (!tracked.has(kindOf(socket)) || !isLocal(local.address) || (picksUp && hadPackets)) {
       untracked++;
     } else {
       forgotten.set(key, { state, local, peer, ageMs: Math.max(0, Math.round(nowMs - sinceMs)) });
@@ -186,13 +196,17 @@ function keyOf(local: Endpoint, peer: Endpoint): string {
   return `${local.port} ${peer.port} ${local.address} ${peer.address}`;
 }
 
-function believed(now: ReadonlyMap<string, Divergent>, before: ReadonlySet<string>): Divergent[] {
+function believed(now: ReadonlyMap<string, Divergent>, before: Missed): Divergent[] {
   const twice: Divergent[] = [];
   for (const [key, divergent] of now) if (before.has(key)) twice.push(divergent);
   return twice;
 }
 
-function remembered(missing: ReadonlyMap<string, Divergent>): ReadonlySet<string> {
-  const keys = missing.keys();
-  return new Set(missing.size <= REMEMBERED_MAX ? keys : keys.take(REMEMBERED_MAX));
+function remembered(missing: ReadonlyMap<string, Divergent>, before: Missed, nowMs: number): Missed {
+  const kept = new Map<string, number>();
+  for (const key of missing.keys()) {
+    if (kept.size >= REMEMBERED_MAX) break;
+    kept.set(key, before.get(key) ?? nowMs);
+  }
+  return kept;
 }

@@ -8,7 +8,7 @@ export interface PortRules {
   readonly high: number;
   /** net.ipv4.ip_local_reserved_ports, both ends included. */
   readonly reserved: readonly { readonly from: number; readonly to: number }[];
-  /** net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on loopback. */
+  /** net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on loopback. Never without net.ipv4.tcp_timestamps. */
   readonly twReuse: number;
   /** How long a socket must have been in TIME-WAIT. Before Linux 6.14 it cannot be set. */
   readonly twReuseDelayMs: number;
@@ -16,12 +16,17 @@ export interface PortRules {
 
 /** With the kernel's defaults for what cannot be read. */
 export function portRulesOf(settings: NamespaceSettings): PortRules {
-  const { portRange = { from: 32_768, to: 60_999 }, reservedPorts = [] } = settings;
+  const {
+    portRange = { from: 32_768, to: 60_999 },
+    reservedPorts = [],
+    twReuse = 2,
+    timestamps = 1,
+  } = settings;
   return {
     low: portRange.from,
     high: portRange.to,
     reserved: reservedPorts,
-    twReuse: settings.twReuse ?? 2,
+    twReuse: timestamps === 0 ? 0 : twReuse,
     twReuseDelayMs: settings.twReuseDelayMs ?? 1_000,
   };
 }

@@ -7,6 +7,8 @@ import { noNetlinkFaults } from '../kernel/netlink-socket.ts';
 import { CgroupPods } from './cgroup-pods.ts';
 import { Conntrack } from './conntrack.ts';
 import { dumpSockets } from './dumps.ts';
+import type { Findings } from './findings.ts';
+import { Finder } from './findings.ts';
 import { readEphemeralFrom } from './kernel-numbers.ts';
 import { CounterSums } from './namespace-counters.ts';
 import { NamespaceNumbers } from './namespace-numbers.ts';
@@ -47,6 +49,7 @@ export class Sweeper implements Disposable {
   readonly #ownNumbers = new NamespaceNumbers(this.#counterSums);
   readonly #ownInode = statSync('/proc/thread-self/ns/net').ino;
   readonly #conntrack: Conntrack;
+  readonly #finder = new Finder();
 
   constructor({ maxTracked, allNamespaces }: SweeperOptions) {
     this.#processes = new ProcessTable({ pods: allNamespaces });
@@ -77,12 +80,25 @@ export class Sweeper implements Disposable {
     }
     const conntrack = this.#conntrack.sweep(conditions);
     if (this.#namespaces !== undefined && isUnused(conntrack, sockets)) conditions.push(CONNTRACK_UNUSED);
+    const { ports, ...ofConntrack } = this.#find(sockets !== undefined, conntrack !== undefined);
     return {
-      ...(sockets === undefined ? {} : { sockets }),
-      ...(conntrack === undefined ? {} : { conntrack }),
+      ...(sockets === undefined
+        ? {}
+        : { sockets: { ...sockets, ...(ports === undefined ? {} : { ports }) } }),
+      ...(conntrack === undefined ? {} : { conntrack: { ...conntrack, ...ofConntrack } }),
       conditions,
       counters: this.#counters(),
     };
+  }
+
+  #find(hasSockets: boolean, hasConntrack: boolean): Findings {
+    const own = { inode: this.#ownInode, table: this.#sockets, settings: this.#ownNumbers.settings };
+    return this.#finder.find({
+      own: hasSockets ? own : undefined,
+      others: this.#namespaces?.tables() ?? [],
+      flows: this.#conntrack.table,
+      flowsDisbelief: hasConntrack ? this.#conntrack.disbelief : 'unreadable',
+    });
   }
 
   /** Reads the events of conntrack that wait; to be called again and again between sweeps. */
@@ -106,6 +122,7 @@ export class Sweeper implements Disposable {
     const tables = [own, ...(others ?? []).map(({ table }) => table)];
     this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));
     this.#cgroups?.update(nowMs);
+    this.follow();
     for (const table of tables) table.attribute();
     this.#readOwnNumbers(nowMs);
     const ownNamespace = { inode: this.#ownInode, numbers: this.#ownNumbers };

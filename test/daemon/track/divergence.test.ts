@@ -64,13 +64,19 @@ function flow(source: string, destination: string, drawn: DrawnFlow = {}): Compa
 }
 
 function comparing(comparison: Comparison) {
-  return (sockets: readonly ComparedSocket[], flows: readonly ComparedFlow[], nowMs = 100_000): Divergence =>
+  return (
+    sockets: readonly ComparedSocket[],
+    flows: readonly ComparedFlow[],
+    nowMs = 100_000,
+    picksUp = true,
+  ): Divergence =>
     comparison.compare(
       {
         sockets,
         forEachFlow: (visit) => flows.forEach(visit),
         isLocal: (address) => address === HOST || address.startsWith('127.') || address === '2001:db8::1',
         ownMark: OWN_MARK,
+        picksUp,
       },
       nowMs,
     );
@@ -175,6 +181,21 @@ spec('sockets and flows compared', (test) => {
       [KNOWN.flow],
     );
     assert.equal([counts(result).sockets, result.untracked], [{}, 3]);
+  });
+
+  test('count as untracked a connection that had packets and got no flow, where conntrack would have taken it up', () => {
+    const quiet = { ...socket(`${HOST}:2`, `${PEER}:2`), idleMs: 9_000 };
+    const busy = { ...socket(`${HOST}:3`, `${PEER}:3`), idleMs: 500 };
+    const sockets = [KNOWN.socket, quiet, busy];
+    for (const [picksUp, believed, untracked] of [
+      [true, { ESTABLISHED: 1 }, 1],
+      [false, { ESTABLISHED: 2 }, 0],
+    ] as const) {
+      const compare = comparing(new Comparison());
+      compare(sockets, [KNOWN.flow], 100_000, picksUp);
+      const result = compare(sockets, [KNOWN.flow], 105_000, picksUp);
+      assert.equal([counts(result).sockets, result.untracked], [believed, untracked]);
+    }
   });
 
   test('say why there is nothing to compare, and begin anew after that', () => {

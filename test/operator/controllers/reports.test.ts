@@ -184,7 +184,7 @@ spec('reports on a real API server', (test) => {
           () => undefined,
         ),
       );
-      assert.match(await at.server.kubectl('get', 'ntcpr'), /^ferry +OK +probe +12 +3 +2 +0% +\S+$/m);
+      assert.match(await at.server.kubectl('get', 'ntcpr'), /^ferry +OK +probe +12 +3 +2 +0% +71% +\S+$/m);
       const report = await at.server.client.get(NODE_TCP_REPORTS, undefined, 'ferry');
       assert.is(
         (report.metadata?.ownerReferences as readonly { kind: string }[] | undefined)?.[0]?.kind,

@@ -1,0 +1,124 @@
+/**
+ * What only shows when the tables are looked at as a whole: ports that run out, and where sockets and conntrack do not
+ * tell the same. Looked for now and then, as it goes over every socket and every flow.
+ */
+
+import type { Divergence, NamespaceSettings, PortPressure, SourceNatPressure } from '#contract';
+import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
+import { Comparison } from './divergence.ts';
+import type { FlowTable } from './flow-table.ts';
+import { readNumber } from './kernel-numbers.ts';
+import { localAddresses } from './local-addresses.ts';
+import type { NamespaceOfSockets } from './namespace-sockets.ts';
+import { Pressure } from './pressure.ts';
+import type { SocketTable } from './socket-table.ts';
+
+const PAUSE_MS = 5_000;
+/** Where there is so much to go over that it takes long, the pause is so much longer. */
+const PAUSE_FACTOR = 50;
+
+export interface Findings {
+  readonly ports?: PortPressure;
+  readonly sourceNat?: SourceNatPressure;
+  readonly divergence?: Divergence;
+}
+
+/** The tables as the sweep has just read them. */
+export interface ReadTables {
+  /** Of finwait's own network namespace; undefined when they could not be read. */
+  readonly own:
+    | {
+        readonly inode: number;
+        readonly table: SocketTable;
+        readonly settings: NamespaceSettings | undefined;
+      }
+    | undefined;
+  readonly others: Iterable<NamespaceOfSockets>;
+  readonly flows: FlowTable;
+  /** Why the flows are not to be compared; `unreadable` when nothing is known of them. */
+  readonly flowsDisbelief: 'conntrack-idle' | 'conntrack-incomplete' | 'unreadable' | undefined;
+}
+
+export class Finder {
+  readonly #pressure = new Pressure();
+  readonly #comparison = new Comparison();
+  readonly #clock: () => number;
+  #latest: Findings = {};
+  #nextMs = Number.NEGATIVE_INFINITY;
+
+  /** @param clock of the sweeps, in milliseconds */
+  constructor(clock = () => performance.now()) {
+    this.#clock = clock;
+  }
+
+  /** What was found last, or now when it is time. */
+  find(tables: ReadTables): Findings {
+    const nowMs = this.#clock();
+    if (nowMs < this.#nextMs) return this.#latest;
+    this.#latest = {
+      ...this.#ports(tables, nowMs),
+      ...this.#sourceNat(tables, nowMs),
+      ...this.#divergence(tables, nowMs),
+    };
+    const doneMs = this.#clock();
+    this.#nextMs = doneMs + Math.max(PAUSE_MS, PAUSE_FACTOR * (doneMs - nowMs));
+    return this.#latest;
+  }
+
+  #ports({ own, others }: ReadTables, nowMs: number): Findings {
+    if (own?.settings === undefined) return {};
+    const namespaces = [{ inode: own.inode, sockets: own.table.sockets(), settings: own.settings }];
+    for (const { inode, pod, table, numbers } of others) {
+      if (numbers.settings === undefined) continue;
+      const namespace = { inode, sockets: table.sockets(), settings: numbers.settings };
+      namespaces.push(pod === undefined ? namespace : Object.assign(namespace, { pod }));
+    }
+    return { ports: this.#pressure.ports(namespaces, nowMs) };
+  }
+
+  #sourceNat({ flows, flowsDisbelief }: ReadTables, nowMs: number): Findings {
+    if (flowsDisbelief === 'unreadable') return {};
+    const sourceNat = this.#pressure.sourceNat((visit) => flows.forEachFlow(visit), nowMs);
+    return sourceNat === undefined ? {} : { sourceNat };
+  }
+
+  #divergence({ own, flows, flowsDisbelief }: ReadTables, nowMs: number): Findings {
+    if (flowsDisbelief === 'unreadable') return {};
+    const tables = { sockets: own?.table, flows, disbelief: flowsDisbelief };
+    return { divergence: divergenceOf(this.#comparison, tables, nowMs) };
+  }
+}
+
+export interface ComparedTables {
+  /** Of this network namespace; undefined when they could not be read. */
+  readonly sockets: SocketTable | undefined;
+  readonly flows: FlowTable;
+  /** Why the flows are not to be compared. */
+  readonly disbelief: 'conntrack-idle' | 'conntrack-incomplete' | undefined;
+}
+
+/** What a comparison says of tables that have just been read. @param nowMs the clock of the sweeps */
+export function divergenceOf(
+  comparison: Comparison,
+  { sockets, flows, disbelief }: ComparedTables,
+  nowMs: number,
+): Divergence {
+  const why = disbelief ?? (isWhole(sockets) ? undefined : 'sockets-incomplete');
+  if (why !== undefined || sockets === undefined) return comparison.disbelieve(why ?? 'sockets-incomplete');
+  const compared = {
+    sockets: sockets.sockets(),
+    forEachFlow: flows.forEachFlow.bind(flows),
+    isLocal: localAddresses(),
+    ownMark: FOOTPRINT_MARK,
+    picksUp: readNumber('net/netfilter/nf_conntrack_tcp_loose') !== 0,
+  };
+  return comparison.compare(compared, nowMs);
+}
+
+/** Whether the table had room for every socket there is. */
+function isWhole(table: SocketTable | undefined): boolean {
+  if (table === undefined) return false;
+  let count = 0;
+  for (const { 4: v4, 6: v6 } of table.counts().values()) count += v4 + v6;
+  return count <= table.tracked;
+}
