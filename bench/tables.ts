@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { compiled, MEASURED_CORE, start } from './programs.ts';
 
-const CHILD = join(import.meta.dirname, 'tables-child.ts');
+/** Our side. */
+export const CHILD = join(import.meta.dirname, 'tables-child.ts');
 
 export interface Reading {
   readonly rows: number;
@@ -13,6 +14,10 @@ export interface Reading {
   /** CPU seconds, of all threads. */
   readonly cpu: number;
   readonly residentMiB?: number;
+  /** Before the first reading. */
+  readonly residentBeforeMiB?: number;
+  /** What the table says of its size. */
+  readonly tableMiB?: number;
 }
 
 /** Our reader; the first of the readings fills its table. */

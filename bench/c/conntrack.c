@@ -1,8 +1,8 @@
 /*
  * A reader of conntrack as one would write it in C.
  * conntrack dump RUNS: reads all flows so often; prints {"rows", "seconds", "cpu"} of each run, a line each.
- * conntrack events RECEIVE_BUFFER: says `ready`, takes events from then on; at a line on its standard input it takes what
- *   there still is, and prints {"events", "lost" (how often), "cpu", "seconds"}, the seconds from that line on.
+ * conntrack events RECEIVE_BUFFER: says `ready` and takes events from then on. At each line on its standard input it takes
+ *   what there still is, and prints {"events", "lost" (how often), "cpu"} since the line before; it ends with that input.
  */
 #include <poll.h>
 
@@ -39,20 +39,26 @@ static void follow(int room) {
   int fd = open_netlink(NETLINK_NETFILTER, 1 | 2 | 4);
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) < 0) die("SO_RCVBUFFORCE");
   puts("ready");
-  fflush(stdout);
   struct pollfd waited[2] = {{fd, POLLIN, 0}, {0, POLLIN, 0}};
   long lost = 0;
-  double told = 0;
+  double cpu = cpu_s();
   for (;;) {
-    if (!told && poll(waited, 2, -1) < 0) die("poll");
-    if (!told && waited[1].revents) told = now_s();
-    ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
-    if (got >= 0) take(got);
-    else if (errno == ENOBUFS) lost++;
-    else if (errno != EAGAIN) die("recv");
-    else if (told) break;
+    fflush(stdout);
+    if (poll(waited, 2, -1) < 0) die("poll");
+    for (;;) {
+      ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+      if (got >= 0) take(got);
+      else if (errno == ENOBUFS) lost++;
+      else if (errno == EAGAIN) break;
+      else die("recv");
+    }
+    if (!waited[1].revents) continue;
+    char line[64];
+    if (read(0, line, sizeof line) <= 0) return;
+    printf("{\"events\":%ld,\"lost\":%ld,\"cpu\":%.4f}\n", rows, lost, cpu_s() - cpu);
+    rows = lost = 0;
+    cpu = cpu_s();
   }
-  printf("{\"events\":%ld,\"lost\":%ld,\"cpu\":%.4f,\"seconds\":%.4f}\n", rows, lost, cpu_s(), now_s() - told);
 }
 
 int main(int argc, char **argv) {

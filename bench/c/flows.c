@@ -1,6 +1,6 @@
 /*
  * Makes flows in conntrack through ctnetlink, in the network namespace it runs in.
- * flows make COUNT: so many flows in mixed states; a fifth looks as NAT makes them. Prints {"made"}.
+ * flows make FROM TO: flows with these numbers in mixed states; a fifth looks as NAT makes them. Prints {"made"}.
  * flows live PER_SECOND SECONDS KEEP: lives of flows at that many events a second (0: as fast as it can): each begins as
  *   SYN_SENT, is ESTABLISHED, then in TIME_WAIT, then deleted, but for every KEEPth, which stays (0: none).
  *   A life begins before the one before it has ended. Prints {"lives", "kept", "events", "seconds"}.
@@ -67,12 +67,12 @@ static void flow(int what, int flags, long number, int state) {
   sent++;
 }
 
-static void make(long count) {
+static void make(long from, long to) {
   static const int states[] = {TCP_CONNTRACK_ESTABLISHED, TCP_CONNTRACK_TIME_WAIT, TCP_CONNTRACK_CLOSE_WAIT,
                                TCP_CONNTRACK_SYN_SENT, TCP_CONNTRACK_FIN_WAIT};
-  for (long n = 0; n < count; n++) flow(IPCTNL_MSG_CT_NEW, NLM_F_CREATE | NLM_F_EXCL, n, states[n / 5 % 5]);
+  for (long n = from; n < to; n++) flow(IPCTNL_MSG_CT_NEW, NLM_F_CREATE | NLM_F_EXCL, n, states[n / 5 % 5]);
   flush();
-  printf("{\"made\":%ld}\n", count);
+  printf("{\"made\":%ld}\n", to - from);
 }
 
 static void live(double pace, double seconds, long keep) {
@@ -103,7 +103,7 @@ static void live(double pace, double seconds, long keep) {
 
 int main(int argc, char **argv) {
   fd = open_netlink(NETLINK_NETFILTER, 0);
-  if (argc == 3 && strcmp(argv[1], "make") == 0) make(atol(argv[2]));
+  if (argc == 4 && strcmp(argv[1], "make") == 0) make(atol(argv[2]), atol(argv[3]));
   else if (argc == 5 && strcmp(argv[1], "live") == 0) live(atof(argv[2]), atof(argv[3]), atol(argv[4]));
   else return 2;
   return 0;
