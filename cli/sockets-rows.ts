@@ -1,10 +1,12 @@
 /** The rows of `finwait sockets` as `--json` prints them: taken from the table, selected, ordered, grouped. Pure. */
 
-import type { Endpoint, Family, Holder, ProcessRef, TcpStateName } from '#contract';
+import type { Endpoint, Family, Holder, PodRef, ProcessRef, TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
-import { TIMER } from '../daemon/netlink/inet-diag.ts';
+import type { SocketMemory } from '../daemon/netlink/inet-diag.ts';
+import { SHUTDOWN, TIMER } from '../daemon/netlink/inet-diag.ts';
+import type { QueueTrend } from '../daemon/track/socket-record.ts';
 import type { TrackedSocket } from '../daemon/track/socket-table.ts';
-import type { SocketGrouping, SocketSortKey, SocketsSettings } from './sockets-settings.ts';
+import type { SocketSortKey, SocketsSettings } from './sockets-settings.ts';
 import type { SortValue } from './table.ts';
 import { passes, sortableEnd, sorted } from './table.ts';
 
@@ -18,13 +20,20 @@ export interface SocketRow {
   readonly direction: Holder['direction'];
   readonly process: ProcessRef | null;
   readonly attribution: Holder['attribution'];
-  /** Time in this state; at least so long when the basis is `last-ack`. */
+  /** The pod of the socket, by its control group, its process, or the network namespace it is in. */
+  readonly pod: PodRef | null;
+  readonly podBy: NonNullable<Holder['podBy']> | null;
+  /** Inode of its network namespace. */
+  readonly netns: number;
+  /** Time in this state; at least so long but for the timer of TIME-WAIT. */
   readonly ageMs: number | null;
-  readonly ageBasis: 'time-wait-timer' | 'last-ack' | null;
+  readonly ageBasis: 'time-wait-timer' | 'last-ack' | 'seen' | null;
   /** Bytes; of a listener the connections that wait to be accepted. */
   readonly recvQueue: number;
   /** Bytes; of a listener its backlog. */
   readonly sendQueue: number;
+  /** How the receive queue last changed while it was watched; null in one look. */
+  readonly queueTrend: QueueTrend | null;
   readonly timer: { readonly kind: string; readonly expiresMs: number; readonly retransmits: number } | null;
   readonly rttUs: number | null;
   readonly retransmits: number | null;
@@ -33,9 +42,19 @@ export interface SocketRow {
   readonly lastAckReceivedMs: number | null;
   readonly bytesReceived: number | null;
   readonly bytesAcked: number | null;
+  /** Which half does not take part any more: a peer's FIN ends receiving. */
+  readonly shutdown: 'receive' | 'send' | 'both' | null;
+  /** What the kernel has taken for it, in bytes. */
+  readonly memory: SocketMemory | null;
+  /** Name of its congestion control. */
+  readonly congestion: string | null;
+  /** False: a bind() before its connect() took the port for all destinations. */
+  readonly bindAddressNoPort: boolean | null;
   readonly uid: number;
   /** 0 when no process holds the socket: in TIME-WAIT, orphaned, or not accepted yet. */
   readonly inode: number;
+  /** The kernel's own number for it, hexadecimal, as ss shows it behind `sk:`. */
+  readonly cookie: string;
   /** The device the socket is bound to. */
   readonly interface: string | null;
   /** A listener on IPv6 that takes IPv4 connections as well. */
@@ -44,25 +63,12 @@ export interface SocketRow {
   readonly own: boolean;
 }
 
-export interface SocketGroup {
-  /** Set when grouped by process. */
-  readonly process: ProcessRef | null;
-  readonly attribution: Holder['attribution'];
-  /** Set when grouped by destination; `port` is the service's: the local one when inbound. */
-  readonly direction: Holder['direction'] | null;
-  readonly peer: string | null;
-  readonly port: number | null;
-  readonly count: number;
-  readonly states: Readonly<Partial<Record<TcpStateName, number>>>;
-  /** Age of the oldest whose age is known. */
-  readonly ageMs: number | null;
-  readonly ageBasis: SocketRow['ageBasis'];
-  readonly recvQueue: number;
-}
-
 /** What a row needs of its surroundings. */
 export interface RowContext {
   readonly nowMs: number;
+  /** Whether the sockets have been read more than once. */
+  readonly followed: boolean;
+  readonly namespace: { readonly inode: number; readonly pod: PodRef | undefined };
   readonly interfaceName: (index: number) => string;
   /** Whether an address is one of finwait's probes. */
   readonly isProbe: (address: string) => boolean;
@@ -75,10 +81,12 @@ const TIMER_KINDS: Readonly<Record<number, string>> = {
   [TIMER.zeroWindowProbe]: 'zero-window-probe',
 };
 
-export function socketRow(socket: TrackedSocket, { nowMs, interfaceName, isProbe }: RowContext): SocketRow {
+export function socketRow(socket: TrackedSocket, context: RowContext): SocketRow {
+  const { nowMs, followed, namespace, interfaceName, isProbe } = context;
   const { state, family, local, peer, direction, process, attribution, diag, dualStack } = socket;
   const info = state === 'LISTEN' ? undefined : socket.details?.info;
-  const knowsAge = socket.sinceBasis === 'kernel';
+  const ageBasis = ageBasisOf(socket, followed);
+  const pod = socket.pod ?? namespace.pod ?? null;
   const timerKind = TIMER_KINDS[diag.timer];
   return {
     state,
@@ -88,10 +96,14 @@ export function socketRow(socket: TrackedSocket, { nowMs, interfaceName, isProbe
     direction,
     process,
     attribution,
-    ageMs: knowsAge ? Math.round(nowMs - socket.sinceMs) : null,
-    ageBasis: knowsAge ? (state === 'TIME-WAIT' ? 'time-wait-timer' : 'last-ack') : null,
+    pod,
+    podBy: pod === null ? null : (socket.podBy ?? 'namespace'),
+    netns: namespace.inode,
+    ageMs: ageBasis === null ? null : Math.round(nowMs - socket.sinceMs),
+    ageBasis,
     recvQueue: diag.receiveQueue,
     sendQueue: diag.sendQueue,
+    queueTrend: followed ? socket.queue : null,
     timer:
       timerKind === undefined
         ? null
@@ -103,17 +115,34 @@ export function socketRow(socket: TrackedSocket, { nowMs, interfaceName, isProbe
     lastAckReceivedMs: info?.lastAckReceivedMs ?? null,
     bytesReceived: info?.bytesReceived ?? null,
     bytesAcked: info?.bytesAcked ?? null,
+    shutdown: SHUTDOWNS[socket.shutdown ?? 0] ?? null,
+    memory: socket.details?.memory ?? null,
+    congestion: socket.details?.congestion ?? null,
+    bindAddressNoPort: socket.bindAddressNoPort ?? null,
     uid: diag.uid,
     inode: diag.inode,
+    cookie: diag.cookie.toString(16),
     interface: diag.interfaceIndex === 0 ? null : interfaceName(diag.interfaceIndex),
     dualStack,
     own: isProbe(peer.address) || (process?.name.startsWith('finwait') ?? false),
   };
 }
 
+const SHUTDOWNS: Readonly<Record<number, 'receive' | 'send' | 'both'>> = {
+  [SHUTDOWN.receive]: 'receive',
+  [SHUTDOWN.send]: 'send',
+  [SHUTDOWN.receive | SHUTDOWN.send]: 'both',
+};
+
+function ageBasisOf({ sinceBasis, state }: TrackedSocket, followed: boolean): SocketRow['ageBasis'] {
+  if (sinceBasis === 'seen') return followed ? 'seen' : null;
+  return state === 'TIME-WAIT' ? 'time-wait-timer' : 'last-ack';
+}
+
 /** The rows that pass every filter given; several values of one filter widen it. */
 export function selectSockets(rows: readonly SocketRow[], settings: SocketsSettings): SocketRow[] {
-  const { process, address, port, localPort, peerPort, minAge, own, notOwn, ipv4, ipv6 } = settings;
+  const { process, pod, netns, address, port, localPort, peerPort, minAge, own, notOwn, ipv4, ipv6 } =
+    settings;
   const states = new Set(selectedStates(settings));
   return rows.filter(
     (row) =>
@@ -122,6 +151,8 @@ export function selectSockets(rows: readonly SocketRow[], settings: SocketsSetti
       (own === notOwn || row.own === own) &&
       (minAge === 0 || (row.ageMs ?? -1) >= minAge) &&
       passes(process, (filter) => isProcess(row.process, filter)) &&
+      passes(pod, (filter) => isPod(row.pod, filter)) &&
+      passes(netns, (inode) => row.netns === inode) &&
       passes(address, ({ matches }) => matches(row.local.address) || matches(row.peer.address)) &&
       passes(port, (each) => each === row.local.port || each === row.peer.port) &&
       passes(localPort, (each) => each === row.local.port) &&
@@ -141,6 +172,12 @@ function isProcess(process: ProcessRef | null, filter: string): boolean {
     : process.name.toLowerCase().includes(filter.toLowerCase());
 }
 
+/** By the beginning of its UID or of its container's id; `none`: of no pod. */
+function isPod(pod: PodRef | null, filter: string): boolean {
+  if (pod === null) return filter === 'none';
+  return pod.uid.startsWith(filter) || pod.containerId?.startsWith(filter) === true;
+}
+
 const SOCKET_SORTS: Readonly<Record<Exclude<SocketSortKey, 'count'>, (row: SocketRow) => SortValue>> = {
   state: (row) => TCP_STATES.indexOf(row.state),
   age: (row) => descending(row.ageMs),
@@ -153,24 +190,12 @@ const SOCKET_SORTS: Readonly<Record<Exclude<SocketSortKey, 'count'>, (row: Socke
   retransmits: (row) => descending(row.retransmits),
 };
 
-const GROUP_SORTS: Readonly<Partial<Record<SocketSortKey, (group: SocketGroup) => SortValue>>> = {
-  count: (group) => descending(group.count),
-  age: (group) => descending(group.ageMs),
-  process: (group) => processSortValue(group.process),
-  peer: (group) =>
-    group.peer === null ? undefined : sortableEnd({ address: group.peer, port: group.port ?? 0 }),
-  state: (group) => TCP_STATES.findIndex((state) => group.states[state] !== undefined),
-  'recv-q': (group) => descending(group.recvQueue),
-};
-
-export const GROUP_SORT_KEYS = Object.keys(GROUP_SORTS) as readonly SocketSortKey[];
-
 /** Largest first: negated, so that one ascending order serves all keys. */
-function descending(value: number | null): number | undefined {
+export function descending(value: number | null): number | undefined {
   return value === null ? undefined : -value;
 }
 
-function processSortValue(process: ProcessRef | null): string | undefined {
+export function processSortValue(process: ProcessRef | null): string | undefined {
   return process === null ? undefined : `${process.name} ${String(process.pid).padStart(10, '0')}`;
 }
 
@@ -182,61 +207,4 @@ export function sortSockets(
 ): readonly SocketRow[] {
   if (key !== undefined) return sorted(rows, SOCKET_SORTS[key], reverse);
   return sorted(sorted(rows, SOCKET_SORTS.age, reverse), SOCKET_SORTS.state, reverse);
-}
-
-/** Without a key: the largest group first. */
-export function sortGroups(
-  groups: readonly SocketGroup[],
-  key: SocketSortKey | undefined,
-  reverse: boolean,
-): readonly SocketGroup[] {
-  const sortValue = GROUP_SORTS[key ?? 'count'];
-  return sortValue === undefined ? groups : sorted(groups, sortValue, reverse);
-}
-
-type GroupKey = Pick<SocketGroup, 'process' | 'attribution' | 'direction' | 'peer' | 'port'>;
-
-export function groupSockets(rows: readonly SocketRow[], by: SocketGrouping): SocketGroup[] {
-  const members = new Map<string, SocketRow[]>();
-  for (const row of rows) {
-    const key = by === 'state' ? row.state : by === 'process' ? `${row.process?.pid}` : destinationOf(row);
-    const group = members.get(key);
-    if (group === undefined) members.set(key, [row]);
-    else group.push(row);
-  }
-  return [...members.values()].map((group) => groupOf(group, by));
-}
-
-function destinationOf(row: SocketRow): string {
-  return `${row.direction} ${row.peer.address} ${servicePort(row)}`;
-}
-
-function servicePort({ direction, local, peer }: SocketRow): number {
-  return direction === 'inbound' ? local.port : peer.port;
-}
-
-function groupOf(rows: readonly SocketRow[], by: SocketGrouping): SocketGroup {
-  const oldest = rows.reduce((a, b) => ((b.ageMs ?? -1) > (a.ageMs ?? -1) ? b : a));
-  const states: Partial<Record<TcpStateName, number>> = {};
-  for (const { state } of rows) states[state] = (states[state] ?? 0) + 1;
-  return {
-    ...groupKey(rows, by),
-    count: rows.length,
-    states,
-    ageMs: oldest.ageMs,
-    ageBasis: oldest.ageBasis,
-    recvQueue: rows.reduce((sum, row) => sum + (row.state === 'LISTEN' ? 0 : row.recvQueue), 0),
-  };
-}
-
-const NO_KEY: GroupKey = { process: null, attribution: 'unknown', direction: null, peer: null, port: null };
-
-function groupKey(rows: readonly SocketRow[], by: SocketGrouping): GroupKey {
-  const [first] = rows;
-  if (first === undefined || by === 'state') return NO_KEY;
-  if (by === 'process') {
-    const certain = rows.find((row) => row.attribution !== 'listener') ?? first;
-    return { ...NO_KEY, process: first.process, attribution: certain.attribution };
-  }
-  return { ...NO_KEY, direction: first.direction, peer: first.peer.address, port: servicePort(first) };
 }

@@ -6,7 +6,9 @@ import type { Settings } from '#base/settings.ts';
 import { durationMs, integer, oneOf, text } from '#base/settings.ts';
 import type { TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
+import { namespaceInode } from './namespace-name.ts';
 import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
+import { WATCH_SETTINGS } from './watch.ts';
 
 const SOCKET_SORT_KEYS = [
   'state',
@@ -22,7 +24,7 @@ const SOCKET_SORT_KEYS = [
 ] as const;
 export type SocketSortKey = (typeof SOCKET_SORT_KEYS)[number];
 
-const SOCKET_GROUPINGS = ['process', 'destination', 'state'] as const;
+const SOCKET_GROUPINGS = ['process', 'destination', 'state', 'pod', 'container', 'namespace'] as const;
 export type SocketGrouping = (typeof SOCKET_GROUPINGS)[number];
 
 const AGE_LIMIT_MS = 365 * 86_400_000;
@@ -43,6 +45,28 @@ export const SOCKETS_SETTINGS = {
     'only of processes whose name contains NAME, or of this PID',
     text,
     'p',
+  ),
+  pod: listOf(
+    'pod',
+    'UID',
+    'only of pods, or containers, whose id begins so; none: of no pod (reads all namespaces)',
+    text,
+  ),
+  netns: listOf(
+    'netns',
+    'NAME|PID|INODE',
+    'only in this network namespace: its name in /run/netns, or that of a process (reads all namespaces)',
+    namespaceOf,
+  ),
+  allNamespaces: switchOf(
+    'all-namespaces',
+    'A',
+    'of all network namespaces of this machine that a process is in, such as those of pods (as root)',
+  ),
+  counters: switchOf(
+    'counters',
+    'c',
+    "the kernel's TCP counters of each namespace instead; rates with --watch",
   ),
   address: listOf('address', 'ADDRESS', 'only with this address or prefix at either end', addressFilter, 'a'),
   port: listOf('port', 'PORT', 'only with this port at either end', port),
@@ -72,8 +96,14 @@ export const SOCKETS_SETTINGS = {
     default: undefined,
     parse: oneOf(...SOCKET_SORT_KEYS),
   },
+  ...WATCH_SETTINGS,
   ...TABLE_SETTINGS,
 } as const;
+
+function namespaceOf(name: string): Decoded<number> {
+  const inode = namespaceInode(name);
+  return inode === undefined ? undecodable('is no network namespace: not in /run/netns') : decoded(inode);
+}
 
 export type SocketsSettings = Settings<typeof SOCKETS_SETTINGS>;
 

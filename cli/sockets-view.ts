@@ -3,7 +3,8 @@
 import { hostPortText } from '#base/host-port.ts';
 import type { TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
-import type { SocketGroup, SocketRow } from './sockets-rows.ts';
+import type { SocketGroup } from './sockets-groups.ts';
+import type { SocketRow } from './sockets-rows.ts';
 import type { SocketGrouping } from './sockets-settings.ts';
 import type { TableColumn } from './table.ts';
 import type { Line, Span, Style } from './view-text.ts';
@@ -11,7 +12,7 @@ import { age, count, latency } from './view-text.ts';
 
 const LEAK_AGE_MS = 600_000;
 
-export function socketColumns(onlyListeners: boolean): TableColumn<SocketRow>[] {
+export function socketColumns(onlyListeners: boolean, allNamespaces = false): TableColumn<SocketRow>[] {
   const columns: TableColumn<SocketRow>[] = [
     { title: 'STATE', drop: 0, cell: stateCell },
     {
@@ -19,7 +20,7 @@ export function socketColumns(onlyListeners: boolean): TableColumn<SocketRow>[] 
       align: 'right',
       drop: 2,
       cell: (row) => ({
-        text: count(row.recvQueue),
+        text: `${count(row.recvQueue)}${row.queueTrend === 'growing' ? '+' : row.queueTrend === 'shrinking' ? '-' : ''}`,
         ...(row.recvQueue > 0 ? { style: 'warn' as const } : {}),
       }),
     },
@@ -34,6 +35,7 @@ export function socketColumns(onlyListeners: boolean): TableColumn<SocketRow>[] 
       ? []
       : [{ title: 'PEER', drop: 0, min: 12, cell: (row: SocketRow) => ({ text: peerText(row) }) }]),
     { title: 'PROCESS', drop: 0, min: 8, cell: (row) => processCell(row) },
+    ...(allNamespaces ? NAMESPACE_COLUMNS : []),
     ...(onlyListeners
       ? []
       : [{ title: 'AGE', align: 'right' as const, drop: 1, cell: (row: SocketRow) => ageCell(row) }]),
@@ -60,6 +62,17 @@ export function socketColumns(onlyListeners: boolean): TableColumn<SocketRow>[] 
       cell: (row) => agoCell(row.lastDataReceivedMs),
     },
     { title: 'LAST-SENT', align: 'right', drop: 9, wide: true, cell: (row) => agoCell(row.lastDataSentMs) },
+    { title: 'SHUT', drop: 9, wide: true, cell: (row) => ({ text: row.shutdown ?? '-' }) },
+    { title: 'CC', drop: 9, wide: true, cell: (row) => ({ text: row.congestion ?? '-' }) },
+    { title: 'MEM', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: memoryText(row) }) },
+    {
+      title: 'DROPS',
+      align: 'right',
+      drop: 9,
+      wide: true,
+      cell: (row) => ({ text: row.memory === null ? '-' : count(row.memory.drops) }),
+    },
+    { title: 'SK', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: row.cookie }) },
     { title: 'UID', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: String(row.uid) }) },
     {
       title: 'INODE',
@@ -70,6 +83,21 @@ export function socketColumns(onlyListeners: boolean): TableColumn<SocketRow>[] 
     },
   ];
   return columns;
+}
+
+const NAMESPACE_COLUMNS: readonly TableColumn<SocketRow>[] = [
+  { title: 'POD', drop: 4, min: 8, cell: ({ pod }) => podCell(pod?.uid) },
+  { title: 'NETNS', align: 'right', drop: 5, cell: ({ netns }) => ({ text: String(netns) }) },
+];
+
+function podCell(uid: string | null | undefined): Span {
+  return uid === null || uid === undefined ? { text: '-', style: 'dim' } : { text: uid };
+}
+
+/** Taken for receiving and sending, of what each may take. */
+function memoryText({ memory }: SocketRow): string {
+  if (memory === null) return '-';
+  return `${count(memory.receive)}/${count(memory.receiveLimit)} ${count(memory.send)}/${count(memory.sendLimit)}`;
 }
 
 export function groupColumns(by: SocketGrouping): TableColumn<SocketGroup>[] {
@@ -84,6 +112,20 @@ export function groupColumns(by: SocketGrouping): TableColumn<SocketGroup>[] {
         cell: ({ peer }) => ({ text: peer ?? '-' }),
       },
       { title: 'SERVICE', align: 'right', drop: 0, cell: ({ port }) => ({ text: String(port ?? '-') }) },
+    ],
+    pod: [{ title: 'POD', drop: 0, min: 8, cell: ({ pod }) => podCell(pod) }],
+    container: [
+      { title: 'POD', drop: 2, min: 8, cell: ({ pod }) => podCell(pod) },
+      {
+        title: 'CONTAINER',
+        drop: 0,
+        min: 12,
+        cell: ({ containerId }) => ({ text: containerId?.slice(0, 12) ?? '-' }),
+      },
+    ],
+    namespace: [
+      { title: 'NETNS', align: 'right', drop: 0, cell: ({ netns }) => ({ text: String(netns ?? '-') }) },
+      { title: 'POD', drop: 3, min: 8, cell: ({ pod }) => podCell(pod) },
     ],
     state: [{ title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) }],
   };
@@ -117,6 +159,9 @@ export function socketsFooter(
       '(name/pid): the process that listens on the local port',
     shown.some((row) => row.ageBasis === 'last-ack') &&
       'age+: at least; the last segment of the peer came then',
+    shown.some((row) => row.ageBasis === 'seen') && 'age+: at least; it was first seen so then',
+    shown.some((row) => row.queueTrend === 'growing' || row.queueTrend === 'shrinking') &&
+      'recv-q+, recv-q-: it grew, or shrank, when it last changed',
     shown.some((row) => row.own) && '*: of finwait itself, or the other end of one of its probes',
   ].filter((note) => note !== false);
   const lines = [
@@ -166,7 +211,7 @@ function processCell({ process, attribution }: Pick<SocketRow, 'process' | 'attr
 
 function ageCell({ ageMs, ageBasis }: Pick<SocketRow, 'ageMs' | 'ageBasis'>): Span {
   if (ageMs === null) return { text: '-', style: 'dim' };
-  return { text: `${age(ageMs)}${ageBasis === 'last-ack' ? '+' : ''}` };
+  return { text: `${age(ageMs)}${ageBasis === 'time-wait-timer' ? '' : '+'}` };
 }
 
 function agoCell(ms: number | null): Span {

@@ -2,34 +2,27 @@
 
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
-import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
-import { deviceNames, dumpSockets } from '../daemon/track/dumps.ts';
-import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
-import { ProcessTable } from '../daemon/track/processes.ts';
-import { SocketTable } from '../daemon/track/socket-table.ts';
 import { fromSs } from './habits.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
-import type { RowContext, SocketRow } from './sockets-rows.ts';
-import {
-  GROUP_SORT_KEYS,
-  groupSockets,
-  selectSockets,
-  socketRow,
-  sortGroups,
-  sortSockets,
-} from './sockets-rows.ts';
+import { printCounters } from './sockets-counters.ts';
+import { runDestroy } from './sockets-destroy.ts';
+import { GROUP_SORT_KEYS, groupSockets, sortGroups } from './sockets-groups.ts';
+import type { SocketsRead } from './sockets-reader.ts';
+import { SocketsReader } from './sockets-reader.ts';
+import { selectSockets, sortSockets } from './sockets-rows.ts';
 import type { SocketsSettings } from './sockets-settings.ts';
 import { SOCKETS_SETTINGS } from './sockets-settings.ts';
 import { groupColumns, socketColumns, socketsFooter } from './sockets-view.ts';
-import { finwaitAddresses, incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
+import { incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
+import { watching } from './watch.ts';
 
 const HELP: CommandHelp = {
   usage: 'finwait sockets [options]',
   about: [
-    'Lists the TCP sockets of this machine (of this network namespace): state, queues, ends, process, and how',
+    'Lists the TCP sockets of this network namespace (with --all-namespaces of the machine): state, queues, ends, process, and how',
     'long each has been in its state, as far as the kernel tells: exactly in TIME-WAIT, at least so long (3m+)',
     'in CLOSE-WAIT. A process in parentheses is not the holder itself but listens on the local port.',
   ].join('\n'),
@@ -39,15 +32,19 @@ const HELP: CommandHelp = {
     ['finwait sockets --state time-wait --by destination', 'towards whom connections are used up'],
     ['finwait sockets -s close-wait --sort age --limit 10', 'the oldest of them'],
     ['finwait sockets --listening', 'who listens, and whether anything waits to be accepted'],
+    ['finwait sockets --by pod -s close-wait', 'the pods with connections that they do not close'],
+    ['finwait sockets --counters --watch', 'what the kernel counts: full queues, cookies, resets'],
     ['finwait sockets --address 10.0.0.0/8 -s all -o wide', 'everything known of the sockets of a network'],
   ],
   notes: [
+    'finwait sockets destroy LOCAL PEER --cookie SK --yes aborts one connection: finwait sockets destroy --help.',
     'A filter given several values (or several times) passes what matches one of them. The JSON is an array of\n' +
       'objects; docs/tables.md lists their fields. Options of ss are read as ss means them: -tlnp, -ant, -tnoi.',
   ],
 };
 
 export async function runSockets(args: readonly string[], io: CliIo): Promise<number> {
+  if (args[0] === 'destroy') return runDestroy(args.slice(1), io);
   if (asksForHelp(args)) {
     io.stdout.write(helpText(HELP));
     return EXIT.ok;
@@ -55,69 +52,57 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   const { settings, positionals } = readSettings(SOCKETS_SETTINGS, fromSs(args), io.env);
   refusePositionals(positionals);
   checkTogether(settings);
-  const processes = new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY });
-  const { rows: all, dropped } = readSockets(processes);
-  const selected = selectSockets(all, settings);
-  print(io, settings, selected, all.length);
-  const names = processes.condition();
-  // An unknown process elsewhere does not make this answer incomplete.
-  const incomplete = selected.some(({ process, inode }) => process === null && inode !== 0);
-  if (names !== undefined && incomplete) printConditions(io, [names]);
-  printConditions(io, incompleteAnswer(dropped));
-  return EXIT.ok;
+  const reader = new SocketsReader({ allNamespaces: wantsAllNamespaces(settings) });
+  return watching(io, settings, () => {
+    const read = reader.read();
+    if (settings.counters) printCounters(io, settings, read.namespaces);
+    else printSockets(io, settings, read);
+    printConditions(io, [...read.conditions, ...incompleteAnswer(read.dropped)]);
+  });
+}
+
+/** What names a pod or a namespace is about more than this one. */
+function wantsAllNamespaces({ allNamespaces, netns, pod, by }: SocketsSettings): boolean {
+  const grouped = by === 'pod' || by === 'container' || by === 'namespace';
+  return allNamespaces || grouped || netns.length > 0 || pod.length > 0;
 }
 
 /** @throws FinwaitError USAGE for options that contradict each other */
-function checkTogether({ listening, state, by, sort }: SocketsSettings): void {
+function checkTogether({ listening, state, by, sort, counters }: SocketsSettings): void {
   const problem =
-    listening && state.length > 0
-      ? '--listening and --state exclude each other'
-      : by === undefined && sort === 'count'
-        ? '--sort count needs --by'
-        : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
-          ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
-          : undefined;
+    counters && by !== undefined
+      ? '--counters and --by exclude each other'
+      : listening && state.length > 0
+        ? '--listening and --state exclude each other'
+        : by === undefined && sort === 'count'
+          ? '--sort count needs --by'
+          : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
+            ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
+            : undefined;
   if (problem !== undefined) {
     throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
   }
 }
 
-/** `dropped`: messages of the kernel that are missing in the rows. */
-function readSockets(processes: ProcessTable): { rows: SocketRow[]; dropped: number } {
-  const faults = noNetlinkFaults();
-  const table = new SocketTable({
-    dump: (onSocket) => dumpSockets(onSocket, faults),
-    processes,
-    maxTracked: Number.POSITIVE_INFINITY,
-    details: true,
-    ephemeralFrom: readEphemeralFrom(),
-  });
-  const nowMs = performance.now();
-  table.sweep(nowMs);
-  const devices = deviceNames();
-  const context: RowContext = {
-    nowMs,
-    interfaceName: (index) => devices.get(index) ?? String(index),
-    isProbe: finwaitAddresses(),
-  };
-  const rows = Array.from(table.sockets(), (socket) => socketRow(socket, context));
-  return { rows, dropped: table.counters.undecodable + faults.truncated + faults.undecodable };
-}
-
-function print(io: CliIo, settings: SocketsSettings, selected: readonly SocketRow[], total: number): void {
+function printSockets(io: CliIo, settings: SocketsSettings, { rows: all, processes }: SocketsRead): void {
   const { by, sort, reverse, limit } = settings;
+  const selected = selectSockets(all, settings);
   const json = settings.json || settings.output === 'json';
   if (by !== undefined) {
     const rows = sortGroups(groupSockets(selected, by), sort, reverse).slice(0, limit);
-    const footer = socketsFooter(selected, selected, total);
+    const footer = socketsFooter(selected, selected, all.length);
     if (json) printJson(io, rows);
     else printTable(io, { columns: groupColumns(by), rows, footer }, settings);
-    return;
+  } else {
+    // `count` is refused without --by.
+    const key = sort === 'count' ? undefined : sort;
+    const rows = sortSockets(selected, key, reverse).slice(0, limit);
+    const footer = socketsFooter(rows, selected, all.length);
+    const columns = socketColumns(settings.listening, wantsAllNamespaces(settings));
+    if (json) printJson(io, rows);
+    else printTable(io, { columns, rows, footer }, settings);
   }
-  // `count` is refused without --by.
-  const key = sort === 'count' ? undefined : sort;
-  const rows = sortSockets(selected, key, reverse).slice(0, limit);
-  const footer = socketsFooter(rows, selected, total);
-  if (json) printJson(io, rows);
-  else printTable(io, { columns: socketColumns(settings.listening), rows, footer }, settings);
+  // An unknown process elsewhere does not make this answer incomplete.
+  const incomplete = selected.some(({ process, inode }) => process === null && inode !== 0);
+  if (processes !== undefined && incomplete) printConditions(io, [processes]);
 }

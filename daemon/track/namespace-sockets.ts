@@ -9,6 +9,7 @@ import { EACCES, EMFILE, ENOENT, EPERM, ESRCH } from '../kernel/libc.ts';
 import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 import { insideNamespace, openNetlinkInside } from '../kernel/network-namespace.ts';
+import type { DiagExtras } from '../netlink/inet-diag.ts';
 import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
@@ -60,6 +61,9 @@ export interface NamespaceSocketsOptions {
   readonly maxTracked: number;
   readonly ephemeralFrom: number;
   readonly faults: NetlinkCounters;
+  /** Asked for and kept of every socket. */
+  readonly details?: boolean;
+  readonly extras?: DiagExtras;
   readonly cgroups: CgroupPods;
   /** Where the tables count: those of all namespaces that there were. */
   readonly counters: SocketCounters;
@@ -162,12 +166,15 @@ export class NamespaceSockets {
   #namespaceOf(found: FoundNamespace): Namespace {
     const known = this.#namespaces.get(found.inode);
     if (known !== undefined) return known;
-    const { processes, cgroups, ephemeralFrom, sums, counters } = this.#options;
+    const { processes, cgroups, ephemeralFrom, sums, counters, details = false } = this.#options;
     const dump = (onSocket: OnPayload) => this.#dump(namespace, onSocket);
     const maxTracked = () => this.#room;
     const namespace: Namespace = {
       found,
-      table: new SocketTable({ dump, processes, cgroups, maxTracked, ephemeralFrom, counters }, this.#texts),
+      table: new SocketTable(
+        { dump, processes, cgroups, maxTracked, ephemeralFrom, counters, details },
+        this.#texts,
+      ),
       socket: undefined,
       counts: NOTHING,
       numbers: new NamespaceNumbers(sums),
@@ -217,7 +224,7 @@ export class NamespaceSockets {
     const path = `${this.#finder.procRoot}/${pid}/ns/net`;
     namespace.socket ??= openNetlinkInside(path, inode, NETLINK_SOCK_DIAG, this.#options.faults);
     this.#counters.namespace_reads++;
-    dumpSocketsOf(namespace.socket, onSocket);
+    dumpSocketsOf(namespace.socket, onSocket, this.#options.extras);
   }
 
   /** A namespace that cannot be read now is tried again with the next sweep, with a new socket. */

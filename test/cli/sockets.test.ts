@@ -1,8 +1,9 @@
 import * as assert from 'uvu/assert';
 import { readSettings } from '#base/settings.ts';
 import { TCP_STATES } from '#contract';
+import { groupSockets, sortGroups } from '../../cli/sockets-groups.ts';
 import type { SocketRow } from '../../cli/sockets-rows.ts';
-import { groupSockets, selectSockets, sortGroups, sortSockets } from '../../cli/sockets-rows.ts';
+import { selectSockets, sortSockets } from '../../cli/sockets-rows.ts';
 import type { SocketSortKey } from '../../cli/sockets-settings.ts';
 import { SOCKETS_SETTINGS } from '../../cli/sockets-settings.ts';
 import { groupColumns, socketColumns, socketsFooter } from '../../cli/sockets-view.ts';
@@ -218,7 +219,7 @@ spec('finwait sockets', (test) => {
         for (const line of io.lines())
           assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
       }
-      for (const by of ['process', 'destination', 'state'] as const) {
+      for (const by of ['process', 'destination', 'state', 'pod', 'container', 'namespace'] as const) {
         const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
         const rows = groupSockets(ROWS, by);
         printTable(io, { columns: groupColumns(by), rows, footer: [] }, { output: 'table', noHeader: false });
@@ -234,7 +235,11 @@ spec('finwait sockets', (test) => {
       [['--address', 'db.example'], /--address: "db.example" is neither an address nor ADDRESS\/LENGTH/],
       [['--port', '70000'], /--port: "70000" is not a whole number from 0 to 65535/],
       [['--sort', 'size'], /--sort: "size" is not one of state, age/],
-      [['--by', 'pod'], /--by: "pod" is not one of process, destination, state/],
+      [['--by', 'node'], /--by: "node" is not one of process, destination, state, pod/],
+      [['--counters', '--by', 'state'], /--counters and --by exclude each other/],
+      [['destroy', '10.0.0.1:1'], /it takes LOCAL, PEER and --cookie/],
+      [['destroy', '10.0.0.1:1', 'here', '--cookie', '1'], /"here" is not ADDRESS:PORT/],
+      [['destroy', '10.0.0.1:1', '10.0.0.1:2', '--cookie', 'x'], /--cookie: "x" is not a hexadecimal/],
       [['--lmit', '3'], /unknown option --lmit \(did you mean --limit\?\)/],
       [['-x'], /unknown option -x/],
       [['nginx'], /unexpected "nginx"/],

@@ -1,0 +1,181 @@
+/** `finwait sockets destroy`: aborts one socket, by both its ends and the kernel's number for it. */
+
+import { FinwaitError } from '#base/errors.ts';
+import { hostPortText } from '#base/host-port.ts';
+import type { Decoded } from '#base/result.ts';
+import { decoded, undecodable } from '#base/result.ts';
+import { readSettings } from '#base/settings.ts';
+import type { Endpoint } from '#contract';
+import { EACCES, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from '../daemon/kernel/libc.ts';
+import {
+  NetlinkError,
+  NetlinkSocket,
+  netlinkFailed,
+  noNetlinkFaults,
+} from '../daemon/kernel/netlink-socket.ts';
+import { encodeSocketDestroy, NETLINK_SOCK_DIAG } from '../daemon/netlink/inet-diag.ts';
+import { dumpSockets } from '../daemon/track/dumps.ts';
+import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
+import { ProcessTable } from '../daemon/track/processes.ts';
+import type { TrackedSocket } from '../daemon/track/socket-table.ts';
+import { SocketTable } from '../daemon/track/socket-table.ts';
+import { parseIpAddress } from '../daemon/wire/address.ts';
+import type { CommandHelp } from './help.ts';
+import { asksForHelp, helpText } from './help.ts';
+import type { CliIo } from './io.ts';
+import { EXIT } from './io.ts';
+import { switchOf } from './table.ts';
+
+const DESTROY_SETTINGS = {
+  cookie: {
+    name: 'cookie',
+    placeholder: 'SK',
+    doc: 'the number of the socket: the column SK of finwait sockets -o wide, sk: of ss -e',
+    default: undefined,
+    parse: cookieOf,
+  },
+  yes: switchOf('yes', undefined, 'do it; without it only what would be done is told'),
+} as const;
+
+const HELP: CommandHelp = {
+  usage: 'finwait sockets destroy LOCAL PEER --cookie SK --yes',
+  about: [
+    'Aborts one TCP socket of this network namespace: the kernel forgets it and, where the state has it, sends a RST to',
+    'the peer. LOCAL and PEER are ADDRESS:PORT as finwait sockets shows them. The process that holds the socket keeps',
+    'its descriptor and gets ECONNABORTED from it: a program that leaks sockets still leaks descriptors.',
+  ].join('\n'),
+  settings: DESTROY_SETTINGS,
+  examples: [
+    ['finwait sockets -s close-wait -o wide', 'the column SK is the cookie'],
+    ['finwait sockets destroy 10.0.0.1:8080 10.0.0.9:50000 --cookie 1a2b --yes', 'that one and no other'],
+  ],
+  notes: ['It needs root (CAP_NET_ADMIN) and a kernel with CONFIG_INET_DIAG_DESTROY.'],
+};
+
+export async function runDestroy(args: readonly string[], io: CliIo): Promise<number> {
+  if (asksForHelp(args)) {
+    io.stdout.write(helpText(HELP));
+    return EXIT.ok;
+  }
+  const { settings, positionals } = readSettings(DESTROY_SETTINGS, args, io.env);
+  const [local, peer] = positionals.map(endpointOf);
+  if (local === undefined || peer === undefined || positionals.length > 2 || settings.cookie === undefined) {
+    throw usage('it takes LOCAL, PEER and --cookie, so that no other socket is hit');
+  }
+  const socket = findSocket(local, peer, settings.cookie);
+  const whose =
+    socket.process === null ? 'that no process holds' : `of ${socket.process.name}/${socket.process.pid}`;
+  const what = `${socket.state} ${endText(local)} → ${endText(peer)} ${whose}`;
+  if (!settings.yes) {
+    io.stdout.write(`would destroy ${what}\n${consequence(socket)}\n`);
+    throw usage('nothing was done: --yes is missing');
+  }
+  destroy(socket);
+  io.stdout.write(`destroyed ${what}\n${consequence(socket)}\n`);
+  return EXIT.ok;
+}
+
+function consequence({ state, process, attribution }: TrackedSocket): string {
+  if (state === 'TIME-WAIT')
+    return 'its port can be used again at once; late segments of it are answered with a RST';
+  if (process === null || attribution !== 'socket') return 'the peer gets a RST, if it is still there';
+  return `the peer gets a RST; ${process.name} keeps the descriptor and gets ECONNABORTED: what leaks there goes on leaking`;
+}
+
+/** @throws FinwaitError SOCKET_NOT_FOUND, and as `dumpSockets` */
+function findSocket(local: Endpoint, peer: Endpoint, cookie: number): TrackedSocket {
+  const faults = noNetlinkFaults();
+  const table = new SocketTable({
+    dump: (onSocket) => dumpSockets(onSocket, faults),
+    processes: new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY }),
+    maxTracked: Number.POSITIVE_INFINITY,
+    ephemeralFrom: readEphemeralFrom(),
+  });
+  table.sweep(performance.now());
+  for (const socket of table.sockets()) {
+    if (socket.diag.cookie === cookie && isSame(socket.local, local) && isSame(socket.peer, peer))
+      return socket;
+  }
+  throw notFound();
+}
+
+/** @throws FinwaitError SOCKET_NOT_FOUND, SOCKET_DESTROY_DENIED, SOCKET_DESTROY_MISSING, NETLINK_FAILED */
+function destroy({ diag, local, peer }: TrackedSocket): void {
+  const [localBytes, remoteBytes] = [local, peer].map(({ address }) => bytesOf(address, diag.family));
+  if (localBytes === undefined || remoteBytes === undefined)
+    throw new Error('an address of the kernel is none');
+  try {
+    using netlink = NetlinkSocket.open(NETLINK_SOCK_DIAG);
+    netlink.request(
+      (seq) => encodeSocketDestroy(seq, { ...diag, local: localBytes, remote: remoteBytes }),
+      'destroy the socket',
+    );
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    throw refusal(error);
+  }
+}
+
+function refusal(error: NetlinkError): FinwaitError {
+  if (error.errno === ENOENT) return notFound();
+  if (error.errno === EPERM || error.errno === EACCES) {
+    return new FinwaitError(
+      'SOCKET_DESTROY_DENIED',
+      'this socket may not be destroyed',
+      'run finwait as root (CAP_NET_ADMIN)',
+      error,
+    );
+  }
+  if (error.errno === EOPNOTSUPP || error.errno === EINVAL) {
+    return new FinwaitError(
+      'SOCKET_DESTROY_MISSING',
+      'this kernel cannot destroy such a socket',
+      'it takes CONFIG_INET_DIAG_DESTROY; end the process that holds the socket instead',
+      error,
+    );
+  }
+  return netlinkFailed(error);
+}
+
+function notFound(): FinwaitError {
+  return new FinwaitError(
+    'SOCKET_NOT_FOUND',
+    'no socket of this network namespace has these ends and this cookie',
+    'it may be gone, or another may have taken its place: look with finwait sockets -s all -o wide',
+  );
+}
+
+function usage(problem: string): FinwaitError {
+  return new FinwaitError('USAGE', problem, 'finwait sockets destroy --help tells what it takes');
+}
+
+/** 4 bytes, or 16: an IPv6 socket may speak IPv4. */
+function bytesOf(address: string, family: 4 | 6): Uint8Array | undefined {
+  const parsed = parseIpAddress(address);
+  if (!parsed.ok) return undefined;
+  const { bytes } = parsed.value;
+  if (family === 4 || bytes.length === 16) return bytes;
+  return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes);
+}
+
+function endpointOf(text: string): Endpoint {
+  const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(text) ?? [];
+  const address = parseIpAddress(host.replace(/^\[(.*)\]$/, '$1'));
+  if (address.ok && Number(port) <= 65_535) return { address: address.value.text, port: Number(port) };
+  throw usage(`${JSON.stringify(text)} is not ADDRESS:PORT`);
+}
+
+function isSame(a: Endpoint, b: Endpoint): boolean {
+  return a.address === b.address && a.port === b.port;
+}
+
+function endText({ address, port }: Endpoint): string {
+  return hostPortText(address, port);
+}
+
+function cookieOf(text: string): Decoded<number | undefined> {
+  const [, digits] = /^(?:sk:)?(?:0x)?([0-9a-f]{1,13})$/i.exec(text) ?? [];
+  return digits === undefined
+    ? undecodable('is not a hexadecimal number')
+    : decoded(Number.parseInt(digits, 16));
+}
