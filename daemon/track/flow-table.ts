@@ -72,7 +72,8 @@ export class FlowTable {
     if (record.tcpState < 0) return;
     const columns = this.#columnsOf(record);
     const found = columns.locate(view, record);
-    if (this.#isAlive(columns, found)) this.#vanished();
+    // A dump that was read between may have brought it already.
+    if (this.#isAlive(columns, found) && !isSame(columns, found, record)) this.#vanished();
     const row = this.#take(columns, found, view, record);
     if (row < 0) return;
     this.#write(columns, row, record, nowMs);
@@ -109,10 +110,9 @@ export class FlowTable {
     const columns = this.#columnsOf(record);
     const found = columns.locate(view, record);
     const known = this.#isAlive(columns, found);
-    // The same name, but another flow: of this one's end the table has been told, or never knew of it.
-    const other = known && record.id !== 0 && columns.ids[found] !== 0 && columns.ids[found] !== record.id;
-    this.#countEnd(columns, known && !other ? found : -1, record, nowMs);
-    if (other) return;
+    // The same name, but another flow, which a dump has brought already: that its predecessor is over is counted.
+    if (known && !isSame(columns, found, record)) return;
+    this.#countEnd(columns, known ? found : -1, record, nowMs);
     if (!this.#dumping) {
       if (known) columns.remove(found);
       return;
@@ -138,7 +138,7 @@ export class FlowTable {
     const found = columns.locate(view, record);
     // Ended, spoken of by an event, or double.
     if (found >= 0 && (columns.dumps[found] === this.#dump || !this.#isAlive(columns, found))) return;
-    const same = found >= 0 && (columns.ids[found] === record.id || columns.ids[found] === 0);
+    const same = found >= 0 && isSame(columns, found, record);
     if (found >= 0 && !same) this.#vanished();
     const row = this.#take(columns, found, view, record);
     if (row < 0) {
@@ -284,6 +284,11 @@ const CLOSER = FLAG.sourceClosed | FLAG.destinationClosed;
 function closerOf({ originalFlags, replyFlags }: FlowRecord): number {
   if ((originalFlags & TCP_FLAG_CLOSE_INIT) !== 0) return FLAG.sourceClosed;
   return (replyFlags & TCP_FLAG_CLOSE_INIT) !== 0 ? FLAG.destinationClosed : 0;
+}
+
+/** Ids are hashes and prove nothing by being equal; of flows of one name that is enough. */
+function isSame(columns: FlowColumns, row: number, { id }: FlowRecord): boolean {
+  return columns.ids[row] === id || columns.ids[row] === 0 || id === 0;
 }
 
 function stateName(state: number): ConntrackTcpState {

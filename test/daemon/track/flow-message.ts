@@ -2,7 +2,14 @@
 
 import type { ConntrackTcpState } from '../../../daemon/netlink/ctnetlink.ts';
 import { CONNTRACK_TCP_STATES } from '../../../daemon/netlink/ctnetlink.ts';
-import { concat, encodeAttribute, encodeNested } from '../../../daemon/netlink/message.ts';
+import {
+  concat,
+  encodeAttribute,
+  encodeMessage,
+  encodeNested,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+} from '../../../daemon/netlink/message.ts';
 import { parseIpAddress } from '../../../daemon/wire/address.ts';
 
 export interface FlowFields {
@@ -18,6 +25,10 @@ export interface FlowFields {
   readonly zone?: number;
   readonly status?: number;
   readonly timeoutS?: number;
+  readonly id?: number;
+  /** Unix time in milliseconds. */
+  readonly startMs?: number;
+  readonly stopMs?: number;
   readonly originalFlags?: number;
   readonly replyFlags?: number;
 }
@@ -25,6 +36,18 @@ export interface FlowFields {
 const u8 = (value: number) => new Uint8Array([value]);
 const u16 = (value: number) => new Uint8Array([value >> 8, value]);
 const u32 = (value: number) => new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value]);
+
+function nanoseconds(ms: number): Uint8Array {
+  const out = new DataView(new ArrayBuffer(8));
+  out.setBigUint64(0, BigInt(ms) * 1_000_000n);
+  return new Uint8Array(out.buffer);
+}
+
+/** An event as the kernel sends it: the message with its header. */
+export function eventMessage(kind: 'begun' | 'changed' | 'ended', fields: FlowFields): Uint8Array {
+  const flags = kind === 'begun' ? NLM_F_CREATE | NLM_F_EXCL : 0;
+  return encodeMessage(0x100 | (kind === 'ended' ? 2 : 0), flags, 0, flowMessage(fields));
+}
 
 export function flowMessage(fields: FlowFields): Uint8Array {
   const { source, destination, state, replySource = destination, replyDestination = source } = fields;
@@ -52,6 +75,16 @@ export function flowMessage(fields: FlowFields): Uint8Array {
     ...protoInfo,
     encodeAttribute(7, u32(fields.timeoutS ?? 60)),
     encodeAttribute(8, u32(fields.mark ?? 0)),
+    ...(fields.id === undefined ? [] : [encodeAttribute(12, u32(fields.id))]),
+    ...(fields.startMs === undefined
+      ? []
+      : [
+          encodeNested(
+            20,
+            encodeAttribute(1, nanoseconds(fields.startMs)),
+            ...(fields.stopMs === undefined ? [] : [encodeAttribute(2, nanoseconds(fields.stopMs))]),
+          ),
+        ]),
     ...(fields.zone === undefined ? [] : [encodeAttribute(18, u16(fields.zone))]),
   ]);
 }
