@@ -5,6 +5,8 @@ import {
   decodeDiagSocket,
   diagAddress,
   encodeDiagDump,
+  encodeDiagDumpOfBoth,
+  encodeSocketDestroy,
 } from '../../../daemon/netlink/inet-diag.ts';
 import { ipFromBytes } from '../../../daemon/wire/address.ts';
 import { spec, testSeed } from '../../harness.ts';
@@ -51,6 +53,75 @@ spec('inet_diag', (test) => {
       // length 72, SOCK_DIAG_BY_FAMILY, REQUEST|DUMP, seq 7, port 0; AF_INET6, TCP, ext INFO, states 0xfff
       `4800000014000103${'07000000'}00000000${'0a060200'}ff0f0000${'00'.repeat(48)}`,
     );
+  });
+
+  test('asks for both families in one walk by the older request: type 18, 60 bytes, states behind the socket id', () => {
+    const request = Buffer.from(encodeDiagDumpOfBoth(7, 0x140, { memory: true, congestion: true }));
+    assert.equal(
+      [request.readUInt32LE(0), request.readUInt16LE(4), request.readUInt16LE(6)],
+      [76, 18, 0x301],
+    );
+    // INFO is bit 1, CONG bit 3, SKMEMINFO bit 6.
+    assert.equal([request[16 + 3], request.readUInt32LE(16 + 52)], [0b100_1010, 0x140]);
+  });
+
+  test('names one socket for its destruction by both ends, device and cookie, and asks for an answer', () => {
+    const request = Buffer.from(
+      encodeSocketDestroy(9, {
+        localPort: 0x1234,
+        remotePort: 0x5678,
+        local: Uint8Array.of(10, 0, 0, 1),
+        remote: Uint8Array.of(10, 0, 0, 2),
+        interfaceIndex: 3,
+        cookie: 0x1_0000_0002,
+      }),
+    );
+    assert.equal([request.readUInt32LE(0), request.readUInt16LE(4), request.readUInt16LE(6)], [72, 21, 0x5]);
+    assert.is(request.subarray(16, 18).toString('hex'), '0206');
+    assert.is(
+      request.subarray(24).toString('hex'),
+      `12345678${'0a000001'.padEnd(32, '0')}${'0a000002'.padEnd(32, '0')}030000000200000001000000`,
+    );
+  });
+
+  test('reads what comes unasked: shutdown, control group and options; and memory and congestion control', () => {
+    const attribute = (type: number, ...bytes: number[]) => {
+      const out = Buffer.alloc((4 + bytes.length + 3) & ~3);
+      out.writeUInt16LE(4 + bytes.length, 0);
+      out.writeUInt16LE(type, 2);
+      out.set(bytes, 4);
+      return out;
+    };
+    const words = (...values: number[]) => [...new Uint8Array(Uint32Array.from(values).buffer)];
+    const payload = (...attributes: Buffer[]) =>
+      new Uint8Array(Buffer.concat([DIAG.timeWait.subarray(0, 72), ...attributes]));
+    const whole = payload(
+      attribute(8, 3),
+      attribute(21, 5, 0, 0, 0, 1, 0, 0, 0),
+      attribute(22, 0, 1),
+      attribute(4, ...Buffer.from('cubic\0')),
+      attribute(7, ...words(1, 2, 3, 4, 5, 6, 7, 8, 9)),
+    );
+    assert.equal(details(whole), {
+      shutdown: 3,
+      cgroupId: 0x1_0000_0005,
+      bindAddressNoPort: true,
+      congestion: 'cubic',
+      memory: {
+        receive: 1,
+        receiveLimit: 2,
+        send: 3,
+        sendLimit: 4,
+        forward: 5,
+        queued: 6,
+        options: 7,
+        backlog: 8,
+        drops: 9,
+      },
+    });
+    // An older kernel has no drops; what is shorter than it can be is left out.
+    assert.is(details(payload(attribute(7, ...words(1, 2, 3, 4, 5, 6, 7, 8)))).memory?.drops, 0);
+    assert.equal(details(payload(attribute(7, ...words(1, 2)), attribute(21, 1, 2), attribute(22, 0))), {});
   });
 
   test('reads a listener: its backlog, and that it takes IPv6 only', () => {

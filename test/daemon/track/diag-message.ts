@@ -15,6 +15,11 @@ export interface DiagFields {
   readonly receiveQueue?: number;
   readonly sendQueue?: number;
   readonly lastAckReceivedMs?: number;
+  readonly lastDataSentMs?: number;
+  readonly lastDataReceivedMs?: number;
+  readonly shutdown?: number;
+  readonly cgroupId?: number;
+  readonly bindAddressNoPort?: boolean;
   /** Of an IPv6 listener. */
   readonly v6Only?: boolean;
 }
@@ -47,6 +52,18 @@ export function diagMessage(fields: DiagFields): Uint8Array {
   // INET_DIAG_SKV6ONLY, then INET_DIAG_INFO
   out.set([5, 0, 11, 0, fields.v6Only === true ? 1 : 0], 72);
   out.set([112, 0, 2, 0], 80);
+  out.writeUInt32LE(fields.lastDataSentMs ?? 0, 84 + 44);
+  out.writeUInt32LE(fields.lastDataReceivedMs ?? 0, 84 + 52);
   out.writeUInt32LE(fields.lastAckReceivedMs ?? 0, 84 + 56);
-  return new Uint8Array(out);
+  const { shutdown, cgroupId, bindAddressNoPort } = fields;
+  return new Uint8Array(
+    Buffer.concat([
+      out,
+      ...(shutdown === undefined ? [] : [Buffer.from([5, 0, 8, 0, shutdown, 0, 0, 0])]),
+      ...(cgroupId === undefined ? [] : [Buffer.from([12, 0, 21, 0, cgroupId, 0, 0, 0, 0, 0, 0, 0])]),
+      ...(bindAddressNoPort === undefined
+        ? []
+        : [Buffer.from([6, 0, 22, 0, 0xff, bindAddressNoPort ? 0xff : 0xfe, 0, 0])]),
+    ]),
+  );
 }

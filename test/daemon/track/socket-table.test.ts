@@ -206,6 +206,83 @@ spec('the socket table', (test) => {
     assert.is(table.counters.untracked, 7);
   });
 
+  test('tells how a receive queue moves, since when, and how many sweeps saw the socket so', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc);
+    const row = { state: STATE.closeWait, local: LOCAL, peer: PEER };
+    const seen = [5, 5, 9, 9, 12, 3].map((receiveQueue, turn) => {
+      const { queue, queueSinceMs, sweepsInState } = only(
+        sweep(1_000 * (turn + 1), { ...row, receiveQueue }),
+      );
+      return `${queue} ${queueSinceMs} ${sweepsInState}`;
+    });
+    assert.equal(seen, [
+      'constant 1000 1',
+      'constant 1000 2',
+      'growing 3000 3',
+      // What stands still goes on as it last moved.
+      'growing 3000 4',
+      'growing 3000 5',
+      'shrinking 6000 6',
+    ]);
+  });
+
+  test('tells a half-close that is used from one that is not', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc);
+    const row = { state: STATE.closeWait, local: LOCAL, peer: PEER, lastAckReceivedMs: 0 };
+    assert.not(only(sweep(1_000, { ...row, lastDataSentMs: 40 })).sending);
+    assert.not(only(sweep(2_000, { ...row, lastDataSentMs: 1_040, lastDataReceivedMs: 1_500 })).sending);
+    const sending = only(sweep(3_000, { ...row, lastDataSentMs: 100, lastDataReceivedMs: 2_500 }));
+    assert.equal([sending.sending, sending.lastReceivedMs, sending.idleMs], [true, 2_500, 0]);
+  });
+
+  test('keeps what the kernel tells beside the state: shutdown, and whether a bind took the port', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc);
+    const row = { state: STATE.established, local: LOCAL, peer: PEER };
+    const told = only(sweep(1_000, { ...row, shutdown: 0, bindAddressNoPort: true }));
+    assert.equal([told.shutdown, told.bindAddressNoPort], [0, true]);
+    const later = only(sweep(2_000, { ...row, shutdown: 2, bindAddressNoPort: false }));
+    assert.equal([later.shutdown, later.bindAddressNoPort], [2, false]);
+    const untold = only(sweep(3_000, row));
+    assert.equal([untold.shutdown, untold.bindAddressNoPort], [undefined, undefined]);
+  });
+
+  test('counts who comes into TIME-WAIT and CLOSE-WAIT and who leaves, but not who was there before', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep, table } = tableOf(proc);
+    const row = (port: number, state: number): DiagFields => ({
+      state,
+      local: `10.0.0.1:${port}`,
+      peer: PEER,
+    });
+    sweep(1_000, row(1, STATE.timeWait), row(2, STATE.closeWait), row(3, STATE.established));
+    sweep(2_000, row(1, STATE.timeWait), row(3, STATE.closeWait), row(4, STATE.timeWait));
+    sweep(3_000, row(1, STATE.timeWait), row(3, STATE.timeWait), row(4, STATE.timeWait));
+    assert.equal(table.counters.entered, { 'TIME-WAIT': 2, 'CLOSE-WAIT': 1 });
+    // The one that the second sweep missed is believed to be gone with the third.
+    assert.equal(table.counters.left, { 'TIME-WAIT': 0, 'CLOSE-WAIT': 2 });
+  });
+
+  test('knows the owners of sockets for years: those that nobody uses are let go', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc, 100_000);
+    const owned = { state: STATE.established, local: LOCAL, peer: PEER, inode: 1 };
+    proc.add(1, 'steady', ['socket:[1]']);
+    for (let turn = 0; turn < 3; turn++) {
+      const rows = Array.from({ length: 700 }, (_, index) => 2 + 700 * turn + index);
+      for (const inode of rows) proc.add(inode, `job${inode}`, [`socket:[${inode}]`]);
+      const others = rows.map((inode) => ({ ...owned, local: `10.0.${inode >> 8}.${inode & 255}:1`, inode }));
+      const sockets = sweep(1_000 * (turn + 1), owned, ...others);
+      assert.equal(
+        sockets.map(({ process, diag }) => `${process?.name} ${diag.inode}`).sort(),
+        ['steady 1', ...rows.map((inode) => `job${inode} ${inode}`)].sort(),
+      );
+      for (const inode of rows) proc.remove(inode);
+    }
+  });
+
   test('counts messages it does not understand, and goes on', async () => {
     await using proc = await makeFakeProc();
     const { sweep, table } = tableOf(proc);
