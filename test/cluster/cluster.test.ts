@@ -66,7 +66,7 @@ spec(
           const archive = await baseArchive(console.log);
           for (const node of NODES) await importImage(node, archive);
           await apply(...serverPods());
-          await kubectl('rollout', 'status', 'daemonset/server', '--timeout=60s');
+          await kubectl('rollout', 'status', 'daemonset/server', '--timeout=180s');
           const pods = (await kubectl('get', 'pods', '-o', 'name')).trim().split('\n');
           assert.is(pods.length, NODES.length);
 
@@ -74,7 +74,7 @@ spec(
             const seen = new Set();
             const url = 'http://server.default.svc.cluster.local/';
             // The name and the Service's rules reach the nodes when they reach them.
-            for (const end = Date.now() + 20_000; seen.size < 2 && Date.now() < end; ) {
+            for (const end = Date.now() + 90_000; seen.size < 2 && Date.now() < end; ) {
               const answer = await fetch(url, { headers: { connection: 'close' } }).catch(() => undefined);
               if (answer !== undefined) seen.add(await answer.text());
             }
@@ -110,7 +110,7 @@ spec(
         assert.is(existsSync(RUN), false);
         await watch.assertNothingLeft();
       },
-      { timeoutMs: 300_000, needs: NEEDS },
+      { timeoutMs: 900_000, needs: NEEDS },
     );
   },
   { exclusive: true },

@@ -24,10 +24,10 @@ function helm(...args: readonly string[]): Promise<string> {
     HELM_CONFIG_HOME: join(RUN, 'helm'),
     HELM_DATA_HOME: join(RUN, 'helm'),
   };
-  return run([programPath('helm'), ...args, '--namespace', NAMESPACE], { env, timeoutMs: 180_000 });
+  return run([programPath('helm'), ...args, '--namespace', NAMESPACE], { env, timeoutMs: 360_000 });
 }
 
-const WAIT = ['--wait', '--timeout', '120s'];
+const WAIT = ['--wait', '--timeout', '300s'];
 
 /** The namespace, as a cluster that enforces Pod Security wants it. */
 export async function makeNamespace(): Promise<void> {
@@ -51,7 +51,7 @@ export function uninstall(): Promise<string> {
 }
 
 export function helmTest(): Promise<string> {
-  return helm('test', 'finwait', '--logs', '--timeout', '120s');
+  return helm('test', 'finwait', '--logs', '--timeout', '300s');
 }
 
 function setting(values: Readonly<Record<string, string | number>>): string[] {

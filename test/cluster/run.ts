@@ -16,7 +16,7 @@ export async function run(command: readonly string[], options: RunOptions = {}):
   const [program = '', ...args] = command;
   const running = execFileAsync(program, args, {
     env: { ...process.env, ...options.env },
-    timeout: options.timeoutMs ?? 120_000,
+    timeout: options.timeoutMs ?? 300_000,
     maxBuffer: 64 << 20,
   });
   // A program that does not read its input is not at fault.
