@@ -3,7 +3,7 @@
 import { abortReset } from './calls.ts';
 import type { Connection } from './connection.ts';
 import type { Core } from './core.ts';
-import { hasSender } from './states.ts';
+import { hasSender, type SendingState } from './states.ts';
 
 export function timePasses(core: Core, connection: Connection, nowUs: number): void {
   const { state } = connection;
@@ -19,6 +19,9 @@ export function timePasses(core: Core, connection: Connection, nowUs: number): v
     const reset = hasSender(state) && core.profile.name === 'freebsd' ? abortReset(connection) : undefined;
     return core.end(connection, 'timeout', nowUs, reset);
   }
+  if (hasSender(state) && isHeldForNobody(core, connection, state)) {
+    return core.end(connection, 'timeout', nowUs, abortReset(connection));
+  }
   const repeats = hasSender(state) ? state.sender.timer.expirations : state.syn.timeouts;
   // RFC 9293 3.8.3: at R1, whoever chose the path is told (MUST-20a, SHLD-9).
   if (repeats >= core.profile.r1Retransmissions && !connection.warned) {
@@ -27,6 +30,15 @@ export function timePasses(core: Core, connection: Connection, nowUs: number): v
   }
   if (!hasSender(state)) return;
   keepAlive(core, connection, state.sender.idle, nowUs);
+}
+
+/**
+ * The user has closed, and the peer answers every probe of its shut window: for a user the connection would stay
+ * (MUST-37), but a stranger must not hold ours for ever. RFC 6429 section 4, Linux tcp_orphan_retries
+ */
+function isHeldForNobody(core: Core, { readerGone }: Connection, { sender }: SendingState): boolean {
+  const { timer, window, rtt } = sender;
+  return readerGone && timer.persists && window.octets === 0 && rtt.rtoUs >= core.profile.maxRtoUs;
 }
 
 function keepAlive(core: Core, connection: Connection, idle: boolean, nowUs: number): void {

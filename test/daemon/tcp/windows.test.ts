@@ -48,6 +48,24 @@ spec('the send window', (test) => {
     );
   });
 
+  test('a peer whose window stays shut holds the connection of a user who has closed for minutes, not for ever', () => {
+    const held = (closes: boolean) => {
+      const t = established().send(3000);
+      takeAll(t);
+      t.receives('ACK', { seq: 1, ack: 1001, window: 0 });
+      if (closes) t.stack.close(t.id, t.nowUs);
+      while (t.nowUs < DAY_MS * 1000 && t.ended === undefined) {
+        t.passTo(t.stack.nextDeadlineUs() / 1000);
+        const sent = takeAll(t);
+        if (sent.at(-1)?.flags.includes('RST')) return 'RST';
+        t.receives('ACK', { seq: 1, ack: 1001, window: 0 });
+      }
+      return t.state;
+    };
+    assert.is(held(false), 'ESTABLISHED');
+    assert.is(held(true), 'RST');
+  });
+
   test('what lies beyond a shrunk edge is not repeated until the window reaches it', () => {
     const t = established().send(5000);
     takeAll(t);
