@@ -148,8 +148,9 @@ async function whileStopped(reader: Program, work: () => Promise<unknown>): Prom
   reader.kill('SIGCONT');
 }
 
+/** Each life makes four events. */
 async function live(perSecond: number, seconds: number): Promise<{ events: number; seconds: number }> {
-  const args = ['live', String(perSecond), String(seconds), '0'];
+  const args = ['live', perSecond, Math.round((perSecond * seconds) / 4), 0].map(String);
   await using flows = start(PEER_CORE, compiled('flows'), args);
   const told = JSON.parse(await flows.line()) as { events: number; seconds: number };
   await flows.ended;

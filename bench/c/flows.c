@@ -1,9 +1,9 @@
 /*
  * Makes flows in conntrack through ctnetlink, in the network namespace it runs in.
  * flows make FROM TO: flows with these numbers in mixed states; a fifth looks as NAT makes them. Prints {"made"}.
- * flows live PER_SECOND SECONDS KEEP: lives of flows at that many events a second (0: as fast as it can): each begins as
- *   SYN_SENT, is ESTABLISHED, then in TIME_WAIT, then deleted, but for every KEEPth, which stays (0: none).
- *   A life begins before the one before it has ended. Prints {"lives", "kept", "events", "seconds"}.
+ * flows live PER_SECOND LIVES KEEP: so many lives of flows at that many events a second (0: as fast as it can): each begins
+ *   as SYN_SENT, is ESTABLISHED, then in TIME_WAIT, then deleted, but for every KEEPth, which stays (0: none). A life begins
+ *   before the one before it has ended. Prints {"lives", "kept", "events", "seconds"}.
  */
 #include "netlink.h"
 
@@ -75,27 +75,25 @@ static void make(long from, long to) {
   printf("{\"made\":%ld}\n", to - from);
 }
 
-static void live(double pace, double seconds, long keep) {
-  double start = now_s(), end = start + seconds;
-  long born = 0, lives = 0, kept = 0;
-  while (lives < born || now_s() < end) {
-    if (now_s() < end) {
-      if (pace > 0 && (double)sent > (now_s() - start) * pace) {
-        flush();
-        struct timespec nap = {0, 200000};
-        nanosleep(&nap, NULL);
-        continue;
-      }
-      flow(IPCTNL_MSG_CT_NEW, NLM_F_CREATE | NLM_F_EXCL, born++, TCP_CONNTRACK_SYN_SENT);
-      if (born > UNDER_WAY / 2) flow(IPCTNL_MSG_CT_NEW, 0, born - 1 - UNDER_WAY / 2, TCP_CONNTRACK_ESTABLISHED);
-      if (born <= UNDER_WAY) continue;
-    } else if (born - lives > UNDER_WAY / 2) {
-      flow(IPCTNL_MSG_CT_NEW, 0, lives, TCP_CONNTRACK_ESTABLISHED);
+static void live(double pace, long lives, long keep) {
+  double start = now_s();
+  long kept = 0;
+  for (long now = 0; now < lives + UNDER_WAY;) {
+    if (pace > 0 && (double)sent > (now_s() - start) * pace) {
+      flush();
+      struct timespec nap = {0, 200000};
+      nanosleep(&nap, NULL);
+      continue;
     }
-    flow(IPCTNL_MSG_CT_NEW, 0, lives, TCP_CONNTRACK_TIME_WAIT);
-    if (keep > 0 && lives % keep == 0) kept++;
-    else flow(IPCTNL_MSG_CT_DELETE, 0, lives, 0);
-    lives++;
+    long opened = now - UNDER_WAY / 2, closed = now - UNDER_WAY;
+    if (now < lives) flow(IPCTNL_MSG_CT_NEW, NLM_F_CREATE | NLM_F_EXCL, now, TCP_CONNTRACK_SYN_SENT);
+    if (opened >= 0 && opened < lives) flow(IPCTNL_MSG_CT_NEW, 0, opened, TCP_CONNTRACK_ESTABLISHED);
+    if (closed >= 0) {
+      flow(IPCTNL_MSG_CT_NEW, 0, closed, TCP_CONNTRACK_TIME_WAIT);
+      if (keep > 0 && closed % keep == 0) kept++;
+      else flow(IPCTNL_MSG_CT_DELETE, 0, closed, 0);
+    }
+    now++;
   }
   flush();
   printf("{\"lives\":%ld,\"kept\":%ld,\"events\":%ld,\"seconds\":%.3f}\n", lives, kept, sent, now_s() - start);
@@ -104,7 +102,7 @@ static void live(double pace, double seconds, long keep) {
 int main(int argc, char **argv) {
   fd = open_netlink(NETLINK_NETFILTER, 0);
   if (argc == 4 && strcmp(argv[1], "make") == 0) make(atol(argv[2]), atol(argv[3]));
-  else if (argc == 5 && strcmp(argv[1], "live") == 0) live(atof(argv[2]), atof(argv[3]), atol(argv[4]));
+  else if (argc == 5 && strcmp(argv[1], "live") == 0) live(atof(argv[2]), atol(argv[3]), atol(argv[4]));
   else return 2;
   return 0;
 }

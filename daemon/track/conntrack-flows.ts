@@ -17,6 +17,7 @@ export interface Flow {
   readonly natDestination: Endpoint | null;
   readonly natSource: Endpoint | null;
   readonly mark: number;
+  /** In which the flow has its name: of the original direction. */
   readonly zone: number;
   /** Whether any answer was seen, and whether the flow is kept when the table is full. */
   readonly replied: boolean;
@@ -81,7 +82,7 @@ function flowOf(
     natDestination: sameEnd(replySource, destination) ? null : replySource,
     natSource: sameEnd(replyDestination, source) ? null : replyDestination,
     mark: flow.mark,
-    zone: flow.zone,
+    zone: flow.zone === 0 ? original.zone : flow.zone,
     replied: (status & STATUS.seenReply) !== 0,
     assured: (status & STATUS.assured) !== 0,
     closedFirst:

@@ -37,6 +37,13 @@ export interface OracleFlow {
   readonly unreplied: boolean;
   readonly assured: boolean;
   readonly mark: number;
+  /** Of the original direction. */
+  readonly zone: number;
+}
+
+/** Flows as text, one a line, in order: `STATE SRC>DST SRC>DST zone ZONE mark MARK`. */
+export function flowTexts(flows: readonly OracleFlow[]): string[] {
+  return flows.map(({ state, tuples, zone, mark }) => `${state} ${tuples} zone ${zone} mark ${mark}`).sort();
 }
 
 /** The TCP flows as `conntrack -L` prints them. */
@@ -62,6 +69,7 @@ export async function flowsByConntrack(ns: Netns): Promise<OracleFlow[]> {
         unreplied: line.includes('[UNREPLIED]'),
         assured: line.includes('[ASSURED]'),
         mark: Number(all('mark')[0]),
+        zone: Number(all('zone')[0] ?? all('zone-orig')[0] ?? 0),
       };
     });
 }
