@@ -30,7 +30,7 @@ export interface PortUse {
   readonly timeWait: number;
   /** In TIME-WAIT and not used, because the kernel gives their ports to new connections (tcp_tw_reuse). */
   readonly reusable: number;
-  /** Of those used: bound without IP_BIND_ADDRESS_NO_PORT, and so taken from every other destination as well. */
+  /** Of those used, at least: bound without IP_BIND_ADDRESS_NO_PORT, and so taken from every other destination as well. */
   readonly bound: number;
   /** More (or fewer) used per minute; absent until there is enough to tell. */
   readonly perMinute?: number;

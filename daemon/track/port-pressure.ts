@@ -33,7 +33,7 @@ export interface PortUse {
   readonly timeWait: number;
   /** In TIME-WAIT and not among those used: the kernel gives these ports to new connections. */
   readonly reusable: number;
-  /** Of those used: bound before they connected, and so taken from all other destinations as well. */
+  /** Of those used, at least: bound before they connected, and so taken from all other destinations as well. */
   readonly bound: number;
 }
 
@@ -98,7 +98,8 @@ export function portUses(sockets: Iterable<PressingSocket>, rules: PortRules, no
 
 /**
  * connect(2) takes ports at an even distance from the lowest one as long as it finds any, and bind(2) the others. So
- * while most of the even ones are free, a socket with another was bound, to a port of its choice or of the kernel's.
+ * while most of the even ones are free, a socket with another was bound, to a port of its choice or of the kernel's. Of
+ * those bound with SO_REUSEADDR many may have even ones: these are not told.
  */
 function wasBound(group: Group, assignable: number): boolean {
   return group.even < assignable / 4;

@@ -6,6 +6,7 @@ import type { Child } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
+import { sweepWhere } from './tables-sweeps.ts';
 
 const SERVER = `${import.meta.dirname}/../support/tcp-server.ts`;
 const WATCH = `${import.meta.dirname}/tables-watch.ts`;
@@ -46,22 +47,6 @@ async function startServer(ns: Netns, program: readonly string[]): Promise<{ chi
 
 function startClient(ns: Netns, port: number): Child {
   return ns.start(process.execPath, ['-e', CLIENT, String(port)]);
-}
-
-/** Waits for a sweep that begins after this call and passes. */
-function sweepWhere(
-  watch: Child,
-  what: string,
-  passes: (sweep: TablesSweep) => boolean,
-): Promise<TablesSweep> {
-  const from = Date.now();
-  return until(what, () => {
-    const sweeps = watch.stdout
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as TablesSweep);
-    return sweeps.find((sweep) => sweep.atMs >= from && passes(sweep));
-  });
 }
 
 function countOf(sweep: TablesSweep, state: TcpStateName): number {
