@@ -13,6 +13,8 @@ import { ipv6Setting, readSetting, writeSetting } from './sysctl.ts';
 import type { TunDevice } from './tun.ts';
 
 const ADDRESS_READY_MS = 2_000;
+/** What comes while the engine is busy elsewhere (a collection of garbage, say) waits: 20 ms of 200,000 packets a second. */
+const QUEUE_LENGTH = 4096;
 /** RFC 8200 section 5: IPv6 needs it of every link. */
 const IPV6_LEAST_MTU = 1280;
 
@@ -71,7 +73,7 @@ export function placeLink(routing: Routing, { index, name, mtu, v4, v6 }: Placed
   // A device with too small an MTU for IPv6 has no settings of IPv6; one that is up makes itself a link-local address
   // as soon as it has.
   routing.changeLink({ index, up: false }, `set ${name} down`);
-  routing.changeLink({ index, mtu }, `set the MTU of ${name}`);
+  routing.changeLink({ index, mtu, queueLength: QUEUE_LENGTH }, `set the MTU and the queue of ${name}`);
   // route_localnet: packets to 127.0.0.0/8 that come in by this device, which is ours alone, are let in.
   routing.changeLink(
     { index, ipv4: { route_localnet: 1 }, withoutLinkLocal: v6 !== undefined },

@@ -25,6 +25,7 @@ const IFF_UP = 1;
 
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_TXQLEN = 13;
 const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
 const IFLA_INET_CONF = 1;
@@ -96,6 +97,8 @@ export interface LinkChange {
   readonly index: number;
   readonly up?: boolean;
   readonly mtu?: number;
+  /** Packets that wait for who reads the device. */
+  readonly queueLength?: number;
   /** Values of `net.ipv4.conf.<device>`; the kernel takes them here also where /proc/sys is read-only. */
   readonly ipv4?: Partial<Record<Ipv4Devconf, number>>;
   /** Keeps the kernel from giving the device a link-local address. */
@@ -112,6 +115,9 @@ export interface RouteQuestion {
 export function encodeLinkChange(change: LinkChange): Uint8Array {
   const attributes: Uint8Array[] = [];
   if (change.mtu !== undefined) attributes.push(encodeAttribute(IFLA_MTU, u32(change.mtu)));
+  if (change.queueLength !== undefined) {
+    attributes.push(encodeAttribute(IFLA_TXQLEN, u32(change.queueLength)));
+  }
   const families: Uint8Array[] = [];
   if (change.ipv4 !== undefined) {
     const values = Object.entries(change.ipv4).map(([name, value]) =>

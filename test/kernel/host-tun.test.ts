@@ -23,6 +23,7 @@ spec('the TUN device on the host', (test) => {
       });
       const [link] = JSON.parse(await ns.run('ip', '-j', 'address', 'show', 'dev', 'finwait0'));
       assert.is(link.mtu, 1400);
+      assert.is(link.txqlen, 4096);
       assert.ok(link.flags.includes('UP'));
       assert.equal(
         link.addr_info.map((each: { local: string; prefixlen: number }) => `${each.local}/${each.prefixlen}`),
@@ -212,7 +213,8 @@ spec('the TUN device on the host', (test) => {
       await using ns = await makeNetns('drops');
       await using run = await openRun(ns.enter);
       assert.equal(await run.dropped(), { toEngine: 0, fromEngine: 0 });
-      // Nobody reads while this runs, and the device's queue holds 500 packets.
+      // Nobody reads while this runs, and the device's queue holds 100 packets.
+      await ns.run('ip', 'link', 'set', run.opened.device, 'txqueuelen', '100');
       await ns.try('ping', '-q', '-f', '-l', '700', '-w', '1', run.opened.engineV4);
       assert.ok((await run.dropped()).toEngine > 0);
     },

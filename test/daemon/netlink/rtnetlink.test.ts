@@ -91,6 +91,10 @@ spec('routing messages', (test) => {
   test('the messages finwait sends are those of linux/rtnetlink.h', () => {
     assert.is(toHex(encodeLinkChange({ index: 3, up: true })), '00000000030000000100000001000000');
     assert.is(
+      toHex(encodeLinkChange({ index: 3, queueLength: 4096 })),
+      ['00000000' + '03000000' + '00000000' + '00000000', '0800' + '0d00' + '00100000'].join(''),
+    );
+    assert.is(
       toHex(encodeLinkChange({ index: 3, mtu: 1400, ipv4: { route_localnet: 1 }, withoutLinkLocal: true })),
       [
         '00000000' + '03000000' + '00000000' + '00000000',
