@@ -20,6 +20,8 @@ import { UrgentReceiver } from './urgent.ts';
 /** A TS.Recent older than that says nothing. RFC 7323 5.5: 24 days */
 const TS_RECENT_VALID_US = 24 * 24 * 3600 * 1_000_000;
 
+const NOTHING = new Uint8Array(0);
+
 export interface TextOutcome {
   /** Octets that became readable. */
   readonly readable: number;
@@ -203,10 +205,7 @@ export class Receiver {
 
   /** Moves up to `max` bytes to the reader, and owes the peer an ACK when that opens the window enough. */
   read(max: number): Uint8Array {
-    const most = Math.min(max, this.#ring.length, this.urgent.readable(this.readSeq));
-    const data = new Uint8Array(Math.max(most, 0));
-    this.#ring.copy(0, data.length, data, 0);
-    this.#ring.drop(data.length);
+    const data = this.#take(Math.min(max, this.#ring.length, this.urgent.readable(this.readSeq)));
     if (this.#ring.length === 0 && this.#held.empty) this.#ring.release();
     this.urgent.taken(this.readSeq);
     if (!this.finished && this.#window.isWorthAnUpdate(this.nxt, this.#ring.length)) this.acks.oweNow();
@@ -215,10 +214,16 @@ export class Receiver {
 
   /** What has arrived in order and nobody read, and gives the memory back: the connection is gone. */
   discard(): Uint8Array {
-    const data = new Uint8Array(this.#ring.length);
-    this.#ring.copy(0, data.length, data, 0);
-    this.#ring.drop(data.length);
+    const data = this.#take(this.#ring.length);
     this.#ring.release();
+    return data;
+  }
+
+  #take(length: number): Uint8Array {
+    if (length <= 0) return NOTHING;
+    const data = new Uint8Array(length);
+    this.#ring.copy(0, length, data, 0);
+    this.#ring.drop(length);
     return data;
   }
 
