@@ -172,7 +172,7 @@ spec('the installed command', (test) => {
     const platform = `node-linux-${process.arch}`;
     symlinkSync(join(ROOT, 'node_modules', platform), join(temp.path, 'node_modules', platform));
     const script =
-      "process.on('SIGTERM', () => process.exit(7)); console.log('ready'); setTimeout(() => {}, 15_000);";
+      "process.on('SIGTERM', () => process.exit(7)); console.log('ready'); setTimeout(() => {}, 60_000);";
 
     writeFileSync(join(temp.path, 'cli', 'main.ts'), script);
     const run = () =>
