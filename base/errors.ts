@@ -33,6 +33,7 @@ export const ERROR_CODES = {
   CONNTRACK_DENIED: 'the conntrack table may not be read',
   CONNTRACK_EVENTS_OFF: 'the kernel does not tell when flows of conntrack begin, change and end',
   CONNTRACK_EVENTS_LOST: 'events of conntrack were lost, because they came faster than they were read',
+  FLOW_NOT_FOUND: 'conntrack has no flow of the name that was given',
   CONNTRACK_UNUSED: 'nothing uses conntrack where it is expected, so it holds no flow',
   SOCK_DIAG_MISSING: 'the kernel has no sock_diag for TCP',
   SOCK_DIAG_DENIED: 'the socket table may not be read',

@@ -18,6 +18,7 @@ export interface FlowGroup {
   readonly source: string | null;
   readonly destination: string | null;
   readonly port: number | null;
+  readonly zone: number | null;
   readonly count: number;
   readonly states: Readonly<Partial<Record<ConntrackTcpState, number>>>;
   /** Both directions together; null without counters. */
@@ -25,7 +26,7 @@ export interface FlowGroup {
 }
 
 export function selectFlows(rows: readonly FlowRow[], settings: ConntrackSettings): FlowRow[] {
-  const { state, address, port, mark, nat, unreplied, own, notOwn, ipv4, ipv6 } = settings;
+  const { state, address, port, mark, zone, minAge, nat, unreplied, own, notOwn, ipv4, ipv6 } = settings;
   // Probes of what is filtered are unreplied by nature: they would hide whose handshakes are not answered.
   const hidesOwn = notOwn || (unreplied && !own);
   return rows.filter(
@@ -37,6 +38,8 @@ export function selectFlows(rows: readonly FlowRow[], settings: ConntrackSetting
       (!nat || row.natSource !== null || row.natDestination !== null) &&
       (!unreplied || !row.replied) &&
       passes(mark, (each) => each === row.mark) &&
+      passes(zone, (each) => each === row.zone) &&
+      (minAge === undefined || (row.ageMs ?? row.idleMs ?? 0) >= minAge) &&
       passes(address, ({ matches }) => ends(row).some((end) => matches(end.address))) &&
       passes(port, (each) => ends(row).some((end) => each === end.port)),
   );
@@ -99,13 +102,20 @@ export function sortFlowGroups(
 export function groupFlows(rows: readonly FlowRow[], by: FlowGrouping): FlowGroup[] {
   const members = new Map<string, FlowRow[]>();
   for (const row of rows) {
-    const key = by === 'state' ? row.state : by === 'source' ? row.source.address : endText(row);
+    const key = GROUP_KEYS[by](row);
     const group = members.get(key);
     if (group === undefined) members.set(key, [row]);
     else group.push(row);
   }
   return [...members.values()].map((group) => groupOf(group, by));
 }
+
+const GROUP_KEYS: Readonly<Record<FlowGrouping, (row: FlowRow) => string>> = {
+  state: ({ state }) => state,
+  source: ({ source }) => source.address,
+  destination: (row) => endText(row),
+  zone: ({ zone }) => String(zone),
+};
 
 function endText({ destination }: FlowRow): string {
   return `${destination.address} ${destination.port}`;
@@ -124,6 +134,7 @@ function groupOf(rows: readonly FlowRow[], by: FlowGrouping): FlowGroup {
     source: by === 'source' ? (first?.source.address ?? null) : null,
     destination: by === 'destination' ? (first?.destination.address ?? null) : null,
     port: by === 'destination' ? (first?.destination.port ?? null) : null,
+    zone: by === 'zone' ? (first?.zone ?? null) : null,
     count: rows.length,
     states,
     bytes,

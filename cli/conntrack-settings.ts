@@ -3,15 +3,16 @@
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
 import type { Settings } from '#base/settings.ts';
-import { integer, oneOf } from '#base/settings.ts';
+import { durationMs, integer, oneOf } from '#base/settings.ts';
 import type { ConntrackTcpState } from '../daemon/netlink/ctnetlink.ts';
 import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
 import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
+import { WATCH_SETTINGS } from './watch.ts';
 
 const FLOW_SORT_KEYS = ['state', 'left', 'idle', 'age', 'source', 'destination', 'bytes', 'count'] as const;
 export type FlowSortKey = (typeof FLOW_SORT_KEYS)[number];
 
-const FLOW_GROUPINGS = ['state', 'source', 'destination'] as const;
+const FLOW_GROUPINGS = ['state', 'source', 'destination', 'zone'] as const;
 export type FlowGrouping = (typeof FLOW_GROUPINGS)[number];
 
 export const CONNTRACK_SETTINGS = {
@@ -25,6 +26,7 @@ export const CONNTRACK_SETTINGS = {
   ),
   port: listOf('port', 'PORT', 'only with this port at any end, before or after NAT', integer(0, 65_535)),
   mark: listOf('mark', 'MARK', 'only with this mark, decimal or 0x...', mark),
+  zone: listOf('zone', 'ZONE', 'only of this zone of conntrack', integer(0, 65_535)),
   nat: switchOf('nat', undefined, 'only flows that NAT changes'),
   unreplied: switchOf(
     'unreplied',
@@ -33,6 +35,19 @@ export const CONNTRACK_SETTINGS = {
   ),
   own: switchOf('own', undefined, "only those of finwait's own probes, known by their mark"),
   notOwn: switchOf('not-own', undefined, "all but finwait's own"),
+  minAge: {
+    name: 'min-age',
+    placeholder: 'DURATION',
+    doc: 'only flows that began so long ago, or whose last packet did where the kernel keeps no time stamps',
+    default: undefined,
+    parse: durationMs(1, 365 * 86_400_000),
+  },
+  events: switchOf(
+    'events',
+    'E',
+    'a line for each flow that begins, changes or ends, from now until Ctrl-C; with --json one object a line',
+  ),
+  stats: switchOf('stats', 'S', 'what the processors count of conntrack instead; rates with --watch'),
   by: {
     name: 'by',
     placeholder: FLOW_GROUPINGS.join('|'),
@@ -47,6 +62,7 @@ export const CONNTRACK_SETTINGS = {
     default: undefined,
     parse: oneOf(...FLOW_SORT_KEYS),
   },
+  ...WATCH_SETTINGS,
   ...TABLE_SETTINGS,
 } as const;
 

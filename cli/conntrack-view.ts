@@ -50,7 +50,13 @@ export function flowColumns(rows: readonly FlowRow[]): TableColumn<FlowRow>[] {
     },
     { title: 'FLAGS', drop: 8, wide: true, cell: flagsCell },
     { title: 'FIRST-FIN', drop: 9, wide: true, cell: ({ closedFirst }) => ({ text: closedFirst ?? '-' }) },
-    { title: 'ZONE', align: 'right', drop: 9, wide: true, cell: ({ zone }) => ({ text: String(zone) }) },
+    {
+      title: 'ZONE',
+      align: 'right',
+      drop: 3,
+      ...unless(rows.some(({ zone }) => zone !== 0)),
+      cell: ({ zone }) => ({ text: String(zone) }),
+    },
   ];
 }
 
@@ -58,6 +64,7 @@ export function flowGroupColumns(by: FlowGrouping): TableColumn<FlowGroup>[] {
   const key: Readonly<Record<FlowGrouping, TableColumn<FlowGroup>>> = {
     state: { title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) },
     source: { title: 'SOURCE', drop: 0, cell: ({ source }) => ({ text: source ?? '-' }) },
+    zone: { title: 'ZONE', align: 'right', drop: 0, cell: ({ zone }) => ({ text: String(zone) }) },
     destination: {
       title: 'DESTINATION',
       drop: 0,
@@ -111,12 +118,12 @@ export function fillText({ count: flows, max }: ConntrackFill): string {
   return `table: ${count(flows)} / ${count(max)} (${percent(flows, max)})`;
 }
 
-function endText({ address, port }: Endpoint): string {
+export function endText({ address, port }: Endpoint): string {
   return hostPortText(address, port);
 }
 
 /** Where it really goes, and as whom it comes. */
-function natCell({ natDestination, natSource }: FlowRow): Span {
+export function natCell({ natDestination, natSource }: FlowRow): Span {
   const to = natDestination === null ? [] : [`to ${endText(natDestination)}`];
   const as = natSource === null ? [] : [`as ${endText(natSource)}`];
   return { text: [...to, ...as].join(' ') || '-' };

@@ -10,6 +10,8 @@ import { readFlows } from '../daemon/track/conntrack-flows.ts';
 import { dumpFlows } from '../daemon/track/dumps.ts';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
+import { runDelete } from './conntrack-delete.ts';
+import { runEvents } from './conntrack-events.ts';
 import type { FlowRow } from './conntrack-rows.ts';
 import {
   FLOW_GROUP_SORT_KEYS,
@@ -20,6 +22,7 @@ import {
 } from './conntrack-rows.ts';
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from './conntrack-settings.ts';
+import { StatsReader } from './conntrack-stats.ts';
 import type { FlowTotals } from './conntrack-view.ts';
 import { fillText, flowColumns, flowGroupColumns, flowsFooter } from './conntrack-view.ts';
 import { fromConntrack } from './habits.ts';
@@ -28,9 +31,10 @@ import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
+import { watching } from './watch.ts';
 
 const HELP: CommandHelp = {
-  usage: 'finwait conntrack [options]',
+  usage: 'finwait conntrack [options] | finwait conntrack delete SOURCE DESTINATION',
   about: [
     'Lists the TCP flows that the kernel tracks in this network namespace, and how full its table is. A state is',
     "conntrack's own, not a socket's. LEFT is the time until the kernel forgets the flow; IDLE the time since its",
@@ -42,6 +46,8 @@ const HELP: CommandHelp = {
     ['finwait conntrack --state syn-sent --unreplied', 'handshakes that nobody answers'],
     ['finwait conntrack --nat --address 10.96.0.0/12', 'where the connections to services really go'],
     ['finwait conntrack --own', "finwait's own footprint"],
+    ['finwait conntrack --events --state close-wait,time-wait', 'who closes, as it happens'],
+    ['finwait conntrack --stats --watch', 'what is dropped, and how fast'],
   ],
   notes: [
     'Needs CAP_NET_ADMIN. AGE, PACKETS and BYTES appear when the kernel keeps them: net.netfilter.nf_conntrack_timestamp=1\n' +
@@ -50,6 +56,7 @@ const HELP: CommandHelp = {
 };
 
 export async function runConntrack(args: readonly string[], io: CliIo): Promise<number> {
+  if (args[0] === 'delete') return runDelete(args.slice(1), io);
   if (asksForHelp(args)) {
     io.stdout.write(helpText(HELP));
     return EXIT.ok;
@@ -57,6 +64,15 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
   const { settings, positionals } = readSettings(CONNTRACK_SETTINGS, fromConntrack(args), io.env);
   refusePositionals(positionals);
   checkTogether(settings);
+  if (settings.events) return runEvents(settings, io);
+  const stats = settings.stats ? new StatsReader() : undefined;
+  return watching(io, settings, () => {
+    if (stats === undefined) list(io, settings);
+    else stats.print(io, settings);
+  });
+}
+
+function list(io: CliIo, settings: ConntrackSettings): void {
   const fill = readConntrackFill();
   const faults = noNetlinkFaults();
   const { flows, others, undecodable } = readTable(io, settings, fill, faults);
@@ -64,17 +80,18 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
   const selected = selectFlows(all, settings);
   print(io, settings, { selected, all, others, fill });
   printConditions(io, incompleteAnswer(undecodable + faults.truncated + faults.undecodable));
-  return EXIT.ok;
 }
 
 /** @throws FinwaitError USAGE for options that contradict each other */
-function checkTogether({ by, sort }: ConntrackSettings): void {
+function checkTogether({ by, sort, events, stats, watch }: ConntrackSettings): void {
   const problem =
-    by === undefined && sort === 'count'
-      ? '--sort count needs --by'
-      : by !== undefined && sort !== undefined && !FLOW_GROUP_SORT_KEYS.includes(sort)
-        ? `--sort ${sort} does not go with --by: groups sort by ${FLOW_GROUP_SORT_KEYS.join(', ')}`
-        : undefined;
+    events && (by !== undefined || sort !== undefined || stats || watch)
+      ? '--events goes with filters only: not with --by, --sort, --stats or --watch'
+      : by === undefined && sort === 'count'
+        ? '--sort count needs --by'
+        : by !== undefined && sort !== undefined && !FLOW_GROUP_SORT_KEYS.includes(sort)
+          ? `--sort ${sort} does not go with --by: groups sort by ${FLOW_GROUP_SORT_KEYS.join(', ')}`
+          : undefined;
   if (problem !== undefined) {
     throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
   }

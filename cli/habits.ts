@@ -49,9 +49,11 @@ const SS_ELSEWHERE: Readonly<Record<string, string>> = {
   '--summary': 'write --by state',
 };
 
-/** `-L` and `--dump` list, as this command does anyway. */
+/** `-L` and `--dump` list, as this command does anyway; `--event` is nearly its own word. */
 export function fromConntrack(args: readonly string[]): string[] {
-  const words = args.filter((word) => word !== '-L' && word !== '--dump');
+  const words = args
+    .filter((word) => word !== '-L' && word !== '--dump')
+    .map((word) => (word === '--event' ? '--events' : word));
   refuse(words, CONNTRACK_ELSEWHERE);
   return words;
 }
@@ -59,10 +61,9 @@ export function fromConntrack(args: readonly string[]): string[] {
 const CONNTRACK_ELSEWHERE: Readonly<Record<string, string>> = {
   '-C': 'the last line of every table has the count: --limit 1',
   '--count': 'the last line of every table has the count: --limit 1',
-  '-E': 'finwait up follows the table',
-  '--event': 'finwait up follows the table',
-  '-D': 'finwait changes nothing; conntrack -D deletes flows',
-  '-F': 'finwait changes nothing; conntrack -F empties the table',
+  '-D': 'write finwait conntrack delete SOURCE DESTINATION',
+  '--delete': 'write finwait conntrack delete SOURCE DESTINATION',
+  '-F': 'finwait deletes one flow at a time; conntrack -F empties the table',
   '-p': 'leave it away: finwait knows TCP only',
   '--proto': 'leave it away: finwait knows TCP only',
   '--src': 'write --address ADDRESS',

@@ -65,7 +65,8 @@ export function readFlows(
   return { flows, others, undecodable };
 }
 
-function flowOf(
+/** @param tcp without its state where an event does not tell it */
+export function flowOf(
   flow: ConntrackFlow,
   tcp: NonNullable<ConntrackFlow['tcp']>,
   idleMs: IdleClock,

@@ -68,6 +68,11 @@ spec('finwait conntrack', (test) => {
     assert.is(select('--mark', '42'), '3');
     assert.is(select('--mark', '0x2a,0x66696e77'), '23');
     assert.is(select('--nat'), '03');
+    assert.is(select('--zone', '7'), '');
+    assert.is(select('--zone', '0,7'), '0123');
+    // By time stamp, else by the last packet.
+    assert.is(select('--min-age', '61s'), '3');
+    assert.is(select('--min-age', '20s'), '023');
     assert.is(select('--unreplied'), '1');
     // Of finwait's own only when they are asked for.
     const own = flow({ replied: false, own: true });
@@ -98,6 +103,7 @@ spec('finwait conntrack', (test) => {
       source: null,
       destination: '10.96.0.1',
       port: 443,
+      zone: null,
       count: 2,
       states: { ESTABLISHED: 1, SYN_SENT: 1 },
       bytes: null,
@@ -175,7 +181,12 @@ spec('finwait conntrack', (test) => {
       [['--mark', '4294967296'], /--mark: "4294967296" is not a mark/],
       [['--sort', 'count'], /--sort count needs --by/],
       [['--by', 'source', '--sort', 'idle'], /--sort idle does not go with --by/],
-      [['-E'], /unknown option -E/],
+      [['-F'], /unknown option -F/],
+      [['-E', '--by', 'state'], /--events goes with filters only/],
+      [['delete'], /it takes SOURCE and DESTINATION/],
+      [['delete', '10.0.0.1:1', '[::1]:2'], /not of one address family/],
+      [['delete', '10.0.0.1:1', '10.0.0.1:65536'], /is not ADDRESS:PORT/],
+      [['delete', '10.0.0.1:1', '10.0.0.2:1', '10.0.0.3:1'], /it takes SOURCE and DESTINATION/],
     ] as const) {
       const { code, stdout, stderr } = await cliRun(['conntrack', ...args]);
       assert.is(code, 2, args.join(' '));

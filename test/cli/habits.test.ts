@@ -24,8 +24,8 @@ spec('habits of ss and conntrack', (test) => {
     const udp = await cliRun(['sockets', '-u']);
     assert.is(udp.code, 2);
     assert.match(udp.stderr, /unknown option -u\n {2}hint: finwait knows TCP only/);
-    assert.match((await cliRun(['conntrack', '-E'])).stderr, /hint: finwait up follows the table/);
-    assert.equal(fromConntrack(['-L', '--nat']), ['--nat']);
+    assert.match((await cliRun(['conntrack', '-D'])).stderr, /hint: write finwait conntrack delete SOURCE/);
+    assert.equal(fromConntrack(['-L', '--nat', '--event']), ['--nat', '--events']);
     assert.is((await cliRun(['sockets', '-tlnp', '--limit', '1'])).code, 0);
   });
 

@@ -1,0 +1,154 @@
+/** `finwait conntrack --events`: a line for each flow that begins, changes or ends, as the kernel tells it. */
+
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
+import { NetlinkEvents } from '../daemon/kernel/netlink-events.ts';
+import { tcpEventsFilter } from '../daemon/netlink/conntrack-filter.ts';
+import type { ConntrackFlow } from '../daemon/netlink/ctnetlink.ts';
+import { decodeFlow, IPPROTO_TCP, NETLINK_NETFILTER } from '../daemon/netlink/ctnetlink.ts';
+import {
+  CONNTRACK_EVENT_GROUPS,
+  CONNTRACK_TCP_STATES,
+  STATUS,
+} from '../daemon/netlink/ctnetlink-attributes.ts';
+import { decodeMessages, NLM_F_CREATE, NLM_F_EXCL } from '../daemon/netlink/message.ts';
+import { flowOf } from '../daemon/track/conntrack-flows.ts';
+import { endReason } from '../daemon/track/flow-ends.ts';
+import { readConntrackSettings } from '../daemon/track/kernel-numbers.ts';
+import { readingConntrack } from '../daemon/track/refusals.ts';
+import type { FlowRow } from './conntrack-rows.ts';
+import { selectFlows } from './conntrack-rows.ts';
+import type { ConntrackSettings } from './conntrack-settings.ts';
+import { endText, natCell } from './conntrack-view.ts';
+import type { CliIo } from './io.ts';
+import { EXIT } from './io.ts';
+import { jsonText } from './json-text.ts';
+import { listenForSignals } from './probe-signals.ts';
+import { printConditions } from './table.ts';
+
+const LOOK_MS = 50;
+const QUEUE_BYTES = 32 << 20;
+const EVENTS_PER_LOOK = 4_096;
+
+export type FlowEventKind = 'begun' | 'changed' | 'ended';
+
+/** An event as `--json` prints it. The state is null where the kernel does not tell it. */
+export interface FlowEvent extends Omit<FlowRow, 'state'> {
+  readonly event: FlowEventKind;
+  /** Unix time at which it was read. */
+  readonly atMs: number;
+  readonly state: FlowRow['state'] | null;
+  /** Why it ended; null otherwise. */
+  readonly reason: string | null;
+}
+
+export async function runEvents(settings: ConntrackSettings, io: CliIo): Promise<number> {
+  const json = settings.json || settings.output === 'json';
+  if (readConntrackSettings().events === 0) {
+    printConditions(io, [
+      {
+        code: 'CONNTRACK_EVENTS_OFF',
+        message: 'the kernel tells no events: net.netfilter.nf_conntrack_events is 0',
+        hint: 'sysctl -w net.netfilter.nf_conntrack_events=1',
+      },
+    ]);
+  }
+  using source = readingConntrack(
+    () =>
+      new NetlinkEvents({
+        protocol: NETLINK_NETFILTER,
+        groups: CONNTRACK_EVENT_GROUPS,
+        queueBytes: QUEUE_BYTES,
+        filter: tcpEventsFilter(settings.state),
+      }),
+  );
+  using signals = listenForSignals(io.stdout);
+  const { signal } = signals;
+  let left = settings.limit;
+  let undecodable = 0;
+  while (!signal.aborted && left > 0) {
+    const lines: string[] = [];
+    const atMs = Date.now();
+    const answer = source.read((view, from, to) => {
+      const datagram = new Uint8Array(view.buffer, view.byteOffset + from, to - from);
+      for (const event of eventsOf(datagram, atMs)) {
+        if (event === undefined) undecodable++;
+        else if (left > 0 && passesFilters(event, settings)) {
+          left--;
+          lines.push(json ? jsonText(event) : lineOf(event));
+        }
+      }
+    }, EVENTS_PER_LOOK);
+    if (lines.length > 0 && !io.stdout.write(`${lines.join('\n')}\n`)) {
+      await once(io.stdout, 'drain', { signal }).catch(() => {});
+    }
+    if (answer === 'overflowed') {
+      if (json) io.stdout.write(`${jsonText({ event: 'lost', atMs })}\n`);
+      printConditions(io, [LOST]);
+    } else if (answer === 'empty' && left > 0) {
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+    }
+  }
+  const dropped = undecodable + source.counters.truncated + source.counters.foreignSender;
+  if (dropped > 0) io.stderr.write(`finwait: note: ${dropped} messages were no event of the kernel\n`);
+  if (signals.fault !== undefined) throw signals.fault;
+  return EXIT.ok;
+}
+
+const LOST = {
+  code: 'CONNTRACK_EVENTS_LOST',
+  message:
+    'events came faster than they were written, and the kernel dropped some; how many it does not tell',
+  hint: 'let fewer through (--state is applied in the kernel), or write to a file',
+} as const;
+
+/** Undefined where a message is no event of a flow. Flows of other protocols are passed over. */
+function eventsOf(datagram: Uint8Array, atMs: number): (FlowEvent | undefined)[] {
+  const messages = decodeMessages(datagram);
+  if (!messages.ok) return [undefined];
+  return messages.value.flatMap(({ type, flags, payload }) => {
+    const flow = decodeFlow(payload);
+    if (!flow.ok) return [undefined];
+    if (flow.value.original.protocol !== IPPROTO_TCP) return [];
+    const begun = (flags & (NLM_F_CREATE | NLM_F_EXCL)) !== 0;
+    return [eventOf((type & 0xff) === 2 ? 'ended' : begun ? 'begun' : 'changed', flow.value, atMs)];
+  });
+}
+
+function eventOf(event: FlowEventKind, flow: ConntrackFlow, atMs: number): FlowEvent {
+  const tcp = flow.tcp ?? { state: 'NONE', originalFlags: 0, replyFlags: 0 };
+  // A state has just begun with an event: what has passed of its time is nothing.
+  const row = flowOf(flow, tcp, () => null, atMs);
+  const state = CONNTRACK_TCP_STATES.indexOf(tcp.state);
+  const reason = endReason(state, (flow.status & STATUS.seenReply) !== 0, flow.timeoutS);
+  return {
+    event,
+    atMs,
+    ...row,
+    state: flow.tcp === undefined ? null : row.state,
+    reason: event === 'ended' ? reason : null,
+    own: flow.mark === FOOTPRINT_MARK,
+  };
+}
+
+/** An event that tells no state passes every filter but one for states. */
+function passesFilters(event: FlowEvent, settings: ConntrackSettings): boolean {
+  if (event.state === null && settings.state.length > 0) return false;
+  return selectFlows([{ ...event, state: event.state ?? 'NONE' }], settings).length > 0;
+}
+
+/** `13:37:00.123  ended    TIME_WAIT    10.0.0.1:40000 → 10.0.0.2:443  to ...  closed` */
+function lineOf(event: FlowEvent): string {
+  const nat = natCell({ ...event, state: 'NONE' }).text;
+  return [
+    new Date(event.atMs).toISOString().slice(11, 23),
+    event.event.padEnd(7),
+    (event.state ?? '-').padEnd(11),
+    `${endText(event.source)} → ${endText(event.destination)}`,
+    ...(nat === '-' ? [] : [nat]),
+    ...(event.zone === 0 ? [] : [`zone ${event.zone}`]),
+    ...(event.own ? ['finwait'] : []),
+    ...(event.reason === null ? [] : [event.reason]),
+  ].join('  ');
+}
