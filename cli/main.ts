@@ -43,6 +43,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "the kernel's TCP flows: state, ends, NAT, time left; how full the table is",
     load: async () => (await import('./conntrack.ts')).runConntrack,
   },
+  ports: {
+    about: 'local ports in use towards each destination, of those there are; of masqueraded addresses, too',
+    load: async () => (await import('./ports.ts')).runPorts,
+  },
+  compare: {
+    about: 'sockets that conntrack does not know, and flows of conntrack that have no socket',
+    load: async () => (await import('./compare.ts')).runCompare,
+  },
   simulate: {
     about: 'two TCP engines over a network of your choice, in virtual time: what loss, delay and rate do',
     load: async () => (await import('./simulate.ts')).runSimulate,

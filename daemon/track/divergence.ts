@@ -4,7 +4,7 @@
  * missing is believed when two comparisons miss it.
  */
 
-import type { Divergence, Endpoint, Family, TcpStateName } from '#contract';
+import type { Divergence, Endpoint, TcpStateName } from '#contract';
 import { CONNTRACK_TCP_STATES } from '../netlink/ctnetlink.ts';
 
 import type { Divergent } from './divergent-states.ts';
@@ -13,7 +13,6 @@ import { textsOfBytes } from './texts-of-bytes.ts';
 
 /** What counts of a socket. */
 export interface ComparedSocket {
-  readonly family: Family;
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly state: TcpStateName;
@@ -72,8 +71,8 @@ export class Comparison {
   /** @param nowMs the clock of the sweeps */
   compare(compared: Compared, nowMs: number): Divergence {
     const sockets = connections(compared);
-    const { ghosts, flows, through } = withoutSocket(compared, sockets, nowMs);
-    const { forgotten, untracked } = withoutFlow(sockets, compared, this.#forgotten, nowMs);
+    const { ghosts, followed, flows, through } = withoutSocket(compared, sockets, nowMs);
+    const { forgotten, untracked } = withoutFlow(sockets, followed, compared, this.#forgotten, nowMs);
     const flowsWithoutSocket = believed(ghosts, this.#ghosts);
     const socketsWithoutFlow = believed(forgotten, this.#forgotten);
     this.#ghosts = remembered(ghosts, this.#ghosts, nowMs);
@@ -108,12 +107,13 @@ function connections({ sockets }: Compared): Map<string, Seen> {
   return seen;
 }
 
-/** Marks the sockets that have a flow. */
+/** Marks the sockets that have a flow, and tells which kinds of connections conntrack follows. */
 function withoutSocket(
   { forEachFlow, isLocal, ownMark }: Compared,
   sockets: ReadonlyMap<string, Seen>,
   nowMs: number,
-): { ghosts: Map<string, Divergent>; flows: number; through: number } {
+): { ghosts: Map<string, Divergent>; followed: ReadonlySet<string>; flows: number; through: number } {
+  const followed = new Set<string>();
   const ghosts = new Map<string, Divergent>();
   const textOf = textsOfBytes();
   let flows = 0;
@@ -143,6 +143,7 @@ function withoutSocket(
     flows++;
     let hasSocket = false;
     for (const [local, peer] of ends) {
+      followed.add(kindOf(local, peer));
       const seen = sockets.get(keyOf(local, peer));
       if (seen === undefined) continue;
       seen.hasFlow = true;
@@ -158,7 +159,7 @@ function withoutSocket(
       timeoutMs: Math.max(0, Math.round(flow.expiresMs - nowMs)),
     });
   });
-  return { ghosts, flows, through };
+  return { ghosts, followed, flows, through };
 }
 
 /**
@@ -167,19 +168,18 @@ function withoutSocket(
  */
 function withoutFlow(
   sockets: ReadonlyMap<string, Seen>,
+  followed: ReadonlySet<string>,
   { isLocal, picksUp }: Compared,
   before: Missed,
   nowMs: number,
 ): { forgotten: Map<string, Divergent>; untracked: number } {
-  const tracked = new Set<string>();
-  for (const { socket, hasFlow } of sockets.values()) if (hasFlow) tracked.add(kindOf(socket));
   const forgotten = new Map<string, Divergent>();
   let untracked = 0;
   for (const [key, { socket, hasFlow }] of sockets) {
     if (hasFlow) continue;
     const { state, local, peer, sinceMs, idleMs = Number.POSITIVE_INFINITY } = socket;
     const hadPackets = idleMs + SAME_MOMENT_MS < nowMs - (before.get(key) ?? nowMs);
-    if (!tracked.has(kindOf(socket)) || !isLocal(local.address) || (picksUp && hadPackets)) {
+    if (!followed.has(kindOf(local, peer)) || !isLocal(local.address) || (picksUp && hadPackets)) {
       untracked++;
     } else {
       forgotten.set(key, { state, local, peer, ageMs: Math.max(0, Math.round(nowMs - sinceMs)) });
@@ -188,7 +188,8 @@ function withoutFlow(
   return { forgotten, untracked };
 }
 
-function kindOf({ family, local, peer }: ComparedSocket): string {
+function kindOf(local: Endpoint, peer: Endpoint): string {
+  const family = local.address.includes(':') ? 6 : 4;
   return `${family} ${local.address === peer.address || local.address.startsWith('127.')}`;
 }
 

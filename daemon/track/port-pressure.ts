@@ -4,13 +4,12 @@
  * the ports that a socket was bound to before it connected. net/ipv4/inet_hashtables.c, __inet_hash_connect()
  */
 
-import type { Endpoint, Family, Holder, TcpStateName } from '#contract';
+import type { Endpoint, Holder, TcpStateName } from '#contract';
 import type { PortRules } from './port-rules.ts';
 import { assignablePorts, isAssignable } from './port-rules.ts';
 
 /** What counts of a socket. */
 export interface PressingSocket {
-  readonly family: Family;
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly state: TcpStateName;

@@ -1,7 +1,9 @@
 /** docs/configuration.md as the settings tables say it. */
 
 import type { Setting, SettingsTable } from '#base/settings.ts';
+import { COMPARE_SETTINGS } from '../../cli/compare.ts';
 import { CONNTRACK_SETTINGS } from '../../cli/conntrack-settings.ts';
+import { PORTS_SETTINGS } from '../../cli/ports-settings.ts';
 import { PROBE_SETTINGS } from '../../cli/probe-settings.ts';
 import { SOCKETS_SETTINGS } from '../../cli/sockets-settings.ts';
 import { UP_SETTINGS } from '../../cli/up-settings.ts';
@@ -13,6 +15,8 @@ const SECTIONS: readonly (readonly [title: string, about: string, table: Setting
   ['finwait probe', 'One probe, or a few, from a TUN device of its own.', PROBE_SETTINGS],
   ['finwait sockets', 'The socket table once.', SOCKETS_SETTINGS],
   ['finwait conntrack', 'The conntrack table once.', CONNTRACK_SETTINGS],
+  ['finwait ports', 'The local ports of connections once.', PORTS_SETTINGS],
+  ['finwait compare', 'Sockets and conntrack, twice.', COMPARE_SETTINGS],
   ['finwait agent', 'One node. In a cluster the environment variables are the usual way.', AGENT_SETTINGS],
   ['finwait operator', 'What the agents report to.', OPERATOR_SETTINGS],
 ];

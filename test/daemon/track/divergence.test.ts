@@ -22,8 +22,7 @@ function socket(
   state: TcpStateName = 'ESTABLISHED',
   sinceMs = 0,
 ): ComparedSocket {
-  const family = local.split(':').length > 2 ? 6 : 4;
-  return { family, local: endOf(local), peer: endOf(peer), state, sinceMs };
+  return { local: endOf(local), peer: endOf(peer), state, sinceMs };
 }
 
 interface DrawnFlow {

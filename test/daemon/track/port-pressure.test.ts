@@ -13,7 +13,6 @@ const NOW_MS = 100_000;
 
 function socket(port: number, changes: Partial<PressingSocket> = {}): PressingSocket {
   return {
-    family: 4,
     local: { address: '10.0.0.1', port },
     peer: { address: '10.0.0.2', port: 443 },
     state: 'ESTABLISHED',

@@ -1,0 +1,158 @@
+/** `finwait compare`: sockets that conntrack does not know, and flows of conntrack without a socket; needs no agent. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Condition } from '#base/errors.ts';
+import { hostPortText } from '#base/host-port.ts';
+import type { Settings } from '#base/settings.ts';
+import { durationMs, readSettings } from '#base/settings.ts';
+import type { Divergence, DivergentState } from '#contract';
+import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
+import { Conntrack } from '../daemon/track/conntrack.ts';
+import { Comparison } from '../daemon/track/divergence.ts';
+import { divergenceOf } from '../daemon/track/findings.ts';
+import type { CommandHelp } from './help.ts';
+import { asksForHelp, helpText, refusePositionals } from './help.ts';
+import type { CliIo } from './io.ts';
+import { EXIT } from './io.ts';
+import { readOwnSockets } from './own-sockets.ts';
+import type { TableColumn } from './table.ts';
+import { incompleteAnswer, printConditions, printJson, printTable, TABLE_SETTINGS } from './table.ts';
+import { age, count } from './view-text.ts';
+
+const { output, json, noHeader } = TABLE_SETTINGS;
+
+export const COMPARE_SETTINGS = {
+  pause: {
+    name: 'pause',
+    placeholder: 'DURATION',
+    doc: 'time between the two readings: what is missing must be missing in both',
+    default: 1_000,
+    defaultText: '1s',
+    parse: durationMs(100, 3_600_000),
+  },
+  output,
+  json,
+  noHeader,
+} as const;
+
+const HELP: CommandHelp = {
+  usage: 'finwait compare [options]',
+  about: [
+    "Compares the sockets of this network namespace with conntrack's flows, twice. A socket whose flow conntrack has",
+    'forgotten loses its packets where rules drop what is invalid. A flow without a socket takes room in the table;',
+    'flows that only pass through this machine are left out.',
+  ].join('\n'),
+  settings: COMPARE_SETTINGS,
+  examples: [
+    ['finwait compare', 'what one of them has and the other has not'],
+    ['finwait compare --pause 10s --json', 'the same with more patience, as data'],
+  ],
+  notes: [
+    'Needs CAP_NET_ADMIN. AGE is as far as one look tells; the agent, which follows both tables, knows better. docs/tables.md\n' +
+      'says what is not compared, and lists the fields of the JSON.',
+  ],
+};
+
+/** A state of one of the tables, as `--json` prints it. */
+interface CompareRow extends DivergentState {
+  readonly missing: 'flow' | 'socket';
+}
+
+export async function runCompare(args: readonly string[], io: CliIo): Promise<number> {
+  if (asksForHelp(args)) {
+    io.stdout.write(helpText(HELP));
+    return EXIT.ok;
+  }
+  const { settings, positionals } = readSettings(COMPARE_SETTINGS, args, io.env);
+  refusePositionals(positionals);
+  const faults = noNetlinkFaults();
+  const conditions: Condition[] = [];
+  using conntrack = new Conntrack({ faults });
+  const comparison = new Comparison();
+  const compare = () => {
+    conditions.length = 0;
+    const nowMs = performance.now();
+    const { table: sockets, dropped } = readOwnSockets(nowMs);
+    conntrack.sweep(conditions);
+    const { table: flows, disbelief } = conntrack;
+    const divergence = divergenceOf(comparison, { sockets, flows, disbelief }, performance.now());
+    return { divergence, dropped };
+  };
+  compare();
+  await sleep(settings.pause);
+  const { divergence, dropped } = compare();
+  print(io, settings, divergence);
+  const missed = dropped + faults.truncated + faults.undecodable;
+  printConditions(io, [...conditions, ...incompleteAnswer(missed)]);
+  return EXIT.ok;
+}
+
+function print(io: CliIo, settings: Settings<typeof COMPARE_SETTINGS>, divergence: Divergence): void {
+  const rows: CompareRow[] = [
+    ...divergence.socketsWithoutFlow.map((state) => ({ missing: 'flow' as const, ...state })),
+    ...divergence.flowsWithoutSocket.map((state) => ({ missing: 'socket' as const, ...state })),
+  ];
+  if (settings.json || settings.output === 'json') {
+    printJson(io, [{ ...divergence }]);
+    return;
+  }
+  const footer = footerOf(divergence).map((text) => [{ text, style: 'dim' as const }]);
+  printTable(io, { columns: COLUMNS, rows, footer }, settings);
+}
+
+const DISBELIEF: Readonly<Record<NonNullable<Divergence['disbelief']>, string>> = {
+  'conntrack-idle':
+    'no rule of this network namespace uses conntrack, or no connection was made since one does',
+  'conntrack-incomplete': 'the flows of conntrack could not be read as a whole',
+  'sockets-incomplete': 'the sockets could not be read as a whole',
+};
+
+function footerOf(divergence: Divergence): string[] {
+  const { sockets, flows, through, untracked, unsettled, disbelief } = divergence;
+  if (disbelief !== undefined) return [`not compared: ${DISBELIEF[disbelief]}`];
+  const left = [
+    through > 0 && `${count(through)} flows that pass through`,
+    untracked > 0 && `${count(untracked)} sockets that conntrack does not follow`,
+    unsettled > 0 && `${count(unsettled)} missing in one reading only`,
+  ].filter((each) => each !== false);
+  const leftOut = left.length === 0 ? '' : `; left out: ${left.join(', ')}`;
+  return [`${count(sockets)} sockets and ${count(flows)} flows compared${leftOut}`];
+}
+
+const number = (title: string, drop: number, cell: (row: CompareRow) => number): TableColumn<CompareRow> => ({
+  title,
+  drop,
+  align: 'right',
+  cell: (row) => ({ text: count(cell(row)) }),
+});
+
+const COLUMNS: readonly TableColumn<CompareRow>[] = [
+  number('COUNT', 0, (row) => row.count),
+  { title: 'STATE', drop: 0, cell: ({ state }) => ({ text: state }) },
+  { title: 'MISSING', drop: 0, cell: ({ missing }) => ({ text: missing, style: 'warn' }) },
+  {
+    title: 'OLDEST',
+    drop: 1,
+    align: 'right',
+    cell: ({ samples: [oldest] }) => ({ text: oldest === undefined ? '-' : age(oldest.ageMs) }),
+  },
+  {
+    title: 'LEFT',
+    drop: 2,
+    align: 'right',
+    cell: ({ samples: [oldest] }) => ({
+      text: oldest?.timeoutMs === undefined ? '-' : age(oldest.timeoutMs),
+    }),
+  },
+  {
+    title: 'SUCH AS',
+    drop: 3,
+    min: 20,
+    cell: ({ samples: [sample] }) => ({
+      text:
+        sample === undefined
+          ? '-'
+          : `${hostPortText(sample.local.address, sample.local.port)} ${hostPortText(sample.peer.address, sample.peer.port)}`,
+    }),
+  },
+];
