@@ -56,6 +56,7 @@ function tableFamilies(sweep: TablesSweep | undefined): MetricFamily[] {
       'Groups of waiting sockets that did not fit into the report, by state.',
       (sockets?.folded ?? []).map(({ state, groups }) => ({ labels: { state }, value: groups })),
     ),
+    ...kernelFamilies(sweep),
     one(
       'gauge',
       'finwait_agent_conntrack_entries',
@@ -97,6 +98,41 @@ function tableFamilies(sweep: TablesSweep | undefined): MetricFamily[] {
       'finwait_agent_tables_events_total',
       "What the reading of the kernel's tables counts: what was missed, forgotten or undecodable, by name.",
       byLabel('event', sweep?.counters ?? {}),
+    ),
+  ];
+}
+
+/** What the kernel counts of TCP. */
+function kernelFamilies(sweep: TablesSweep | undefined): MetricFamily[] {
+  const { counters = {}, memory, namespaces } = sweep?.sockets ?? {};
+  const own = namespaces?.find((namespace) => namespace.own);
+  return [
+    one(
+      'counter',
+      'finwait_agent_tcp_events_total',
+      "The kernel's TCP counters by their name in /proc/net/netstat: how far those of all namespaces that are read rose.",
+      byLabel(
+        'event',
+        Object.fromEntries(Object.entries(counters).map(([name, { total }]) => [name, total])),
+      ),
+    ),
+    one(
+      'gauge',
+      'finwait_agent_tcp_memory_pages',
+      'Memory of all TCP sockets of the machine.',
+      maybe(memory?.pages),
+    ),
+    one(
+      'gauge',
+      'finwait_agent_tcp_memory_pressure_pages',
+      'Memory of TCP from which on the kernel saves it (tcp_mem).',
+      maybe(own?.settings?.memoryPages?.pressure),
+    ),
+    one(
+      'gauge',
+      'finwait_agent_tcp_orphans',
+      'TCP sockets that no process holds any more, but for those in TIME-WAIT.',
+      maybe(memory?.orphans),
     ),
   ];
 }

@@ -80,12 +80,6 @@ export interface DiagSocket {
   readonly inode: number;
 }
 
-/** Where things lie in the payload, for keys and addresses that are made only when they are needed. */
-export const DIAG_FIELDS = {
-  local: [8, 24],
-  remote: [24, 40],
-} as const;
-
 /**
  * What the kernel adds only when it is asked to, and at a price. All else that finwait uses (shutdown, control group,
  * options) comes by itself.
@@ -185,8 +179,8 @@ export function decodeDiagSocket(payload: Uint8Array): Decoded<DiagSocket> {
 
 /** The bytes of an address of a message that `decodeDiagSocket` accepted: 4 or 16, a view. */
 export function diagAddress(payload: Uint8Array, end: 'local' | 'remote'): Uint8Array {
-  const [start, stop] = DIAG_FIELDS[end];
-  return payload.subarray(start, payload[0] === AF_INET ? start + 4 : stop);
+  const start = end === 'local' ? 8 : 24;
+  return payload.subarray(start, start + (payload[0] === AF_INET ? 4 : 16));
 }
 
 /** What the attributes of a message tell, as far as finwait uses them. */

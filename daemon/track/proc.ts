@@ -12,6 +12,9 @@ export function seesWholeMachine(procRoot: string): boolean {
   return namespace === undefined || namespace === INITIAL_PID_NAMESPACE;
 }
 
+/** ENXIO: the network namespace of a process is going away. ENODEV: a control group is. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'ENXIO', 'ENODEV']);
+
 /** What `read` gives, or undefined when the process or descriptor has gone or may not be seen. */
 export function unlessGone<T>(read: () => T, onDenied: () => void = () => {}): T | undefined {
   try {
@@ -19,7 +22,7 @@ export function unlessGone<T>(read: () => T, onDenied: () => void = () => {}): T
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM') onDenied();
-    else if (code !== 'ENOENT' && code !== 'ESRCH') throw error;
+    else if (code === undefined || !GONE.has(code)) throw error;
     return undefined;
   }
 }

@@ -13,7 +13,22 @@ import { listenerTargetOf, makeResult, makeSockets } from './report/fixtures.ts'
 const FIGURES: AgentFigures = {
   mode: 'probe',
   sweep: makeSweep({
-    sockets: makeSockets({ folded: [{ state: 'TIME-WAIT', groups: 2, sockets: 9 }], listenersFolded: 3 }),
+    sockets: makeSockets({
+      folded: [{ state: 'TIME-WAIT', groups: 2, sockets: 9 }],
+      listenersFolded: 3,
+      counters: { ListenOverflows: { total: 12, perSecond: 1.5 } },
+      memory: { pages: 40, orphans: 2, allocated: 9 },
+      namespaces: [
+        {
+          inode: 7,
+          own: true,
+          inUse: 3,
+          timeWait: 0,
+          counters: {},
+          settings: { memoryPages: { low: 10, pressure: 20, high: 30 } },
+        },
+      ],
+    }),
     conntrack: { status: 'on', count: 7, max: 100, states: [{ state: 'LAST_ACK', count: 7 }], own: 1 },
     counters: { sockets_undecodable: 1 },
   }),
@@ -75,6 +90,12 @@ spec('agent metrics', (test) => {
       ([, name, type]) => `${name} ${type}`,
     );
     assert.equal(listed.toSorted(), produced.toSorted());
+  });
+
+  test("counts the kernel's TCP counters by name", () => {
+    const text = textOf(new ProbeMetrics());
+    assert.match(text, /^finwait_agent_tcp_events_total{event="ListenOverflows"} 12$/m);
+    assert.match(text, /^finwait_agent_tcp_memory_pages 40$/m);
   });
 
   test('puts a handshake into the bucket that tells how many SYNs it took', () => {

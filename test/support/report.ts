@@ -99,6 +99,8 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
           direction: 'inbound',
           process: null,
           attribution: 'unknown',
+          podBy: 'namespace',
+          unread: { bytes: 12, growing: 1, shrinking: 0, seenBefore: 2, sending: 0, lastReceivedMs: 5 },
           peer: '10.0.0.9',
           port: 8080,
           count: 2,
@@ -118,6 +120,26 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
       listenersFolded: 0,
       pods: [{ uid: 'f5a1c7de-0b5a-4c39-9f4f-2f7d1f0a9b11', states: [{ state: 'TIME-WAIT', count: 3 }] }],
       podsFolded: 1,
+      turnover: [{ state: 'TIME-WAIT', enteredPerSecond: 470.5, leftPerSecond: 0 }],
+      namespaces: [
+        {
+          inode: 4_026_531_840,
+          own: true,
+          inUse: 30,
+          timeWait: 3,
+          counters: { ListenOverflows: { total: 12, perSecond: 0.5 }, TW: { total: 9 } },
+          settings: {
+            portRange: { from: 32_768, to: 60_999 },
+            reservedPorts: [{ from: 50_000, to: 50_010 }],
+            twReuse: 2,
+            memoryPages: { low: 1, pressure: 2, high: 3 },
+            conntrackTimeoutsS: { close_wait: 3_600 },
+          },
+        },
+      ],
+      namespacesFolded: 0,
+      counters: { ListenOverflows: { total: 3, perSecond: 0.5 } },
+      memory: { pages: 40, orphans: 2, allocated: 9 },
       ports: {
         destinations: [
           {

@@ -1,0 +1,219 @@
+/** `finwait sockets` on sockets of the kernel, beside ss and /proc. */
+
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import * as assert from 'uvu/assert';
+import type { NamespaceFacts } from '#contract';
+import type { SocketGroup } from '../../cli/sockets-groups.ts';
+import type { SocketRow } from '../../cli/sockets-rows.ts';
+import { Sweeper } from '../../daemon/track/sweeper.ts';
+import { spec } from '../harness.ts';
+import { runFinwait, startProgram } from '../support/child.ts';
+import type { Netns } from '../support/netns.ts';
+import { makeNetns } from '../support/netns.ts';
+import { startPod } from './pods.ts';
+
+const needs = ['root', 'netns', 'ss', 'setpriv'] as const;
+const COMMAND = ['cli/main.ts', 'sockets'];
+const NOBODY = [
+  '--reuid=65534',
+  '--regid=65534',
+  '--clear-groups',
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+  '--',
+];
+
+/** Connections in CLOSE-WAIT and TIME-WAIT, all held by one process. */
+async function startScene(ns: Netns, closeWait: number, timeWait: number) {
+  const child = ns.start(process.execPath, ['test/kernel/pod-scene.ts', String(closeWait), String(timeWait)]);
+  await child.output(/ready/);
+  return child;
+}
+
+async function rowsOf(ns: Netns, ...args: string[]): Promise<SocketRow[]> {
+  return JSON.parse(await ns.run(process.execPath, ...COMMAND, '--json', ...args));
+}
+
+/** The sockets of the process, by its descriptors. */
+function descriptorsOf(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder)
+    .map((fd) => readlinkSync(`${folder}/${fd}`))
+    .filter((link) => link.startsWith('socket:'));
+}
+
+spec('finwait sockets on the kernel', (test) => {
+  test(
+    'shows the cookie, memory and congestion control that ss shows',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using _scene = await startScene(ns, 3, 2);
+      const rows = await rowsOf(ns, '-s', 'all');
+      const lines = (await ns.run('ss', '-H', '-tanemiO')).split('\n').filter(Boolean);
+      assert.is(rows.length, lines.length);
+      const bySk = new Map(lines.map((line) => [/ sk:([0-9a-f]+)/.exec(line)?.[1], line]));
+      for (const { cookie, state, memory, congestion, local, peer } of rows) {
+        const line = bySk.get(cookie);
+        if (line === undefined) throw new Error(`ss has no socket ${cookie}`);
+        const short = { ESTABLISHED: 'ESTAB' }[state as string] ?? state;
+        assert.ok(line.startsWith(short), `${state}: ${line}`);
+        for (const { port } of [local, peer]) assert.ok(port === 0 || line.includes(`:${port} `), line);
+        const skmem = /skmem:\(r(\d+),rb(\d+),t(\d+),tb(\d+),f(\d+),w(\d+),o(\d+),bl(\d+),d(\d+)\)/.exec(
+          line,
+        );
+        const told =
+          memory === null
+            ? undefined
+            : [
+                memory.receive,
+                memory.receiveLimit,
+                memory.send,
+                memory.sendLimit,
+                memory.forward,
+                memory.queued,
+                memory.options,
+                memory.backlog,
+                memory.drops,
+              ];
+        assert.equal(told, skmem?.slice(1).map(Number), line);
+        if (congestion !== null) assert.ok(line.includes(` ${congestion} `), `${congestion}: ${line}`);
+      }
+      assert.equal([...new Set(rows.map(({ state, shutdown }) => `${state} ${shutdown}`))].sort(), [
+        'CLOSE-WAIT receive',
+        'FIN-WAIT-2 send',
+        'LISTEN null',
+        'TIME-WAIT null',
+      ]);
+    },
+    { needs },
+  );
+
+  test(
+    'destroys the one that is named by its ends and cookie, and only with --yes; its descriptor stays',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using scene = await startScene(ns, 2, 0);
+      const [victim, other] = await rowsOf(ns, '-s', 'close-wait');
+      if (victim === undefined || other === undefined) throw new Error('no sockets');
+      const end = ({ address, port }: SocketRow['local']) => `${address}:${port}`;
+      const destroy = (cookie: string, ...more: string[]) => [
+        ...COMMAND,
+        'destroy',
+        end(victim.local),
+        end(victim.peer),
+        '--cookie',
+        cookie,
+        ...more,
+      ];
+      const told = await ns.try(process.execPath, ...destroy(victim.cookie));
+      assert.is(told.code, 2);
+      assert.match(told.stdout, /^would destroy CLOSE-WAIT /);
+      const wrong = await ns.try(process.execPath, ...destroy(other.cookie, '--yes'));
+      assert.match(wrong.stderr, /SOCKET_NOT_FOUND/);
+      const denied = await ns.try('setpriv', ...NOBODY, process.execPath, ...destroy(victim.cookie, '--yes'));
+      assert.equal([denied.code, /SOCKET_DESTROY_DENIED/.test(denied.stderr)], [3, true], denied.stderr);
+      assert.is((await rowsOf(ns, '-s', 'close-wait')).length, 2);
+      const done = await ns.run(process.execPath, ...destroy(victim.cookie, '--yes'));
+      assert.match(done, /^destroyed CLOSE-WAIT .* of /);
+      const left = await rowsOf(ns, '-s', 'close-wait');
+      assert.equal(
+        left.map(({ cookie }) => cookie),
+        [other.cookie],
+      );
+      assert.ok(descriptorsOf(scene.pid).includes(`socket:[${victim.inode}]`));
+    },
+    { needs },
+  );
+
+  test(
+    'tells pods and namespaces apart, and says why it may not',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using pod = await startPod(ns.enter, 3, 4);
+      const inode = statSync(`/run/netns/${ns.name}`).ino;
+      const json = async (...args: string[]) =>
+        JSON.parse((await runFinwait(['sockets', '--json', ...args])).stdout);
+      const groups: SocketGroup[] = await json('--by', 'pod', '--pod', pod.uid.slice(0, 13));
+      assert.equal(
+        groups.map(({ pod: uid, count }) => [uid, count]),
+        [[pod.uid, 10]],
+      );
+      const rows: SocketRow[] = await json('--netns', ns.name, '-s', 'close-wait,time-wait');
+      assert.equal(
+        rows
+          .map(({ netns, pod: of, podBy, state }) => `${netns === inode} ${of?.uid} ${podBy} ${state}`)
+          .sort(),
+        [
+          ...Array.from({ length: 4 }, () => `true ${pod.uid} namespace TIME-WAIT`),
+          ...Array.from({ length: 3 }, () => `true ${pod.uid} process CLOSE-WAIT`),
+        ],
+      );
+      const denied = await ns.try('setpriv', ...NOBODY, process.execPath, ...COMMAND, '--by', 'pod');
+      assert.equal([denied.code, /NAMESPACES_DENIED/.test(denied.stderr)], [3, true]);
+    },
+    { needs },
+  );
+
+  test(
+    'shows the counters that the kernel shows of the namespace',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using _scene = await startScene(ns, 2, 3);
+      const [facts] = JSON.parse(
+        await ns.run(process.execPath, ...COMMAND, '--counters', '--json'),
+      ) as NamespaceFacts[];
+      const [names = [], values = []] = (await ns.run('sh', '-c', 'cat /proc/net/snmp'))
+        .split('\n')
+        .filter((line) => line.startsWith('Tcp:'))
+        .map((line) => line.split(' '));
+      for (const name of ['ActiveOpens', 'PassiveOpens']) {
+        assert.is(facts?.counters[name]?.total, Number(values[names.indexOf(name)]), name);
+      }
+      assert.equal(facts?.settings?.portRange, { from: 32_768, to: 60_999 });
+      assert.is(facts?.timeWait, 3);
+    },
+    { needs },
+  );
+
+  test(
+    'watches: states that one look cannot date have an age, until a signal ends it in order',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using _scene = await startScene(ns, 1, 0);
+      const args = [...COMMAND, '--watch', '--interval', '100ms', '-s', 'fin-wait-2'];
+      await using child = ns.start(process.execPath, args);
+      await child.output(/FIN-WAIT-2 .* -\n[\s\S]*FIN-WAIT-2 .* 0s\+\n/);
+      const { code } = await child.stop('SIGINT');
+      assert.is(code, 0);
+    },
+    { needs },
+  );
+
+  test(
+    'namespaces that come and go, and processes that end, while they are swept: nothing breaks, nothing is kept',
+    async () => {
+      const loop =
+        'for i in $(seq 40); do for j in 1 2 3; do unshare -n sh -c "ip link set lo up; :" & done; wait; done';
+      await using churn = startProgram('sh', ['-c', `${loop}; echo all gone`]);
+      using sweeper = new Sweeper({ maxTracked: 1_000, allNamespaces: true });
+      let churning = true;
+      const over = churn.output(/all gone/).then(() => {
+        churning = false;
+      });
+      // The clock leaps, so that each sweep looks for namespaces anew.
+      let nowMs = 0;
+      let counters: Readonly<Record<string, number>> = {};
+      for (; churning; nowMs += 10_000) {
+        counters = sweeper.sweep(nowMs).counters;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await over;
+      ({ counters } = sweeper.sweep(nowMs + 10_000));
+      const { namespaces_found: found = 0, namespaces_vanished: vanished = 0 } = counters;
+      const kept = found - vanished;
+      assert.ok(vanished > 0, 'none was met');
+      assert.ok(kept < 40, `${kept} are kept`);
+    },
+    { needs, timeoutMs: 120_000 },
+  );
+});
