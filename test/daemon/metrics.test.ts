@@ -7,8 +7,11 @@ import { agentFamilies } from '../../daemon/metrics.ts';
 import { ProbeMetrics } from '../../daemon/metrics-probes.ts';
 import { spec } from '../harness.ts';
 import { ROOT, runProgram } from '../support/child.ts';
+import { sampleReport } from '../support/report.ts';
 import { makeSweep } from './fake-workers.ts';
 import { listenerTargetOf, makeResult, makeSockets } from './report/fixtures.ts';
+
+const { sockets: { ports } = {}, conntrack: { sourceNat, divergence } = {} } = sampleReport();
 
 const FIGURES: AgentFigures = {
   mode: 'probe',
@@ -28,8 +31,17 @@ const FIGURES: AgentFigures = {
           settings: { memoryPages: { low: 10, pressure: 20, high: 30 } },
         },
       ],
+      ...(ports && { ports }),
     }),
-    conntrack: { status: 'on', count: 7, max: 100, states: [{ state: 'LAST_ACK', count: 7 }], own: 1 },
+    conntrack: {
+      status: 'on',
+      count: 7,
+      max: 100,
+      states: [{ state: 'LAST_ACK', count: 7 }],
+      own: 1,
+      ...(sourceNat && { sourceNat }),
+      ...(divergence && { divergence }),
+    },
     counters: { sockets_undecodable: 1 },
   }),
   engineReady: true,
@@ -145,5 +157,20 @@ spec('agent metrics', (test) => {
     const { sockets: _, ...sweep } = makeSweep();
     const text = promText(agentFamilies({ ...FIGURES, sweep, engineReady: undefined }));
     assert.not.match(text, /^finwait_agent_(listeners|conntrack_entries|engine_ready)/m);
+  });
+
+  test('tell of ports and divergence the worst and the sums, and nothing of what is not known', () => {
+    const lines = (sweep: AgentFigures['sweep']) =>
+      promText(agentFamilies({ ...FIGURES, sweep }))
+        .split('\n')
+        .filter((line) => /^finwait_agent_(ports|divergent)/.test(line));
+    assert.equal(lines(FIGURES.sweep), [
+      `finwait_agent_ports_used_ratio{ports="local"} ${20_000 / 28_230}`,
+      `finwait_agent_ports_used_ratio{ports="masqueraded"} ${31_000 / 64_512}`,
+      'finwait_agent_ports_exhausted_seconds{ports="local"} 247',
+      'finwait_agent_divergent{missing="flow",state="CLOSE-WAIT"} 1',
+      'finwait_agent_divergent{missing="socket",state="ESTABLISHED"} 2',
+    ]);
+    assert.equal(lines(undefined), []);
   });
 });
