@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { decodeCpuStats } from '../../daemon/netlink/conntrack-stats.ts';
 import { decodeFlow } from '../../daemon/netlink/ctnetlink.ts';
 import { decodeDiagDetails, decodeDiagSocket, diagAddress } from '../../daemon/netlink/inet-diag.ts';
 import {
@@ -24,7 +25,7 @@ type Decoder = (payload: Uint8Array) => unknown;
 
 const DECODERS: Readonly<Record<Kind, readonly Decoder[]>> = {
   flow: [decodeFlow],
-  statistics: [decodeAttributes],
+  statistics: [decodeCpuStats],
   socket: [decodeDiagSocket, decodeDiagDetailsOf],
   link: [decodeLink, eventOf(16)],
   address: [eventOf(20)],

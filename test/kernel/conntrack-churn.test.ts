@@ -6,27 +6,14 @@ import type { Netns } from '../support/netns.ts';
 import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
 import type { Followed } from './conntrack-follow.ts';
+import { ask, startFollower } from './conntrack-follower.ts';
 import { flowsByConntrack, flowTexts } from './tables-oracles.ts';
 
-const FOLLOW = `${import.meta.dirname}/conntrack-follow.ts`;
 const LIVES = 100_000;
 /** Each KEEPth flow outlives the churn. */
 const KEEP = 10;
 const LARGE_QUEUE = 32 << 20;
 const SMALL_QUEUE = 64 << 10;
-
-async function startFollower(ns: Netns, queueBytes: number, ...how: readonly string[]): Promise<Child> {
-  const child = ns.start(process.execPath, [FOLLOW, String(queueBytes), ...how]);
-  await child.output(/ready/);
-  return child;
-}
-
-async function ask(follower: Child): Promise<Followed> {
-  const after = follower.stdout.length;
-  follower.kill('SIGUSR2');
-  const [line] = await follower.output(/^\{.*\}$/m, { after });
-  return JSON.parse(line) as Followed;
-}
 
 async function makeFlows(ns: Netns, from: number, to: number): Promise<void> {
   await ns.run(compiled('flows'), 'make', String(from), String(to));
@@ -62,7 +49,7 @@ spec('conntrack, followed through a churn', (test) => {
         await using follower = await startFollower(
           ns,
           LARGE_QUEUE,
-          how === 'events alone' ? 'events' : 'dumps',
+          ...(how === 'events alone' ? [] : ['dumps' as const]),
         );
         const { lives, kept } = await churn(ns, 60_000, LIVES);
         assert.is(lives, LIVES);

@@ -3,7 +3,10 @@ import type { FlowRow } from '../../cli/conntrack-rows.ts';
 import { spec } from '../harness.ts';
 import type { Netns } from '../support/netns.ts';
 import { joinNetns, makeNetns } from '../support/netns.ts';
+import { ask, startFollower } from './conntrack-follower.ts';
 import { flowsByConntrack, flowTexts } from './tables-oracles.ts';
+
+const QUEUE_BYTES = 1 << 20;
 
 /** Accepts connections of both families and keeps them. */
 const SERVER = `
@@ -127,6 +130,11 @@ spec('conntrack of a router', (test) => {
       const flows = await flowsByFinwait(ns);
       assert.equal(flows.map(textOf).sort(), flowTexts(await flowsByConntrack(ns)));
       assert.equal(flows.map(({ zone }) => zone).sort(), [0, 0, 5, 6]);
+      await using follower = await startFollower(ns, QUEUE_BYTES);
+      assert.equal((await ask(follower)).flows, flowTexts(await flowsByConntrack(ns)));
+      await ns.run('conntrack', '-D', '-p', 'tcp', '--zone', '5');
+      await ns.run('conntrack', ...`${same} --zone 11`.split(' '));
+      assert.equal((await ask(follower)).flows, flowTexts(await flowsByConntrack(ns)));
     },
     { needs },
   );
