@@ -154,10 +154,12 @@ export function encodeDiagDump(
   return encodeMessage(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, seq, request);
 }
 
-/** One socket of a dump. The kernel itself writes SYN_RECV for its request sockets (NEW_SYN_RECV). */
-export function decodeDiagSocket(payload: Uint8Array): Decoded<DiagSocket> {
+/**
+ * One socket of a dump. The kernel itself writes SYN_RECV for its request sockets (NEW_SYN_RECV).
+ * @param view of the payload, for who decodes many and needs it again
+ */
+export function decodeDiagSocket(payload: Uint8Array, view = viewOf(payload)): Decoded<DiagSocket> {
   if (payload.length < MESSAGE_BYTES) return undecodable('shorter than inet_diag_msg');
-  const view = viewOf(payload);
   const family = view.getUint8(0);
   if (family !== AF_INET && family !== AF_INET6) return undecodable('neither IPv4 nor IPv6');
   return decoded({
@@ -236,8 +238,7 @@ export interface TcpInfo {
 }
 
 /** The attributes of a message that `decodeDiagSocket` accepted. */
-export function decodeDiagDetails(payload: Uint8Array): Decoded<DiagDetails> {
-  const view = viewOf(payload);
+export function decodeDiagDetails(payload: Uint8Array, view = viewOf(payload)): Decoded<DiagDetails> {
   const details: { -readonly [Field in keyof DiagDetails]: DiagDetails[Field] } = {};
   const whole = walkAttributes(view, MESSAGE_BYTES, payload.length, (type, start, end) => {
     const length = end - start;

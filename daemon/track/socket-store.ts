@@ -6,7 +6,6 @@
 
 import { randomInt } from 'node:crypto';
 import type { Family } from '#contract';
-import { viewOf } from '../netlink/message.ts';
 import { isMapped } from './address-cache.ts';
 
 /** Words of a record behind its key. The first is half of a 64-bit number. */
@@ -71,9 +70,12 @@ export class SocketStore {
     this.#key = new Uint32Array(this.#keyWords);
   }
 
-  /** The row of the socket that a message of this family tells of, or -1; `insert` takes the same socket. */
-  find(payload: Uint8Array): number {
-    this.#readKey(payload);
+  /**
+   * The row of the socket that a message of this family tells of, or -1; `insert` takes the same socket.
+   * @param message an `inet_diag_msg`
+   */
+  find(message: DataView): number {
+    this.#readKey(message);
     const mask = this.#index.length - 1;
     for (let slot = this.#keyHash & mask; ; slot = (slot + 1) & mask) {
       const entry = this.#index[slot] as number;
@@ -177,8 +179,7 @@ export class SocketStore {
     this.#index = new Uint32Array(2 * FIRST_ROWS);
   }
 
-  #readKey(payload: Uint8Array): void {
-    const view = viewOf(payload);
+  #readKey(view: DataView): void {
     const key = this.#key;
     const addressWords = ADDRESS_WORDS[this.family];
     key[0] = view.getUint32(4, true);

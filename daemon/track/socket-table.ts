@@ -8,6 +8,7 @@ import type { Decoded } from '#base/result.ts';
 import type { Endpoint, Family, Holder, PodRef, ProcessRef, TcpStateName } from '#contract';
 import type { DiagDetails, DiagSocket, TcpInfo } from '../netlink/inet-diag.ts';
 import { decodeDiagDetails, decodeDiagSocket, KERNEL_STATE } from '../netlink/inet-diag.ts';
+import { viewOf } from '../netlink/message.ts';
 import { AddressCache, isMapped } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
 import { Listeners } from './listeners.ts';
@@ -91,6 +92,13 @@ export function noSocketCounts(): SocketCounters {
   };
 }
 
+/** What the kernel says of one socket. */
+interface Message {
+  readonly payload: Uint8Array;
+  readonly view: DataView;
+  readonly diag: DiagSocket;
+}
+
 /** A selection of every state. */
 const ALL = -1;
 /** TCP_TIMEWAIT_LEN, net/tcp.h: not tunable. */
@@ -169,34 +177,38 @@ export class SocketTable {
   }
 
   #see(payload: Uint8Array): void {
-    const diag = this.#decoded(decodeDiagSocket(payload));
+    const view = viewOf(payload);
+    const diag = this.#decoded(decodeDiagSocket(payload, view));
     const state = diag === undefined ? undefined : tcpStateName(diag.state);
     if (diag === undefined || state === undefined) {
       if (diag !== undefined) this.counters.undecodable++;
       return;
     }
     const store = this.#stores[diag.family];
-    const known = store.find(payload);
+    const known = store.find(view);
     if (known >= 0) store.select(known);
     if (known >= 0 && store.get(WORD.sweep) === this.#sweep) {
       this.counters.duplicates++;
       return;
     }
     this.#count(state, store.keyFamily());
-    if (known >= 0) this.#update(store, known, payload, diag);
-    else if (this.tracked < this.#maxTracked()) this.#add(store, payload, diag);
+    const message = { payload, view, diag };
+    if (known >= 0) this.#update(store, known, message);
+    else if (this.tracked < this.#maxTracked()) this.#add(store, message);
     else this.counters.untracked++;
   }
 
-  #add(store: SocketStore, payload: Uint8Array, diag: DiagSocket): void {
+  #add(store: SocketStore, message: Message): void {
+    const { diag } = message;
     const row = store.insert();
     store.set(WORD.sweep, this.#sweep);
     record.setFlag(store, 'inbound', this.#isInboundByPorts(diag));
-    this.#enterState(store, row, payload, diag);
+    this.#enterState(store, row, message);
     record.noteDiag(store, diag);
   }
 
-  #update(store: SocketStore, row: number, payload: Uint8Array, diag: DiagSocket): void {
+  #update(store: SocketStore, row: number, message: Message): void {
+    const { diag } = message;
     const reused = record.isReusedBy(store, diag);
     const before = record.stateOf(store);
     store.set(WORD.sweep, this.#sweep);
@@ -207,23 +219,24 @@ export class SocketTable {
     }
     if (reused || diag.state !== record.bit(store, 'state')) {
       this.#countTurnover(this.counters.left, before);
-      this.#enterState(store, row, payload, diag);
+      this.#enterState(store, row, message);
     } else {
       record.setSweeps(store, record.sweepsOf(store) + 1);
       record.noteQueue(store, diag.receiveQueue, this.#nowMs);
-      this.#readDetails(store, row, payload);
+      this.#readDetails(store, row, message);
     }
     record.noteDiag(store, diag);
   }
 
-  #enterState(store: SocketStore, row: number, payload: Uint8Array, diag: DiagSocket): void {
+  #enterState(store: SocketStore, row: number, message: Message): void {
+    const { diag } = message;
     record.setBit(store, 'state', diag.state);
     record.setBit(store, 'trend', 0);
     record.setSweeps(store, 1);
     store.set(WORD.queueAfterMs, 0);
     const state = record.stateOf(store);
     this.#countTurnover(this.counters.entered, state);
-    const details = this.#readDetails(store, row, payload);
+    const details = this.#readDetails(store, row, message);
     const ageMs = kernelAgeMs(state, diag, details?.info);
     record.setFlag(store, 'basisKernel', ageMs !== undefined);
     store.setMs(WORD.sinceMs, this.#nowMs - (ageMs ?? 0));
@@ -235,8 +248,8 @@ export class SocketTable {
     if (before !== undefined && this.#sweep > 1) counts[state] = before + 1;
   }
 
-  #readDetails(store: SocketStore, row: number, payload: Uint8Array): DiagDetails | undefined {
-    const details = this.#decoded(decodeDiagDetails(payload));
+  #readDetails(store: SocketStore, row: number, { payload, view }: Message): DiagDetails | undefined {
+    const details = this.#decoded(decodeDiagDetails(payload, view));
     const state = record.stateOf(store);
     const inStateMs = this.#nowMs - store.getMs(WORD.sinceMs);
     record.noteDetails(store, details, state === 'CLOSE-WAIT' && record.sweepsOf(store) > 1 ? inStateMs : 0);

@@ -1,5 +1,6 @@
 import * as assert from 'uvu/assert';
 import type { Family } from '#contract';
+import { viewOf } from '../../../daemon/netlink/message.ts';
 import { SocketStore, WORD } from '../../../daemon/track/socket-store.ts';
 import { spec, testSeed } from '../../harness.ts';
 import { diagMessage, STATE } from './diag-message.ts';
@@ -23,7 +24,7 @@ function generator(seed: number): (bound: number) => number {
 
 /** Finds or makes the record, and writes `value` into it. */
 function put(store: SocketStore, payload: Uint8Array, value: number): void {
-  const found = store.find(payload);
+  const found = store.find(viewOf(payload));
   if (found < 0) store.insert();
   else store.select(found);
   store.set(WORD.sweep, 1);
@@ -40,7 +41,7 @@ spec('the store of sockets', (test) => {
       for (let step = 0; step < 30_000; step++) {
         const number = below(2_000);
         const payload = message(number, family);
-        const row = store.find(payload);
+        const row = store.find(viewOf(payload));
         assert.is(row >= 0, model.has(number));
         if (row >= 0 && below(2) === 0) {
           store.remove(row);
@@ -52,7 +53,7 @@ spec('the store of sockets', (test) => {
       }
       assert.is(store.size, model.size);
       for (const [number, value] of model) {
-        store.select(store.find(message(number, family)));
+        store.select(store.find(viewOf(message(number, family))));
         assert.equal([store.get(WORD.inode), store.getMs(WORD.sinceMs)], [value, value / 3]);
       }
       const seen = Array.from(store.rows(), () => store.get(WORD.inode));
@@ -78,9 +79,9 @@ spec('the store of sockets', (test) => {
     const store = new SocketStore(4);
     const listener = (cookie: number) => diagMessage({ state: STATE.listen, local: '0.0.0.0:80', cookie });
     put(store, listener(1), 10);
-    assert.is(store.find(listener(2)), -1);
+    assert.is(store.find(viewOf(listener(2))), -1);
     put(store, listener(2), 20);
-    store.select(store.find(listener(1)));
+    store.select(store.find(viewOf(listener(1))));
     assert.equal([store.get(WORD.inode), store.localPort(), store.remotePort()], [10, 80, 0]);
   });
 });

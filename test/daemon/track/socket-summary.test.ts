@@ -103,6 +103,46 @@ spec('the summary of the sockets', (test) => {
     assert.is(summary.listenersFolded, 3);
   });
 
+  test('sums what tells a leak, a slow program and an intended half-close apart', async () => {
+    await using proc = await makeFakeProc();
+    let rows: readonly DiagFields[] = [];
+    const table = new SocketTable({
+      dump: (onSocket) => rows.map(diagMessage).forEach(onSocket),
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 100,
+      ephemeralFrom: 32_768,
+    });
+    const closeWait = (port: number, fields: Partial<DiagFields>): DiagFields => ({
+      state: STATE.closeWait,
+      local: '10.0.0.1:80',
+      peer: `10.0.0.2:${port}`,
+      lastDataSentMs: 90_000,
+      lastDataReceivedMs: 80_000,
+      ...fields,
+    });
+    const leaked = closeWait(50_000, { receiveQueue: 1 });
+    rows = [leaked, closeWait(50_001, { receiveQueue: 10 }), closeWait(50_002, {})];
+    table.sweep(1_000_000);
+    rows = [
+      leaked,
+      closeWait(50_001, { receiveQueue: 30 }),
+      closeWait(50_002, { lastDataSentMs: 5, lastDataReceivedMs: 70_000 }),
+      closeWait(50_003, {}),
+    ];
+    table.sweep(1_001_000);
+    const { holders } = summarizeSockets(table, [{ table, pod: { uid: 'a' } }], 1_001_000);
+    const [ofPod, ofNobody] = [holders.find(({ pod }) => pod), holders.find(({ pod }) => pod === undefined)];
+    assert.equal([ofPod?.podBy, ofNobody?.podBy, ofPod?.count], ['namespace', undefined, 4]);
+    assert.equal(ofPod?.unread, {
+      bytes: 31,
+      growing: 1,
+      shrinking: 0,
+      seenBefore: 3,
+      sending: 1,
+      lastReceivedMs: 70_000,
+    });
+  });
+
   test('lists the listeners with their queues', async () => {
     const { listeners } = await summaryOf({
       state: STATE.listen,
