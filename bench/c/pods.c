@@ -18,8 +18,9 @@ static void loopback_up(void) {
   close(fd);
 }
 
-static void pod(int connections, int done) {
+static void pod(pid_t parent, int connections, int done) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) exit(0); /* It was gone before. */
   if (unshare(CLONE_NEWNET) < 0) die("unshare");
   loopback_up();
   struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -38,11 +39,12 @@ static void pod(int connections, int done) {
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
   int pods = atoi(argv[1]), done[2];
+  pid_t parent = getpid();
   char byte;
   if (pipe(done) < 0) die("pipe");
   for (int n = 0; n < pods; n++) {
     pid_t child = fork();
-    if (child == 0) pod(atoi(argv[2]), done[1]);
+    if (child == 0) pod(parent, atoi(argv[2]), done[1]);
     printf("%d ", child);
     fflush(stdout);
   }
