@@ -51,15 +51,19 @@ export class Finder {
     this.#clock = clock;
   }
 
-  /** What was found last, or now when it is time. */
-  find(tables: ReadTables): Findings {
+  /**
+   * What was found last, or now when it is time.
+   * @param between is called between one look and the next, as each may take long
+   */
+  find(tables: ReadTables, between: () => void): Findings {
     const nowMs = this.#clock();
     if (nowMs < this.#nextMs) return this.#latest;
-    this.#latest = {
-      ...this.#ports(tables, nowMs),
-      ...this.#sourceNat(tables, nowMs),
-      ...this.#divergence(tables, nowMs),
-    };
+    // What is compared goes first: it is to be of the moment in which the tables were read.
+    const divergence = this.#divergence(tables, nowMs);
+    between();
+    const ports = this.#ports(tables, nowMs);
+    between();
+    this.#latest = { ...divergence, ...ports, ...this.#sourceNat(tables, nowMs) };
     const doneMs = this.#clock();
     this.#nextMs = doneMs + Math.max(PAUSE_MS, PAUSE_FACTOR * (doneMs - nowMs));
     return this.#latest;

@@ -7,7 +7,7 @@ import { noNetlinkFaults } from '../kernel/netlink-socket.ts';
 import { CgroupPods } from './cgroup-pods.ts';
 import { Conntrack } from './conntrack.ts';
 import { dumpSockets } from './dumps.ts';
-import type { Findings } from './findings.ts';
+import type { Findings, ReadTables } from './findings.ts';
 import { Finder } from './findings.ts';
 import { readEphemeralFrom } from './kernel-numbers.ts';
 import { CounterSums } from './namespace-counters.ts';
@@ -93,12 +93,13 @@ export class Sweeper implements Disposable {
 
   #find(hasSockets: boolean, hasConntrack: boolean): Findings {
     const own = { inode: this.#ownInode, table: this.#sockets, settings: this.#ownNumbers.settings };
-    return this.#finder.find({
+    const tables: ReadTables = {
       own: hasSockets ? own : undefined,
       others: this.#namespaces?.tables() ?? [],
       flows: this.#conntrack.table,
       flowsDisbelief: hasConntrack ? this.#conntrack.disbelief : 'unreadable',
-    });
+    };
+    return this.#finder.find(tables, () => this.follow());
   }
 
   /** Reads the events of conntrack that wait; to be called again and again between sweeps. */

@@ -72,8 +72,8 @@ async function open(
   };
 }
 
-function watch(ns: Netns): Child {
-  return ns.start(process.execPath, [WATCH]);
+function watch(ns: Netns, ...which: readonly 'all'[]): Child {
+  return ns.start(process.execPath, [WATCH, ...which]);
 }
 
 async function portsTo(watching: Child, port: number, passes: (use: PortUse) => boolean): Promise<PortUse> {
@@ -146,6 +146,22 @@ spec('ports that run out, on a real kernel', (test) => {
       assert.equal([given.used, given.timeWait], [0, 0]);
       await using again = await open(ns, { port: 7000, count: 10 });
       assert.equal(again.told, 'opened 10 all');
+    },
+    NEEDS,
+  );
+
+  test(
+    'are told of other network namespaces as those are set',
+    async () => {
+      await using ns = await makeNetns('far');
+      await using here = await makeNetns('here');
+      await ns.run('sysctl', '-qw', RANGE);
+      await using _server = await serve(ns, 7005);
+      await using opened = await open(ns, { port: 7005, count: 60 });
+      assert.is(opened.told, 'opened 60 all');
+      await using watching = watch(here, 'all');
+      const there = await portsTo(watching, 7005, () => true);
+      assert.equal([there.used, there.usable, there.bound], [60, 100, 0]);
     },
     NEEDS,
   );
