@@ -83,5 +83,10 @@ spec('the store of sockets', (test) => {
     put(store, listener(2), 20);
     store.select(store.find(viewOf(listener(1))));
     assert.equal([store.get(WORD.inode), store.localPort(), store.remotePort()], [10, 80, 0]);
+    for (let cookie = 3; cookie <= 1_000; cookie++) {
+      assert.is(store.find(viewOf(listener(cookie))), -1);
+      put(store, listener(cookie), cookie);
+    }
+    assert.is(store.size, 1_000);
   });
 });

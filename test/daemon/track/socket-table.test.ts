@@ -1,8 +1,11 @@
+import { isIP } from 'node:net';
 import * as assert from 'uvu/assert';
 import { ProcessTable } from '../../../daemon/track/processes.ts';
 import type { TrackedSocket } from '../../../daemon/track/socket-table.ts';
 import { SocketTable } from '../../../daemon/track/socket-table.ts';
-import { spec } from '../../harness.ts';
+import { spec, testSeed } from '../../harness.ts';
+import { hostile, seededRandom } from '../netlink/mutate.ts';
+import { DIAG } from '../netlink/recorded.ts';
 import type { DiagFields } from './diag-message.ts';
 import { diagMessage, STATE } from './diag-message.ts';
 import type { FakeProc } from './fake-proc.ts';
@@ -274,13 +277,32 @@ spec('the socket table', (test) => {
       const rows = Array.from({ length: 700 }, (_, index) => 2 + 700 * turn + index);
       for (const inode of rows) proc.add(inode, `job${inode}`, [`socket:[${inode}]`]);
       const others = rows.map((inode) => ({ ...owned, local: `10.0.${inode >> 8}.${inode & 255}:1`, inode }));
-      const sockets = sweep(1_000 * (turn + 1), owned, ...others);
+      // Whom nobody can be asked about any more must not be forgotten with those that nobody uses.
+      const steady = turn === 0 ? owned : { ...owned, state: STATE.timeWait, timer: 3, inode: 0 };
+      const sockets = sweep(1_000 * (turn + 1), steady, ...others);
       assert.equal(
         sockets.map(({ process, diag }) => `${process?.name} ${diag.inode}`).sort(),
-        ['steady 1', ...rows.map((inode) => `job${inode} ${inode}`)].sort(),
+        [`steady ${steady.inode}`, ...rows.map((inode) => `job${inode} ${inode}`)].sort(),
       );
       for (const inode of rows) proc.remove(inode);
     }
+  });
+
+  test('bears any message: what it takes in it can tell of, and the bound holds', async () => {
+    await using proc = await makeFakeProc();
+    const random = seededRandom(testSeed());
+    const { sweep, table } = tableOf(proc, 500);
+    for (let turn = 1; turn <= 20; turn++) {
+      const rows = Array.from({ length: 1_000 }, () => hostile(Object.values(DIAG), random));
+      const sockets = sweep(turn * 1_000, ...rows);
+      assert.ok(sockets.length <= 500 && table.tracked <= 500);
+      for (const { local, peer } of sockets) assert.ok(isIP(local.address) > 0 && isIP(peer.address) > 0);
+    }
+    assert.ok(table.counters.undecodable > 0 && table.counters.untracked > 0);
+    sweep(100_000);
+    sweep(101_000);
+    sweep(102_000);
+    assert.is(table.tracked, 0);
   });
 
   test('counts messages it does not understand, and goes on', async () => {
