@@ -32,7 +32,7 @@ export class NamespaceNumbers {
   /** @param inside runs a read with the thread in the namespace; what it throws is thrown */
   readSettings(inside: (read: () => NamespaceSettings) => NamespaceSettings, nowMs: number): void {
     if (nowMs - this.#settingsMs < SETTINGS_MS) return;
-    this.#settingsMs = nowMs;
     this.settings = inside(() => readNamespaceSettings());
+    this.#settingsMs = nowMs;
   }
 }
