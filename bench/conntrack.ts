@@ -96,7 +96,7 @@ async function events(size: Size): Promise<Outcome> {
         other: { name: 'C reader', value: capacity(inC) },
       },
       {
-        what: `CPU for an event at ${LIVE.perSecond} in a second`,
+        what: `CPU for an event, at up to ${LIVE.perSecond} in a second`,
         ours: us(own),
         unit: 'us',
         goal: { most: GOAL_US },

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [NAME...] [--size tiny|full]`: benchmarks of the engine, each beside what one would use instead, in one
- * run. Each has network and process namespaces of its own, which go with it, however it ends.
+ * `npm run bench -- [NAME...] [--size tiny|full]`: benchmarks of the engine and of the tables, each beside what one would use
+ * instead, in one run. Each has network and process namespaces of its own, which go with it, however it ends.
  */
 
 import { spawn } from 'node:child_process';
@@ -21,7 +21,7 @@ const HELP = `npm run bench -- [NAME...] [--size tiny|full]
   NAME     ${NAMES.join(', ')}; all unless named
   --size   full (what is measured by) or tiny (shows that it runs)
   --json   one line of JSON for each benchmark
-Needs root, /dev/net/tun, unshare, taskset, ip and gcc; hping3 and iperf3 to be compared with.
+Needs root, /dev/net/tun, unshare, taskset, ip and gcc; hping3, iperf3, ss and conntrack to be compared with.
 `;
 
 /** The machine's line: figures without it mean nothing. */
