@@ -24,6 +24,7 @@ export interface ConntrackActivity {
     /** `kernel`: by its time stamps. `seen`: from the event of the begin to that of the end. */
     readonly basis: 'kernel' | 'seen';
     readonly counts: readonly number[];
+    readonly sumMs: number;
   }[];
   readonly lifetimeBoundsMs: readonly number[];
   /** Flows that ended and whose begin nobody saw. */

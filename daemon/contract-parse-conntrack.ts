@@ -31,6 +31,7 @@ export function conntrackActivity(address: Shape<string>): Shape<ConntrackActivi
       object<ConntrackActivity['lifetimes'][number]>({
         basis: among('kernel', 'seen'),
         counts: list(total, LIMITS.lifetimes),
+        sumMs: numberIn(0, Number.MAX_SAFE_INTEGER),
       }),
       2,
     ),

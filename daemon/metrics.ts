@@ -4,6 +4,7 @@ import type { Condition } from '#base/errors.ts';
 import type { MetricFamily, MetricType, Sample } from '#base/prom-text.ts';
 import { VERSION } from '#base/version.ts';
 import type { AgentIdentity, ProbeTarget } from '#contract';
+import { conntrackFamilies } from './metrics-conntrack.ts';
 import { findingFamilies } from './metrics-findings.ts';
 import type { ReporterStats } from './report/reporter.ts';
 import type { TargetPlan } from './report/targets.ts';
@@ -82,6 +83,7 @@ function tableFamilies(sweep: TablesSweep | undefined): MetricFamily[] {
       "Flows in conntrack that finwait's own probes made.",
       maybe(conntrack?.own),
     ),
+    ...conntrackFamilies(sweep?.conntrack?.activity),
     ...findingFamilies(sweep),
     one(
       'gauge',

@@ -203,7 +203,11 @@ export class Conntrack implements Disposable {
         ({ count }) => count > 0,
       ),
       lifetimes: (['kernel', 'seen'] as const)
-        .map((basis) => ({ basis, counts: [...this.#ends.lifetimes[basis]] }))
+        .map((basis) => ({
+          basis,
+          counts: [...this.#ends.lifetimes[basis]],
+          sumMs: this.#ends.sumsMs[basis],
+        }))
         .filter(({ counts }) => counts.some((each) => each > 0)),
       lifetimeBoundsMs: LIFETIME_BOUNDS_MS,
       lifetimesUnknown: this.#ends.unknownLifetimes,

@@ -44,6 +44,7 @@ export class FlowEnds {
     kernel: new Float64Array(LIFETIME_BOUNDS_MS.length + 1),
     seen: new Float64Array(LIFETIME_BOUNDS_MS.length + 1),
   };
+  readonly sumsMs: Record<LifetimeBasis, number> = { kernel: 0, seen: 0 };
   /** Flows whose begin nobody saw, so that their life has no known length. */
   unknownLifetimes = 0;
 
@@ -57,6 +58,7 @@ export class FlowEnds {
     while (bucket < LIFETIME_BOUNDS_MS.length && ms > (LIFETIME_BOUNDS_MS[bucket] as number)) bucket++;
     const counts = this.lifetimes[basis];
     counts[bucket] = (counts[bucket] as number) + 1;
+    this.sumsMs[basis] += ms;
   }
 }
 

@@ -13,6 +13,19 @@ import { listenerTargetOf, makeResult, makeSockets } from './report/fixtures.ts'
 
 const { sockets: { ports } = {}, conntrack: { sourceNat, divergence } = {} } = sampleReport();
 
+const ACTIVITY = {
+  followed: 'events',
+  settings: { events: 'on', accounting: false, timestamps: false },
+  toFullMs: 90_000,
+  ends: [{ reason: 'half-closed-timeout', count: 3 }],
+  lifetimes: [{ basis: 'seen', counts: [2, 0, 1], sumMs: 9_000 }],
+  lifetimeBoundsMs: [100, 1_000],
+  lifetimesUnknown: 0,
+  sources: [],
+  destinations: [],
+  statistics: [{ name: 'earlyDrop', total: 4 }],
+} as const;
+
 const FIGURES: AgentFigures = {
   mode: 'probe',
   sweep: makeSweep({
@@ -39,6 +52,7 @@ const FIGURES: AgentFigures = {
       max: 100,
       states: [{ state: 'LAST_ACK', count: 7 }],
       own: 1,
+      activity: ACTIVITY,
       ...(sourceNat && { sourceNat }),
       ...(divergence && { divergence }),
     },

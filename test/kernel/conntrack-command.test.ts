@@ -1,0 +1,196 @@
+/** `finwait conntrack` on flows of the kernel: events as they come, one flow deleted, what the processors count. */
+
+import * as assert from 'uvu/assert';
+import type { FlowEvent } from '../../cli/conntrack-events.ts';
+import { spec } from '../harness.ts';
+import type { Child } from '../support/child.ts';
+import type { Netns } from '../support/netns.ts';
+import { makeNetns } from '../support/netns.ts';
+import { until } from '../support/until.ts';
+
+const needs = ['root', 'netns', 'netfilter-conntrack', 'conntrack-tool'] as const;
+const COMMAND = ['cli/main.ts', 'conntrack'];
+
+type End = readonly [address: string, port: number];
+
+/** A flow that no packet makes. */
+function makeFlow(ns: Netns, source: End, destination: End, ...more: string[]): Promise<string> {
+  return ns.run(
+    'conntrack',
+    ...named('-I', source, destination),
+    '-t',
+    '100',
+    '--state',
+    'ESTABLISHED',
+    ...more,
+  );
+}
+
+function named(command: string, source: End, destination: End): string[] {
+  const [from, fromPort] = [source[0], String(source[1])];
+  const [to, toPort] = [destination[0], String(destination[1])];
+  return [command, '-p', 'tcp', '-s', from, '-d', to, '--sport', fromPort, '--dport', toPort];
+}
+
+/** Makes flows until the program tells of one: then it listens. */
+async function listening(ns: Netns, child: Child): Promise<void> {
+  let port = 1;
+  await until('an event', async () => {
+    await makeFlow(ns, ['192.0.2.1', port++], ['192.0.2.2', 9]);
+    return child.stdout.includes('192.0.2.2') ? true : undefined;
+  });
+}
+
+function eventsIn(child: Child): FlowEvent[] {
+  return child.stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as FlowEvent)
+    .filter(({ destination }) => destination.port !== 9);
+}
+
+function row({ event, state, source, zone, mark, reason }: FlowEvent): string {
+  const flow = `${event} ${state} ${source.address} ${source.port} zone ${zone} mark ${mark}`;
+  return reason === null ? flow : `${flow} ${reason}`;
+}
+
+const A: End = ['10.0.0.1', 40_000];
+const B: End = ['10.0.0.2', 443];
+
+spec('finwait conntrack on the kernel', (test) => {
+  test(
+    'tells what begins, changes and ends, of both families and in zones, until Ctrl-C',
+    async () => {
+      await using ns = await makeNetns('events');
+      await using child = ns.start(process.execPath, [...COMMAND, '--events', '--json']);
+      await listening(ns, child);
+      await makeFlow(ns, A, B);
+      await makeFlow(ns, A, B, '-w', '7');
+      await makeFlow(ns, ['fd00::1', 1], ['fd00::2', 2]);
+      await ns.run('conntrack', ...named('-U', A, B), '--mark', '5');
+      await ns.run('conntrack', ...named('-D', ['fd00::1', 1], ['fd00::2', 2]));
+      const events = await until('all events', () => {
+        const seen = eventsIn(child);
+        return seen.some(({ event }) => event === 'ended') ? seen : undefined;
+      });
+      // What conntrack changes it changes twice.
+      assert.equal(
+        [...new Set(events.map(row))],
+        [
+          'begun ESTABLISHED 10.0.0.1 40000 zone 0 mark 0',
+          'begun ESTABLISHED 10.0.0.1 40000 zone 7 mark 0',
+          'begun ESTABLISHED fd00::1 1 zone 0 mark 0',
+          'changed ESTABLISHED 10.0.0.1 40000 zone 0 mark 5',
+          'ended ESTABLISHED fd00::1 1 zone 0 mark 0 removed',
+        ],
+      );
+      assert.is((await child.stop('SIGINT')).code, 0);
+      assert.is(child.stderr, '');
+    },
+    { needs },
+  );
+
+  test(
+    'tells only of flows that the filters let pass, and stops after as many as are wanted',
+    async () => {
+      await using ns = await makeNetns('events');
+      const filters = ['--zone', '7', '--zone', '9', '--limit', '2', '--json'];
+      await using child = ns.start(process.execPath, [...COMMAND, '--events', ...filters]);
+      let port = 1;
+      await until('the end', async () => {
+        for (const zone of ['5', '7', '9']) {
+          await ns.try(
+            'conntrack',
+            ...named('-I', [A[0], port], B),
+            '-t',
+            '9',
+            '--state',
+            'CLOSE',
+            '-w',
+            zone,
+          );
+        }
+        port++;
+        return child.stdout.split('\n').length > 2 ? true : undefined;
+      });
+      assert.is((await child.ended).code, 0);
+      assert.equal(
+        eventsIn(child)
+          .map(({ zone }) => zone)
+          .sort(),
+        [7, 9],
+      );
+    },
+    { needs },
+  );
+
+  test(
+    'ends when nobody reads it any more',
+    async () => {
+      await using ns = await makeNetns('events');
+      const line = `"${process.execPath}" ${COMMAND.join(' ')} --events | head -n 1; echo "\${PIPESTATUS[0]}"`;
+      await using child = ns.start('bash', ['-c', line]);
+      let port = 1;
+      await until('the end', async () => {
+        await ns.try('conntrack', ...named('-I', [A[0], port++], B), '-t', '9', '--state', 'CLOSE');
+        return /\n0\n$/.test(child.stdout) ? true : undefined;
+      });
+      assert.is((await child.ended).code, 0);
+    },
+    { needs },
+  );
+
+  test(
+    'deletes one flow by its name and zone, and only with --yes',
+    async () => {
+      await using ns = await makeNetns('delete');
+      const name = ['10.0.0.1:40000', '10.0.0.2:443'];
+      await makeFlow(ns, A, B);
+      await makeFlow(ns, A, B, '-w', '7');
+      await makeFlow(ns, ['fd00::1', 1], ['fd00::2', 2]);
+      const remove = (...args: string[]) => ns.try(process.execPath, ...COMMAND, 'delete', ...args);
+      const left = async () =>
+        (await ns.run('conntrack', '-L')).split('\n').filter((line) => line.startsWith('tcp')).length;
+
+      const asked = await remove(...name);
+      assert.is(asked.code, 2);
+      assert.match(asked.stdout, /^would delete ESTABLISHED 10\.0\.0\.1:40000 → 10\.0\.0\.2:443\n.*sockets/);
+      assert.match(asked.stderr, /nothing was done: --yes is missing/);
+      assert.is(await left(), 3);
+
+      const done = await remove(...name, '--yes');
+      assert.equal([done.code, done.stderr], [0, '']);
+      assert.match(done.stdout, /^deleted ESTABLISHED 10\.0\.0\.1:40000/);
+      assert.match(await ns.run('conntrack', '-L'), /zone=7/);
+      assert.is(await left(), 2);
+
+      const again = await remove(...name, '--yes');
+      assert.is(again.code, 3);
+      assert.match(again.stderr, /FLOW_NOT_FOUND/);
+
+      assert.is((await remove(...name, '--zone', '7', '--yes')).code, 0);
+      assert.is(await left(), 1);
+      assert.is((await remove('[fd00::1]:1', '[fd00::2]:2', '--yes')).code, 0);
+      assert.is(await left(), 0);
+    },
+    { needs },
+  );
+
+  test(
+    'tells what the processors count, as conntrack does',
+    async () => {
+      await using ns = await makeNetns('stats');
+      const rows = JSON.parse(await ns.run(process.execPath, ...COMMAND, '--stats', '--json')) as {
+        name: string;
+        total: number;
+        cpus: number[];
+      }[];
+      const theirs = (await ns.run('conntrack', '-S')).split('\n').filter(Boolean);
+      const drop = rows.find(({ name }) => name === 'drop');
+      assert.is(drop?.cpus.length, theirs.length);
+      assert.is(drop?.total, 0);
+      assert.ok(rows.some(({ name }) => name === 'chainTooLong'));
+    },
+    { needs },
+  );
+});
