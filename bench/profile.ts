@@ -7,7 +7,7 @@ import * as libc from '../daemon/kernel/libc.ts';
 const ROOT = join(import.meta.dirname, '..');
 const FUNCTIONS = 12;
 /** The C library's functions have no file, and V8 calls all that koffi made by the name of one of them. */
-const SYSTEM_CALLS = new Set(Object.keys(libc));
+const SYSTEM_CALLS = new Set(Object.keys(libc).map((name) => name.toLowerCase()));
 const SYSTEM_CALL = 'system call, with the way there';
 const NATIVE = new Map([
   [SYSTEM_CALL, 'system calls'],
@@ -42,7 +42,9 @@ export function summarize(path: string): Summary {
     all += us;
     const file = fileOf(frame.url);
     const name =
-      SYSTEM_CALLS.has(frame.functionName) && file === '' ? SYSTEM_CALL : frame.functionName || '(anonymous)';
+      SYSTEM_CALLS.has(frame.functionName.toLowerCase()) && file === ''
+        ? SYSTEM_CALL
+        : frame.functionName || '(anonymous)';
     add(rooms, roomOf(file, name), us);
     add(functions, file === '' ? name : `${name} (${file}:${frame.lineNumber + 1})`, us);
   }
