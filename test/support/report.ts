@@ -163,6 +163,21 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
       count: 420,
       max: 262_144,
       states: [{ state: 'ESTABLISHED', count: 300 }],
+      activity: {
+        followed: 'events',
+        settings: { events: 'on-demand', accounting: false, timestamps: true },
+        begunPerS: 12.5,
+        endedPerS: 12,
+        growthPerS: 0.5,
+        toFullMs: 523_160_000,
+        ends: [{ reason: 'closed', count: 900 }],
+        lifetimes: [{ basis: 'kernel', counts: [1, 899], sumMs: 90_000 }],
+        lifetimeBoundsMs: [100],
+        lifetimesUnknown: 3,
+        sources: [{ address: '10.244.0.7', count: 40 }],
+        destinations: [{ address: '10.96.0.10', port: 53, count: 30 }],
+        statistics: [{ name: 'insertFailed', total: 2, perS: 0 }],
+      },
       own: 4,
       sourceNat: {
         destinations: [

@@ -1,0 +1,124 @@
+import * as assert from 'uvu/assert';
+import { encodeFlowDelete, encodeFlowGet } from '../../../daemon/netlink/conntrack-requests.ts';
+import { decodeCpuStats, encodeStatsDump } from '../../../daemon/netlink/conntrack-stats.ts';
+import { FlowRecord } from '../../../daemon/netlink/flow-record.ts';
+import { concat, encodeAttribute, viewOf } from '../../../daemon/netlink/message.ts';
+import { ConntrackGrowth, EventRate, StatTotals } from '../../../daemon/track/conntrack-rates.ts';
+import { findConsumers } from '../../../daemon/track/flow-consumers.ts';
+import { FlowEnds } from '../../../daemon/track/flow-ends.ts';
+import { FlowTable } from '../../../daemon/track/flow-table.ts';
+import { spec, testSeed } from '../../harness.ts';
+import { hostile, seededRandom } from '../netlink/mutate.ts';
+import { flowMessage } from './flow-message.ts';
+
+const u32 = (value: number) => new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value]);
+
+spec('requests to conntrack', (test) => {
+  const name = {
+    source: Uint8Array.of(10, 0, 0, 1),
+    destination: Uint8Array.of(10, 0, 0, 2),
+    sourcePort: 40_000,
+    destinationPort: 443,
+    zone: 7,
+  };
+  const tuple = '34000180' + '14000180' + '08000100' + '0a000001' + '08000200' + '0a000002';
+  const ports = '1c000280' + '05000100' + '06000000' + '06000200' + '9c400000' + '06000300' + '01bb0000';
+
+  test('name one flow by its tuple and zone, and to delete it by its id as well', () => {
+    const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+    assert.is(
+      hex(encodeFlowGet(5, name)),
+      `50000000${'0101'}0500${'05000000'}00000000${'02000000'}${tuple}${ports}${'06001200'}00070000`,
+    );
+    assert.is(
+      hex(encodeFlowDelete(5, { ...name, zone: 0 }, 0x01020304)),
+      `50000000${'0201'}0500${'05000000'}00000000${'02000000'}${tuple}${ports}${'08000c00'}01020304`,
+    );
+    assert.is(hex(encodeStatsDump(9)), `14000000${'0401'}0103${'09000000'}0000000000000000`);
+  });
+});
+
+spec('the statistics of conntrack', (test) => {
+  const message = (cpu: number, ...counts: readonly (readonly [type: number, count: number])[]) =>
+    concat([
+      Uint8Array.of(0, 0, cpu >> 8, cpu),
+      ...counts.map(([type, count]) => encodeAttribute(type, u32(count))),
+    ]);
+
+  test('are read by name; what this version does not know is passed over', () => {
+    const stats = decodeCpuStats(message(3, [9, 7], [10, 8], [15, 9], [1, 99], [99, 99]));
+    assert.equal(stats, {
+      ok: true,
+      value: { cpu: 3, values: { insertFailed: 7, drop: 8, chainTooLong: 9 } },
+    });
+    assert.is(decodeCpuStats(new Uint8Array(3)).ok, false);
+    assert.is(decodeCpuStats(concat([new Uint8Array(4), encodeAttribute(9, Uint8Array.of(1))])).ok, false);
+  });
+
+  test('never throw at hostile input', () => {
+    const random = seededRandom(testSeed());
+    for (let turn = 0; turn < 50_000; turn++) decodeCpuStats(hostile([message(1, [9, 1], [10, 2])], random));
+  });
+
+  test('are summed over processors since the first look, also when a count begins at 0 again', () => {
+    const totals = new StatTotals();
+    const look = (nowMs: number, first: number, second: number) =>
+      totals.add(
+        [
+          { cpu: 0, values: { drop: first } },
+          { cpu: 1, values: { drop: second } },
+        ],
+        nowMs,
+      );
+    assert.equal(look(0, 0xffff_fffe, 100), [{ name: 'drop', total: 0 }]);
+    assert.equal(look(2_000, 2, 106), [{ name: 'drop', total: 10, perS: 5 }]);
+  });
+});
+
+spec('the rates of conntrack', (test) => {
+  test('are nothing at the first look, then what was counted for each second', () => {
+    const rate = new EventRate();
+    assert.equal([rate.perS(100, 0), rate.perS(300, 2_000), rate.perS(300, 3_000)], [undefined, 100, 0]);
+  });
+
+  test('follow the growth of about the last minute', () => {
+    const growth = new ConntrackGrowth();
+    assert.is(growth.perS(1_000, 0), undefined);
+    assert.is(growth.perS(1_100, 1_000), 100);
+    let perS = 0;
+    for (let second = 2; second < 300; second++) perS = growth.perS(1_100, second * 1_000) ?? 0;
+    assert.ok(perS > 0 && perS < 1, `${perS}`);
+  });
+});
+
+spec('who has the most flows', (test) => {
+  test('is found among many that have one each', () => {
+    const table = new FlowTable({
+      maxFlows: 100_000,
+      seed: testSeed(),
+      ownMark: 0,
+      ends: new FlowEnds(),
+      idleMs: () => null,
+    });
+    const record = new FlowRecord();
+    const add = (source: string, destination: string) => {
+      const payload = flowMessage({ source, destination, state: 'SYN_SENT' });
+      record.read(viewOf(payload), 0, payload.length);
+      table.begun(viewOf(payload), record, 0);
+    };
+    for (let each = 0; each < 20_000; each++) add(`10.1.${each >> 8}.${each & 0xff}:1000`, '10.0.0.2:80');
+    for (let port = 1; port <= 300; port++) add(`10.9.9.9:${port}`, '10.0.0.3:443');
+    for (let port = 1; port <= 200; port++) add(`[fd00::1]:${port}`, '[fd00::2]:443');
+    const { sources, destinations } = findConsumers(table, 3);
+    assert.equal(sources.slice(0, 2), [
+      { address: '10.9.9.9', count: 300 },
+      { address: 'fd00::1', count: 200 },
+    ]);
+    assert.is(sources.length, 3);
+    assert.equal(destinations, [
+      { address: '10.0.0.2', port: 80, count: 20_000 },
+      { address: '10.0.0.3', port: 443, count: 300 },
+      { address: 'fd00::2', port: 443, count: 200 },
+    ]);
+  });
+});
