@@ -26,7 +26,7 @@ import { readingConntrack, unlessRefused } from './refusals.ts';
 const QUEUE_BYTES = 32 << 20;
 const MAX_FLOWS = 1_000_000;
 /** Walking a million flows for their sources takes as long as a small dump. */
-const CONSUMERS_PAUSE_FACTOR = 50;
+const CONSUMERS_PAUSE_FACTOR = 200;
 
 export interface ConntrackOptions {
   /** Flows of TCP that are remembered; a million take up to 120 MiB. */
