@@ -13,7 +13,7 @@ if (parentPort === null) throw new Error('the tables worker is started as a thre
 const port = parentPort;
 const { config, heartbeat } = workerData as TablesWorkerData;
 const lastSign = new BigInt64Array(heartbeat);
-const sweeper = new Sweeper(config);
+const sweeper = new Sweeper({ ...config, onProgress: giveSignOfLife });
 
 function giveSignOfLife(): void {
   Atomics.store(lastSign, 0, sharedClockMs());

@@ -70,6 +70,8 @@ export interface NamespaceSocketsOptions {
   /** Of the counters of all namespaces. */
   readonly sums: CounterSums;
   readonly finder?: NamespaceFinder;
+  /** Called after each namespace: the thread has more to see to than one long reading. */
+  readonly between?: () => void;
 }
 
 export class NamespaceSockets {
@@ -109,6 +111,7 @@ export class NamespaceSockets {
       this.#room = left + namespace.table.tracked;
       this.#readOne(namespace, nowMs);
       left = this.#room - namespace.table.tracked;
+      this.#options.between?.();
     }
   }
 

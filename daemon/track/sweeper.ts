@@ -33,6 +33,8 @@ export interface SweeperOptions {
   readonly maxTracked: number;
   /** Whether the sockets of all network namespaces of the machine are read, and pods told apart. */
   readonly allNamespaces: boolean;
+  /** Called again and again while a sweep goes on, which may take long on a busy machine. */
+  readonly onProgress?: () => void;
 }
 
 export class Sweeper implements Disposable {
@@ -50,8 +52,10 @@ export class Sweeper implements Disposable {
   readonly #ownInode = statSync('/proc/thread-self/ns/net').ino;
   readonly #conntrack: Conntrack;
   readonly #finder = new Finder();
+  readonly #onProgress: (() => void) | undefined;
 
-  constructor({ maxTracked, allNamespaces }: SweeperOptions) {
+  constructor({ maxTracked, allNamespaces, onProgress }: SweeperOptions) {
+    this.#onProgress = onProgress;
     this.#processes = new ProcessTable({ pods: allNamespaces });
     this.#cgroups = allNamespaces ? new CgroupPods() : undefined;
     const common = {
@@ -66,7 +70,13 @@ export class Sweeper implements Disposable {
     this.#namespaces =
       this.#cgroups === undefined
         ? undefined
-        : new NamespaceSockets({ ...common, cgroups: this.#cgroups, faults, sums: this.#counterSums });
+        : new NamespaceSockets({
+            ...common,
+            cgroups: this.#cgroups,
+            faults,
+            sums: this.#counterSums,
+            between: () => this.follow(),
+          });
     this.#conntrack = new Conntrack({ faults });
   }
 
@@ -105,6 +115,7 @@ export class Sweeper implements Disposable {
   /** Reads the events of conntrack that wait; to be called again and again between sweeps. */
   follow(): void {
     this.#conntrack.follow();
+    this.#onProgress?.();
   }
 
   /** Closes what is open in the kernel. */
@@ -118,7 +129,6 @@ export class Sweeper implements Disposable {
     own.read(nowMs);
     this.follow();
     this.#namespaces?.read(nowMs, own.tracked);
-    this.follow();
     const others = this.#namespaces === undefined ? undefined : [...this.#namespaces.tables()];
     const tables = [own, ...(others ?? []).map(({ table }) => table)];
     this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));

@@ -190,6 +190,19 @@ spec('finwait sockets on the kernel', (test) => {
   );
 
   test(
+    'a sweep gives a sign of progress for each namespace, for it may take longer than the agent may be silent',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using _scene = await startScene(ns, 1, 0);
+      let signs = 0;
+      using sweeper = new Sweeper({ maxTracked: 1_000, allNamespaces: true, onProgress: () => signs++ });
+      const { namespaces_found: found = 0 } = sweeper.sweep(0).counters;
+      assert.ok(found > 0 && signs > found, `${signs} signs for ${found} namespaces`);
+    },
+    { needs },
+  );
+
+  test(
     'namespaces that come and go, and processes that end, while they are swept: nothing breaks, nothing is kept',
     async () => {
       const loop =
