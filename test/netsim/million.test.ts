@@ -15,8 +15,8 @@ const PORT = 80;
 const PER_SECOND = 200;
 /** Memory is looked at so often. */
 const LOOKS = 5;
-/** Code that the machine makes of ours while it runs counts, too. */
-const GROWTH_MAX = 1 << 20;
+/** Four octets for each connection: whatever is kept of each would be more. Code that the machine makes of ours counts, too. */
+const GROWTH_MAX = 4 * CONNECTIONS;
 const REQUEST = new Uint8Array(100);
 const ANSWER = new Uint8Array(300);
 
