@@ -343,6 +343,22 @@ spec('adapter', (test) => {
     assert.match(told, /operation 16: Error: a bug/);
     assert.is((await client.call(OP.listen, [3, 1])).errno, ERRNO.EBADF);
     assert.is((await client.call(OP.socket, [3, AF_INET, 1, 0])).errno, 0);
+    const { settle } = World.prototype;
+    try {
+      World.prototype.settle = () => {
+        throw new Error('another');
+      };
+      process.stderr.write = (text) => {
+        told += text;
+        return true;
+      };
+      assert.equal(await client.control('drop SYN-SENT'), ['failed']);
+    } finally {
+      World.prototype.settle = settle;
+      process.stderr.write = write;
+    }
+    assert.match(told, /drop SYN-SENT: Error: another/);
+    assert.is((await client.call(OP.listen, [3, 1])).errno, ERRNO.EBADF);
     client.close();
     await inProcess.close();
   });
@@ -365,6 +381,51 @@ spec('adapter', (test) => {
       let waitedUs = 0;
       for (let fd = 3; fd < 100 && waitedUs !== 300_000; fd += 1) waitedUs = await retried(fd);
       assert.is(waitedUs, 300_000);
+    }));
+
+  test('takes no more calls from who does not read the answers, until they are read', () =>
+    withClient(async (client) => {
+      const calls = connect(path).pause();
+      await once(calls, 'connect');
+      const count = 200_000;
+      let drained = false;
+      calls.once('drain', () => {
+        drained = true;
+      });
+      calls.write(Buffer.concat(Array.from({ length: count }, () => sleep(0, 0))));
+      // It goes on for others; what it leaves unread stays so.
+      for (let same = 0, left = 0; same < 200 && !drained; left = calls.writableLength) {
+        await client.call(OP.sleep);
+        same = calls.writableLength === left ? same + 1 : 0;
+      }
+      assert.not(drained, 'all calls were taken');
+      const reader = new FrameReader();
+      let answers = 0;
+      for await (const chunk of calls as AsyncIterable<Buffer>) {
+        answers += reader.push(chunk).length;
+        if (answers === count) break;
+      }
+      assert.is(answers, count);
+    }));
+
+  test('hangs up on who asks for states without end', () =>
+    withClient(async (client) => {
+      for (let fd = 0; fd < 100; fd += 1) {
+        await client.call(OP.socket, [fd, AF_INET, 1, 0]);
+        await client.call(OP.listen, [fd, 1]);
+      }
+      const all = (await client.control('states')).join('\n').length;
+      const control = connect(`${path}.control`);
+      control.on('error', () => control.destroy());
+      const lines = 9000;
+      control.write('states\n'.repeat(lines));
+      let bytes = 0;
+      control.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      await once(control, 'close');
+      assert.ok(bytes < lines * all, `${bytes} bytes of answers`);
+      assert.is((await client.control('states')).length, 100);
     }));
 
   test('says so where it cannot listen', async () => {

@@ -10,6 +10,8 @@ import { World } from './world.ts';
 
 /** A longer line of settings means nothing. */
 const LINE_MAX = 4096;
+/** Who asks for more than that on one connection of settings is hung up on. */
+const ANSWERS_MAX = 16 * 1024 * 1024;
 
 export interface Adapter {
   /** Stops listening and hangs up. */
@@ -64,6 +66,7 @@ class Scripts {
     /** Waits of this connection: with it, they are gone. */
     const withdraw = new Set<() => void>();
     this.#clients.add(stream);
+    stream.on('drain', () => stream.resume());
     stream.on('data', (chunk: Buffer) => {
       for (const frame of reader.push(chunk)) {
         const request = frame === undefined ? undefined : decodeRequest(frame);
@@ -79,14 +82,28 @@ class Scripts {
     });
   }
 
+  /** Carries a line of settings out, and answers the lines that answer it. */
+  obey(line: string): string[] {
+    try {
+      return obey(this.world, line);
+    } catch (error) {
+      this.#fail(line, error);
+      return ['failed'];
+    }
+  }
+
   /** A fault of the engine ends the script that found it, not those to come. */
+  #fail(what: string, error: unknown): void {
+    process.stderr.write(`${what}: ${error instanceof Error ? error.stack : error}\n`);
+    this.#begin();
+  }
+
   #carryOutOrFail(stream: Stream, request: Request, withdraw: Set<() => void>): void {
     const { world } = this;
     try {
       this.#carryOut(stream, request, withdraw);
     } catch (error) {
-      process.stderr.write(`operation ${request.op}: ${error instanceof Error ? error.stack : error}\n`);
-      this.#begin();
+      this.#fail(`operation ${request.op}`, error);
       this.#reply(stream, world, failed('EIO'));
     }
   }
@@ -127,8 +144,9 @@ class Scripts {
     world.settle();
   }
 
+  /** Who does not read answers is not asked for more calls. */
   #reply(stream: Stream, world: World, { errno, result, blob, timeUs = world.nowUs }: Outcome): void {
-    if (stream.writable) stream.write(encodeReply({ errno, timeUs, result, blob }));
+    if (stream.writable && !stream.write(encodeReply({ errno, timeUs, result, blob }))) stream.pause();
   }
 
   /** Forgets everything: what still waits will never complete. */
@@ -143,19 +161,34 @@ class Scripts {
 /** Lines in, lines out; the end of the answer is the end of the stream. */
 function control(stream: Stream, scripts: Scripts): void {
   let text = '';
+  /** What comes up to the end of the line is the rest of one that is too long. */
+  let tooLong = false;
+  let answered = 0;
   stream.setEncoding('latin1');
   stream.on('data', (chunk) => {
-    text += chunk;
-    if (!text.includes('\n') && text.length <= LINE_MAX) return;
-    const lines = text.split('\n');
+    const lines = `${text}${chunk}`.split('\n');
     text = lines.pop() ?? '';
-    answer(lines.length > 0 ? lines : [text]);
+    if (tooLong && lines.length > 0) {
+      lines.shift();
+      tooLong = false;
+    }
+    if (!tooLong && text.length > LINE_MAX) {
+      lines.push(text);
+      tooLong = true;
+    }
+    if (tooLong) text = '';
+    if (lines.length > 0) answer(lines);
   });
   stream.on('end', () => answer(text === '' ? [] : [text]));
 
   function answer(lines: readonly string[]): void {
-    // A line that comes after the answer has ended is obeyed all the same.
-    const out = lines.flatMap((line) => obey(scripts.world, line));
-    if (stream.writable) stream.end(out.map((line) => `${line}\n`).join(''));
+    for (const line of lines) {
+      const out = scripts.obey(line).map((one) => `${one}\n`);
+      // A line that comes after the answer has ended is obeyed all the same.
+      if (stream.writable) stream.write(out.join(''));
+      answered += out.reduce((sum, one) => sum + one.length, 0);
+      if (answered > ANSWERS_MAX) return void stream.destroy();
+    }
+    if (stream.writable) stream.end();
   }
 }
