@@ -25,6 +25,20 @@ export class ConntrackGrowth {
   }
 }
 
+/** Slower growth, or more time, tells nothing: a growth that is over dies away in the smoothed one for ever. */
+const LEAST_GROWTH_PER_S = 1 / 60;
+const LONGEST_TO_FULL_MS = 365 * 24 * 3_600_000;
+
+/** When the table is full at this growth; undefined where that is no time to speak of. */
+export function timeToFullMs(
+  fill: { readonly count: number; readonly max: number },
+  growthPerS: number | undefined,
+): number | undefined {
+  if (growthPerS === undefined || growthPerS < LEAST_GROWTH_PER_S) return undefined;
+  const toFullMs = (Math.max(0, fill.max - fill.count) / growthPerS) * 1000;
+  return toFullMs > LONGEST_TO_FULL_MS ? undefined : toFullMs;
+}
+
 /** Turns totals into rates: what was counted since the last look, for each second. */
 export class EventRate {
   #atMs: number | undefined;

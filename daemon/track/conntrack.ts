@@ -12,7 +12,7 @@ import { tcpEventsFilter } from '../netlink/conntrack-filter.ts';
 import { CONNTRACK_EVENT_GROUPS, NETLINK_NETFILTER } from '../netlink/ctnetlink-attributes.ts';
 import { idleClock } from './conntrack-flows.ts';
 import { ConntrackFollower } from './conntrack-follower.ts';
-import { ConntrackGrowth, EventRate, StatTotals } from './conntrack-rates.ts';
+import { ConntrackGrowth, EventRate, StatTotals, timeToFullMs } from './conntrack-rates.ts';
 import { dumpConntrackStats, dumpFlowRows } from './dumps.ts';
 import type { FlowConsumers } from './flow-consumers.ts';
 import { findConsumers } from './flow-consumers.ts';
@@ -186,7 +186,7 @@ export class Conntrack implements Disposable {
     const begunPerS = this.#begun.perS(begun, nowMs);
     const endedPerS = this.#ended.perS(ended, nowMs);
     const growthPerS = this.#growth.perS(fill.count, nowMs);
-    const room = Math.max(0, fill.max - fill.count);
+    const toFullMs = timeToFullMs(fill, growthPerS);
     this.#findConsumers(nowMs);
     return {
       followed: this.#hasEvents ? 'events' : 'dumps',
@@ -198,7 +198,7 @@ export class Conntrack implements Disposable {
       ...(this.#hasEvents && begunPerS !== undefined ? { begunPerS } : {}),
       ...(this.#hasEvents && endedPerS !== undefined ? { endedPerS } : {}),
       ...(growthPerS === undefined ? {} : { growthPerS }),
-      ...(growthPerS === undefined || growthPerS <= 0 ? {} : { toFullMs: (room / growthPerS) * 1000 }),
+      ...(toFullMs === undefined ? {} : { toFullMs }),
       ends: FLOW_END_REASONS.map((reason, at) => ({ reason, count: this.#ends.reasons[at] ?? 0 })).filter(
         ({ count }) => count > 0,
       ),

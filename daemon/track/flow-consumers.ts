@@ -27,7 +27,7 @@ export interface FlowConsumers {
 
 interface Side {
   readonly buckets: Uint32Array;
-  /** Buckets with fewer are not looked into. */
+  /** Buckets with fewer are not looked into, and of those with just so many as many as there is room for. */
   least: number;
   readonly counts: Map<string, Group>;
 }
@@ -39,7 +39,7 @@ interface Group {
 }
 
 /** @param limit of each list, largest first */
-export function findConsumers(table: FlowTable, limit: number): FlowConsumers {
+export function findConsumers(table: Pick<FlowTable, 'forEachFlow'>, limit: number): FlowConsumers {
   const sources = newSide();
   const destinations = newSide();
   table.forEachFlow((row) => {
@@ -75,13 +75,15 @@ function leastOf(buckets: Uint32Array): number {
 }
 
 function count({ buckets, least, counts }: Side, bytes: Uint8Array, port: number): void {
-  const bucket = hashOf(bytes, port);
-  // Of the buckets that are as large as the least, as many as there are: most have but one flow when no one stands out.
-  if ((buckets[bucket] as number) < least || (least <= 1 && counts.size >= LOOKED_INTO)) return;
+  const inBucket = buckets[hashOf(bytes, port)] as number;
+  if (inBucket < least) return;
   const key = `${Buffer.prototype.latin1Slice.call(bytes)}${port}`;
   const group = counts.get(key);
-  if (group === undefined) counts.set(key, { bytes: bytes.slice(), port, count: 1 });
-  else group.count++;
+  if (group !== undefined) group.count++;
+  // As large as the least may be nearly all of them: when no one stands out, most have but one flow.
+  else if (inBucket > least || counts.size < LOOKED_INTO) {
+    counts.set(key, { bytes: bytes.slice(), port, count: 1 });
+  }
 }
 
 function hashOf(bytes: Uint8Array, port: number): number {

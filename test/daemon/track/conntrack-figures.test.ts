@@ -3,9 +3,15 @@ import { encodeFlowDelete, encodeFlowGet } from '../../../daemon/netlink/conntra
 import { decodeCpuStats, encodeStatsDump } from '../../../daemon/netlink/conntrack-stats.ts';
 import { FlowRecord } from '../../../daemon/netlink/flow-record.ts';
 import { concat, encodeAttribute, viewOf } from '../../../daemon/netlink/message.ts';
-import { ConntrackGrowth, EventRate, StatTotals } from '../../../daemon/track/conntrack-rates.ts';
+import {
+  ConntrackGrowth,
+  EventRate,
+  StatTotals,
+  timeToFullMs,
+} from '../../../daemon/track/conntrack-rates.ts';
 import { findConsumers } from '../../../daemon/track/flow-consumers.ts';
 import { FlowEnds } from '../../../daemon/track/flow-ends.ts';
+import type { FlowRow } from '../../../daemon/track/flow-row.ts';
 import { FlowTable } from '../../../daemon/track/flow-table.ts';
 import { spec, testSeed } from '../../harness.ts';
 import { hostile, seededRandom } from '../netlink/mutate.ts';
@@ -76,6 +82,22 @@ spec('the statistics of conntrack', (test) => {
 });
 
 spec('the rates of conntrack', (test) => {
+  test('tell when the table is full, and nothing when a growth that is over dies away', () => {
+    const growth = new ConntrackGrowth();
+    const max = 262_144;
+    const toFull = (count: number, atMs: number) => timeToFullMs({ count, max }, growth.perS(count, atMs));
+    assert.is(toFull(0, 0), undefined);
+    assert.is(toFull(1_000, 1_000), max - 1_000);
+    const later: (number | undefined)[] = [];
+    for (let atMs = 2_000; atMs < 12 * 3_600_000; atMs += 1_000) later.push(toFull(1_000, atMs));
+    assert.ok((later[0] ?? 0) >= max - 1_000);
+    assert.is(
+      later.find((each) => each !== undefined && each > 365 * 24 * 3_600_000),
+      undefined,
+    );
+    assert.is(later.at(-1), undefined);
+  });
+
   test('are nothing at the first look, then what was counted for each second', () => {
     const rate = new EventRate();
     assert.equal([rate.perS(100, 0), rate.perS(300, 2_000), rate.perS(300, 3_000)], [undefined, 100, 0]);
@@ -120,5 +142,23 @@ spec('who has the most flows', (test) => {
       { address: '10.0.0.3', port: 443, count: 300 },
       { address: 'fd00::2', port: 443, count: 200 },
     ]);
+  });
+
+  test('are found behind a few hundred who have one flow each', () => {
+    const rows = (each: number, at: number, source: Uint8Array) =>
+      Array.from({ length: each }, () => ({ source, destination: source, destinationPort: 443 + at }));
+    const ones = Array.from({ length: 300 }, (_, at) =>
+      rows(1, at, Uint8Array.of(10, 1, at >> 8, at & 0xff)),
+    );
+    const flows = [...ones.flat(), ...rows(1_000, 0, Uint8Array.of(10, 9, 9, 9))];
+    const table = {
+      forEachFlow: (visit: (row: FlowRow) => void) => flows.forEach((row) => visit(row as FlowRow)),
+    };
+    const { sources, destinations } = findConsumers(table, 2);
+    assert.equal(
+      sources.map(({ count }) => count),
+      [1_000, 1],
+    );
+    assert.equal(destinations[0], { address: '10.9.9.9', port: 443, count: 1_000 });
   });
 });
