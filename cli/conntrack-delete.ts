@@ -12,6 +12,7 @@ import { flowOf } from '../daemon/track/conntrack-flows.ts';
 import { readingConntrack } from '../daemon/track/refusals.ts';
 import type { IpAddress } from '../daemon/wire/address.ts';
 import { parseIpAddress } from '../daemon/wire/address.ts';
+import { OFFLOADED } from './conntrack-rows.ts';
 import { endText, natCell } from './conntrack-view.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText } from './help.ts';
@@ -84,10 +85,10 @@ const CONSEQUENCE =
   'the sockets at both ends stay as they are; the next packet begins a new flow, with other NAT or none';
 
 function describe(flow: ConntrackFlow, zone: number): string {
-  const shown = flowOf(flow, flow.tcp ?? { state: 'NONE', originalFlags: 0, replyFlags: 0 }, () => null, 0);
+  const shown = flowOf(flow, () => null, 0);
   const nat = natCell({ ...shown, own: false }).text;
   return [
-    `${shown.state} ${endText(shown.source)} → ${endText(shown.destination)}`,
+    `${shown.state ?? OFFLOADED} ${endText(shown.source)} → ${endText(shown.destination)}`,
     ...(nat === '-' ? [] : [nat]),
     ...(zone === 0 ? [] : [`in zone ${zone}`]),
   ].join(' ');

@@ -33,12 +33,11 @@ const EVENTS_PER_LOOK = 4_096;
 
 export type FlowEventKind = 'begun' | 'changed' | 'ended';
 
-/** An event as `--json` prints it. The state is null where the kernel does not tell it. */
-export interface FlowEvent extends Omit<FlowRow, 'state'> {
+/** An event as `--json` prints it. */
+export interface FlowEvent extends FlowRow {
   readonly event: FlowEventKind;
   /** Unix time at which it was read. */
   readonly atMs: number;
-  readonly state: FlowRow['state'] | null;
   /** Why it ended; null otherwise. */
   readonly reason: string | null;
 }
@@ -117,16 +116,14 @@ function eventsOf(datagram: Uint8Array, atMs: number): (FlowEvent | undefined)[]
 }
 
 function eventOf(event: FlowEventKind, flow: ConntrackFlow, atMs: number): FlowEvent {
-  const tcp = flow.tcp ?? { state: 'NONE', originalFlags: 0, replyFlags: 0 };
   // A state has just begun with an event: what has passed of its time is nothing.
-  const row = flowOf(flow, tcp, () => null, atMs);
-  const state = CONNTRACK_TCP_STATES.indexOf(tcp.state);
+  const row = flowOf(flow, () => null, atMs);
+  const state = CONNTRACK_TCP_STATES.indexOf(row.state ?? 'NONE');
   const reason = endReason(state, (flow.status & STATUS.seenReply) !== 0, flow.timeoutS);
   return {
     event,
     atMs,
     ...row,
-    state: flow.tcp === undefined ? null : row.state,
     reason: event === 'ended' ? reason : null,
     own: flow.mark === FOOTPRINT_MARK,
   };
@@ -135,12 +132,12 @@ function eventOf(event: FlowEventKind, flow: ConntrackFlow, atMs: number): FlowE
 /** An event that tells no state passes every filter but one for states. */
 function passesFilters(event: FlowEvent, settings: ConntrackSettings): boolean {
   if (event.state === null && settings.state.length > 0) return false;
-  return selectFlows([{ ...event, state: event.state ?? 'NONE' }], settings).length > 0;
+  return selectFlows([event], settings).length > 0;
 }
 
 /** `13:37:00.123  ended    TIME_WAIT    10.0.0.1:40000 → 10.0.0.2:443  to ...  closed` */
 function lineOf(event: FlowEvent): string {
-  const nat = natCell({ ...event, state: 'NONE' }).text;
+  const nat = natCell(event).text;
   return [
     new Date(event.atMs).toISOString().slice(11, 23),
     event.event.padEnd(7),

@@ -1,17 +1,22 @@
 /** The rows of `finwait conntrack` as `--json` prints them: selected, ordered, grouped. Pure. */
 
-import type { ConntrackTcpState } from '../daemon/netlink/ctnetlink.ts';
 import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
 import type { Flow } from '../daemon/track/conntrack-flows.ts';
 import type { ConntrackSettings, FlowGrouping, FlowSortKey } from './conntrack-settings.ts';
 import type { SortValue } from './table.ts';
 import { passes, sortableEnd, sorted } from './table.ts';
 
+/** What stands for the state of a flow whose state the kernel does not tell. */
+export const OFFLOADED = 'OFFLOADED';
+export const FLOW_STATE_NAMES = [...CONNTRACK_TCP_STATES, OFFLOADED] as const;
+
 /** The names of these fields are stable. What the kernel does not tell is null. */
 export interface FlowRow extends Flow {
   /** A probe of finwait made it. */
   readonly own: boolean;
 }
+
+type FlowStateName = (typeof FLOW_STATE_NAMES)[number];
 
 export interface FlowGroup {
   /** Set when grouped by it. */
@@ -20,7 +25,7 @@ export interface FlowGroup {
   readonly port: number | null;
   readonly zone: number | null;
   readonly count: number;
-  readonly states: Readonly<Partial<Record<ConntrackTcpState, number>>>;
+  readonly states: Readonly<Partial<Record<FlowStateName, number>>>;
   /** Both directions together; null without counters. */
   readonly bytes: number | null;
 }
@@ -31,7 +36,7 @@ export function selectFlows(rows: readonly FlowRow[], settings: ConntrackSetting
   const hidesOwn = notOwn || (unreplied && !own);
   return rows.filter(
     (row) =>
-      passes(state, (each) => each === row.state) &&
+      passes(state, (each) => each === (row.state ?? 'NONE')) &&
       (ipv4 === ipv6 || row.family === (ipv4 ? 4 : 6)) &&
       (!hidesOwn || own || !row.own) &&
       (!own || notOwn || row.own) &&
@@ -54,8 +59,8 @@ export function bytesOf({ sent, received }: FlowRow): number | null {
 }
 
 const FLOW_SORTS: Readonly<Record<Exclude<FlowSortKey, 'count'>, (row: FlowRow) => SortValue>> = {
-  state: (row) => CONNTRACK_TCP_STATES.indexOf(row.state),
-  left: (row) => row.timeoutMs,
+  state: (row) => FLOW_STATE_NAMES.indexOf(row.state ?? OFFLOADED),
+  left: (row) => row.timeoutMs ?? undefined,
   idle: (row) => descending(row.idleMs),
   age: (row) => descending(row.ageMs),
   source: (row) => sortableEnd(row.source),
@@ -65,7 +70,7 @@ const FLOW_SORTS: Readonly<Record<Exclude<FlowSortKey, 'count'>, (row: FlowRow) 
 
 const GROUP_SORTS: Readonly<Partial<Record<FlowSortKey, (group: FlowGroup) => SortValue>>> = {
   count: (group) => descending(group.count),
-  state: (group) => CONNTRACK_TCP_STATES.findIndex((state) => group.states[state] !== undefined),
+  state: (group) => FLOW_STATE_NAMES.findIndex((state) => group.states[state] !== undefined),
   source: ({ source }) => (source === null ? undefined : sortableEnd({ address: source, port: 0 })),
   destination: ({ destination, port }) =>
     destination === null ? undefined : sortableEnd({ address: destination, port: port ?? 0 }),
@@ -111,7 +116,7 @@ export function groupFlows(rows: readonly FlowRow[], by: FlowGrouping): FlowGrou
 }
 
 const GROUP_KEYS: Readonly<Record<FlowGrouping, (row: FlowRow) => string>> = {
-  state: ({ state }) => state,
+  state: ({ state }) => state ?? OFFLOADED,
   source: ({ source }) => source.address,
   destination: (row) => endText(row),
   zone: ({ zone }) => String(zone),
@@ -123,10 +128,11 @@ function endText({ destination }: FlowRow): string {
 
 function groupOf(rows: readonly FlowRow[], by: FlowGrouping): FlowGroup {
   const [first] = rows;
-  const states: Partial<Record<ConntrackTcpState, number>> = {};
+  const states: Partial<Record<FlowStateName, number>> = {};
   let bytes: number | null = null;
   for (const row of rows) {
-    states[row.state] = (states[row.state] ?? 0) + 1;
+    const name = row.state ?? OFFLOADED;
+    states[name] = (states[name] ?? 0) + 1;
     const own = bytesOf(row);
     if (own !== null) bytes = (bytes ?? 0) + own;
   }

@@ -2,9 +2,9 @@
 
 import { hostPortText } from '#base/host-port.ts';
 import type { Endpoint } from '#contract';
-import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import type { FlowGroup, FlowRow } from './conntrack-rows.ts';
+import { FLOW_STATE_NAMES, OFFLOADED } from './conntrack-rows.ts';
 import type { FlowGrouping } from './conntrack-settings.ts';
 import type { TableColumn } from './table.ts';
 import type { Line, Span } from './view-text.ts';
@@ -14,8 +14,8 @@ import { age, count, percent } from './view-text.ts';
 export function flowColumns(rows: readonly FlowRow[]): TableColumn<FlowRow>[] {
   const unless = (some: boolean) => (some ? {} : { wide: true as const });
   return [
-    { title: 'STATE', drop: 0, cell: ({ state }) => ({ text: state }) },
-    { title: 'LEFT', align: 'right', drop: 2, cell: (row) => ({ text: age(row.timeoutMs) }) },
+    { title: 'STATE', drop: 0, cell: ({ state }) => ({ text: state ?? OFFLOADED }) },
+    { title: 'LEFT', align: 'right', drop: 2, cell: (row) => agoCell(row.timeoutMs) },
     { title: 'IDLE', align: 'right', drop: 3, cell: (row) => agoCell(row.idleMs) },
     {
       title: 'AGE',
@@ -145,7 +145,7 @@ function flagsCell({ replied, assured }: FlowRow): Span {
 }
 
 function statesCell({ states }: FlowGroup): Span {
-  const text = CONNTRACK_TCP_STATES.flatMap((state) =>
+  const text = FLOW_STATE_NAMES.flatMap((state) =>
     states[state] === undefined ? [] : [`${count(states[state])} ${state}`],
   );
   return { text: text.join(', ') };

@@ -2,14 +2,15 @@
 
 import type { Endpoint, Family } from '#contract';
 import type { ConntrackFlow, ConntrackTcpState, FlowCounters, FlowTuple } from '../netlink/ctnetlink.ts';
-import { decodeFlow, STATUS, TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink.ts';
+import { decodeFlow, IPPROTO_TCP, STATUS, TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink.ts';
 import { ipFromBytes } from '../wire/address.ts';
 import type { OnPayload } from './dumps.ts';
 import { readNumber } from './kernel-numbers.ts';
 
 export interface Flow {
   readonly family: Family;
-  readonly state: ConntrackTcpState;
+  /** Null where the kernel does not tell it: of flows that are offloaded, and in some events. */
+  readonly state: ConntrackTcpState | null;
   /** Who opened the connection, and towards whom, as its first packet said. */
   readonly source: Endpoint;
   readonly destination: Endpoint;
@@ -24,8 +25,8 @@ export interface Flow {
   readonly assured: boolean;
   /** Who sent the first FIN. */
   readonly closedFirst: 'source' | 'destination' | null;
-  /** Time left until the kernel forgets the flow unless a packet comes. */
-  readonly timeoutMs: number;
+  /** Time left until the kernel forgets the flow unless a packet comes; null of flows that are offloaded. */
+  readonly timeoutMs: number | null;
   /** Time since the last packet, where the time left tells it; at least, within a second. */
   readonly idleMs: number | null;
   /** Only with net.netfilter.nf_conntrack_acct=1. */
@@ -59,25 +60,19 @@ export function readFlows(
   dump((payload) => {
     const result = decodeFlow(payload);
     if (!result.ok) undecodable++;
-    else if (result.value.tcp === undefined) others++;
-    else flows.push(flowOf(result.value, result.value.tcp, idleMs, unixNowMs));
+    else if (result.value.original.protocol !== IPPROTO_TCP) others++;
+    else flows.push(flowOf(result.value, idleMs, unixNowMs));
   });
   return { flows, others, undecodable };
 }
 
-/** @param tcp without its state where an event does not tell it */
-export function flowOf(
-  flow: ConntrackFlow,
-  tcp: NonNullable<ConntrackFlow['tcp']>,
-  idleMs: IdleClock,
-  unixNowMs: number,
-): Flow {
-  const { original, reply, status, counters, startMs } = flow;
+export function flowOf(flow: ConntrackFlow, idleMs: IdleClock, unixNowMs: number): Flow {
+  const { original, reply, status, tcp, timeoutS, counters, startMs } = flow;
   const [source, destination] = ends(original);
   const [replySource, replyDestination] = ends(reply);
   return {
     family: original.source.length === 4 ? 4 : 6,
-    state: tcp.state,
+    state: tcp?.state ?? null,
     source,
     destination,
     natDestination: sameEnd(replySource, destination) ? null : replySource,
@@ -87,13 +82,13 @@ export function flowOf(
     replied: (status & STATUS.seenReply) !== 0,
     assured: (status & STATUS.assured) !== 0,
     closedFirst:
-      (tcp.originalFlags & TCP_FLAG_CLOSE_INIT) !== 0
+      ((tcp?.originalFlags ?? 0) & TCP_FLAG_CLOSE_INIT) !== 0
         ? 'source'
-        : (tcp.replyFlags & TCP_FLAG_CLOSE_INIT) !== 0
+        : ((tcp?.replyFlags ?? 0) & TCP_FLAG_CLOSE_INIT) !== 0
           ? 'destination'
           : null,
-    timeoutMs: flow.timeoutS * 1000,
-    idleMs: idleMs(tcp.state, flow.timeoutS),
+    timeoutMs: tcp === undefined && timeoutS === 0 ? null : timeoutS * 1000,
+    idleMs: tcp === undefined ? null : idleMs(tcp.state, timeoutS),
     sent: counters?.original ?? null,
     received: counters?.reply ?? null,
     ageMs: startMs === undefined ? null : Math.max(0, unixNowMs - startMs),

@@ -121,13 +121,14 @@ export class Conntrack implements Disposable {
 
   /** Totals by name. */
   get counters(): Record<string, number> {
-    const { untracked, vanished, unknownEnds } = this.table.counters;
+    const { untracked, vanished, unknownEnds, offloaded } = this.table.counters;
     const follower = this.#follower?.counters;
     const events = this.#events?.counters;
     return {
       conntrack_untracked: untracked,
       conntrack_vanished: vanished,
       conntrack_unknown_ends: unknownEnds,
+      conntrack_offloaded: offloaded,
       conntrack_undecodable: follower?.undecodable ?? 0,
       conntrack_begun: follower?.begun ?? 0,
       conntrack_changed: follower?.changed ?? 0,

@@ -15,6 +15,8 @@ export const FLAG = {
   destinationClosed: 16,
   /** Its begin was seen. */
   bornSeen: 32,
+  /** The last dump that had it told no state; the one known before is kept. */
+  offloaded: 64,
 } as const;
 
 /** `event`: the change was seen. `kernel`: at least since then, by the time left. `seen`: found in it then, by a dump. */

@@ -32,6 +32,8 @@ export interface FlowTableCounters {
   vanished: number;
   /** Flows that ended while the table did not know them. */
   unknownEnds: number;
+  /** Times that a flow was found offloaded: a dump told no state of it, and the one before did, or did not have it. */
+  offloaded: number;
 }
 
 export interface StateOfFlows {
@@ -41,14 +43,17 @@ export interface StateOfFlows {
 }
 
 export class FlowTable {
-  readonly counters: FlowTableCounters = { untracked: 0, vanished: 0, unknownEnds: 0 };
+  readonly counters: FlowTableCounters = { untracked: 0, vanished: 0, unknownEnds: 0, offloaded: 0 };
   readonly #options: FlowTableOptions;
   readonly #v4: FlowColumns;
   readonly #v6: FlowColumns;
   /** Rows of flows that have ended, kept until the dump ends. */
   #dead = 0;
   #dumping = false;
+  /** Never used twice, so that what a dump that broke off had touched is read anew by the next. */
   #dump = 1;
+  /** The last dump that was read to its end. */
+  #lastWhole = 1;
   /** Flows by state that the last dump had and the table has no room for. */
   readonly #outside = new Uint32Array(CONNTRACK_TCP_STATES.length);
 
@@ -131,9 +136,8 @@ export class FlowTable {
     this.#outside.fill(0);
   }
 
-  /** A row of the dump. */
+  /** A row of the dump. Of a flow that is offloaded the kernel tells neither state nor time left. */
   dumped(view: DataView, record: FlowRecord, nowMs: number): void {
-    if (record.tcpState < 0) return;
     const columns = this.#columnsOf(record);
     const found = columns.locate(view, record);
     // Ended, spoken of by an event, or double.
@@ -142,9 +146,35 @@ export class FlowTable {
     if (found >= 0 && !same) this.#vanished();
     const row = this.#take(columns, found, view, record);
     if (row < 0) {
-      this.#outside[record.tcpState] = (this.#outside[record.tcpState] as number) + 1;
+      const state = Math.max(0, record.tcpState);
+      this.#outside[state] = (this.#outside[state] as number) + 1;
       return;
     }
+    if (record.tcpState < 0) this.#dumpedWithoutState(columns, row, same, nowMs);
+    else this.#dumpedWithState(columns, row, same, record, nowMs);
+    this.#write(columns, row, record, nowMs);
+  }
+
+  #dumpedWithoutState(columns: FlowColumns, row: number, same: boolean, nowMs: number): void {
+    if (!same) {
+      columns.states[row] = 0;
+      columns.flags[row] = 0;
+      columns.sinceMs[row] = nowMs;
+      columns.bornMs[row] = nowMs;
+      columns.expiresS[row] = nowMs / 1000;
+    }
+    const flags = columns.flags[row] as number;
+    if ((flags & FLAG.offloaded) === 0) this.counters.offloaded++;
+    columns.flags[row] = flags | FLAG.offloaded;
+  }
+
+  #dumpedWithState(
+    columns: FlowColumns,
+    row: number,
+    same: boolean,
+    record: FlowRecord,
+    nowMs: number,
+  ): void {
     if (!same) {
       const idle = this.#options.idleMs(stateName(record.tcpState), record.timeoutS);
       columns.flags[row] = closerOf(record) | (idle === null ? 0 : FLAG.sinceKernel);
@@ -155,20 +185,20 @@ export class FlowTable {
         columns.sinceMs[row] = nowMs;
         columns.flags[row] = (columns.flags[row] as number) & FLAG.bornSeen;
       }
-      columns.flags[row] = ((columns.flags[row] as number) & ~CLOSER) | closerOf(record);
+      columns.flags[row] = ((columns.flags[row] as number) & ~(CLOSER | FLAG.offloaded)) | closerOf(record);
     }
-    this.#write(columns, row, record, nowMs);
   }
 
   /** @param whole whether the dump was read to its end; if not, absence from it means nothing */
   endDump(whole: boolean): void {
     this.#dumping = false;
-    if (!whole) this.#dump--;
+    const before = this.#lastWhole;
+    if (whole) this.#lastWhole = this.#dump;
     for (const columns of [this.#v4, this.#v6]) {
       // From the end: the row that takes the place of one that goes has been looked at.
       for (let row = columns.size - 1; row >= 0; row--) {
         if (!this.#isAlive(columns, row)) columns.remove(row);
-        else if ((columns.dumps[row] as number) < this.#dump - 1) {
+        else if (whole && (columns.dumps[row] as number) < before) {
           this.#vanished();
           columns.remove(row);
         }
@@ -255,7 +285,9 @@ export class FlowTable {
     columns.status[row] = record.status;
     columns.marks[row] = record.mark;
     columns.ids[row] = record.id;
-    columns.expiresS[row] = nowMs / 1000 + record.timeoutS;
+    if (record.tcpState >= 0 || record.timeoutS > 0) {
+      columns.expiresS[row] = nowMs / 1000 + record.timeoutS;
+    }
     columns.dumps[row] = this.#dump;
   }
 

@@ -139,6 +139,31 @@ spec('finwait conntrack', (test) => {
     ]);
   });
 
+  test('shows flows that are offloaded, and tells them from those of every state', () => {
+    const rows = [flow({ state: null, timeoutMs: null, idleMs: null }), flow()];
+    const io = caughtIo();
+    printTable(
+      io,
+      { columns: flowColumns(rows), rows: sortFlows(rows, undefined, false), footer: [] },
+      { output: 'table', noHeader: true },
+    );
+    assert.equal(
+      io.lines().map((line) => line.split(/ +/).slice(0, 3)),
+      [
+        ['ESTABLISHED', '1m00s', '1m00s'],
+        ['OFFLOADED', '-', '-'],
+      ],
+    );
+    const groups = sortFlowGroups(groupFlows(rows, 'state'), 'state', false);
+    assert.equal(
+      groups.map(({ states }) => states),
+      [{ ESTABLISHED: 1 }, { OFFLOADED: 1 }],
+    );
+    const selected = (state: string) =>
+      selectFlows(rows, readSettings(CONNTRACK_SETTINGS, ['-s', state], {}).settings).length;
+    assert.equal([selected('all'), selected('none'), selected('estab')], [2, 1, 1]);
+  });
+
   test('leaves out columns that no row fills', () => {
     const io = caughtIo();
     const rows = [flow()];

@@ -20,6 +20,14 @@ spec('the flows of conntrack as values', (test) => {
     assert.equal([flows.length, others, undecodable], [1, 1, 1]);
   });
 
+  test('have no state and no time left when they are offloaded', () => {
+    const { flows, others } = flowsOf({ ...FLOW, offloaded: true });
+    assert.equal(
+      [others, flows.map(({ state, timeoutMs, idleMs }) => [state, timeoutMs, idleMs])],
+      [0, [[null, null, null]]],
+    );
+  });
+
   test('say what NAT does to each end', () => {
     const nat = (fields: Partial<FlowFields>) => {
       const [flow] = flowsOf({ ...FLOW, state: 'ESTABLISHED', ...fields }).flows;

@@ -13,8 +13,10 @@ import {
 import { parseIpAddress } from '../../../daemon/wire/address.ts';
 
 export interface FlowFields {
-  /** Absent: a flow of UDP. */
+  /** Absent: a flow of UDP, unless it is offloaded. */
   readonly state?: ConntrackTcpState;
+  /** A flow of TCP of which the kernel tells neither state nor time left. */
+  readonly offloaded?: true;
   /** `10.0.0.1:40000`, `[::1]:1` */
   readonly source: string;
   readonly destination: string;
@@ -50,8 +52,15 @@ export function eventMessage(kind: 'begun' | 'changed' | 'ended', fields: FlowFi
 }
 
 export function flowMessage(fields: FlowFields): Uint8Array {
-  const { source, destination, state, replySource = destination, replyDestination = source } = fields;
-  const protocol = state === undefined ? 17 : 6;
+  const {
+    source,
+    destination,
+    state,
+    offloaded,
+    replySource = destination,
+    replyDestination = source,
+  } = fields;
+  const protocol = state === undefined && !offloaded ? 17 : 6;
   const v6 = source.startsWith('[');
   const protoInfo =
     state === undefined
@@ -71,9 +80,9 @@ export function flowMessage(fields: FlowFields): Uint8Array {
     new Uint8Array([v6 ? 10 : 2, 0, 0, 0]),
     tuple(1, source, destination, protocol),
     tuple(2, replySource, replyDestination, protocol),
-    encodeAttribute(3, u32(fields.status ?? 0)),
+    encodeAttribute(3, u32((fields.status ?? 0) | (offloaded ? 1 << 14 : 0))),
     ...protoInfo,
-    encodeAttribute(7, u32(fields.timeoutS ?? 60)),
+    ...(offloaded ? [] : [encodeAttribute(7, u32(fields.timeoutS ?? 60))]),
     encodeAttribute(8, u32(fields.mark ?? 0)),
     ...(fields.id === undefined ? [] : [encodeAttribute(12, u32(fields.id))]),
     ...(fields.startMs === undefined

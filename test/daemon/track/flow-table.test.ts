@@ -33,7 +33,7 @@ function tableOf({ maxFlows = 1_000, idleMs = null as number | null } = {}) {
     changed: (fields: FlowFields, nowMs = 0) => table.changed(read(fields), record, nowMs),
     ended: (fields: FlowFields, nowMs = 0) => table.ended(read(fields), record, nowMs),
     dumped,
-    dump(nowMs: number, ...flows: readonly Said[]) {
+    dump(nowMs: number, ...flows: readonly FlowFields[]) {
       table.beginDump();
       for (const flow of flows) dumped(flow, nowMs);
       table.endDump(true);
@@ -183,6 +183,48 @@ spec('the flow table', (test) => {
     assert.is(table.size, 0);
     assert.is(table.counters.vanished, 1);
     assert.equal(reasons(), { unseen: 1 });
+  });
+
+  test('reads anew after a dump that broke off what that one had', () => {
+    const { table, dump, dumped, rows } = tableOf();
+    dump(0, { ...FLOW, state: 'ESTABLISHED' });
+    table.beginDump();
+    dumped({ ...FLOW, state: 'ESTABLISHED' }, 10);
+    table.endDump(false);
+    dump(20, { ...FLOW, state: 'CLOSE_WAIT' });
+    assert.equal(rows(), ['10.0.0.1 40000 10.0.0.2 443 0 CLOSE_WAIT']);
+    dump(30);
+    assert.is(table.size, 1);
+    dump(40);
+    assert.is(table.size, 0);
+  });
+
+  test('keeps and counts flows that are offloaded, with the state and the end that it knew', () => {
+    const { table, begun, dump, states, reasons } = tableOf();
+    const other = { ...FLOW, source: '10.0.0.9:9' };
+    begun({ ...FLOW, state: 'ESTABLISHED', originalFlags: 0x04, timeoutS: 100 }, 1_000);
+    for (const nowMs of [2_000, 3_000, 4_000]) {
+      dump(nowMs, { ...FLOW, offloaded: true }, { ...other, offloaded: true });
+    }
+    assert.equal(states(5_000), { ESTABLISHED: '1 4000', NONE: '1 3000' });
+    const shown: unknown[] = [];
+    table.forEachFlow((row) => shown.push([row.sinceBasis, row.closedFirst, row.expiresMs]));
+    assert.equal(shown, [
+      ['event', 'source', 101_000],
+      ['seen', null, 2_000],
+    ]);
+    assert.equal([table.counters.offloaded, table.counters.vanished, reasons()], [2, 0, {}]);
+    // Back from there, and away again.
+    dump(6_000, { ...FLOW, state: 'ESTABLISHED' }, { ...other, state: 'ESTABLISHED' });
+    assert.equal(states(7_000), { ESTABLISHED: '2 6000' });
+    dump(8_000, { ...FLOW, offloaded: true }, { ...other, offloaded: true });
+    assert.is(table.counters.offloaded, 4);
+  });
+
+  test('counts flows that are offloaded where it has no room for them', () => {
+    const { table, dump, states } = tableOf({ maxFlows: 0 });
+    dump(1_000, { ...FLOW, offloaded: true });
+    assert.equal([states(1_000), table.counters.untracked], [{ NONE: '1 0' }, 1]);
   });
 
   test('counts what it has no room for, in the states too', () => {
