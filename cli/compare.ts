@@ -75,7 +75,8 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
     const { table: sockets, dropped } = readOwnSockets(nowMs);
     conntrack.sweep(conditions);
     const { table: flows, disbelief } = conntrack;
-    const divergence = divergenceOf(comparison, { sockets, flows, disbelief }, performance.now());
+    const tables = { sockets, flows, disbelief };
+    const divergence = divergenceOf(comparison, tables, () => conntrack.follow(), performance.now());
     return { divergence, dropped };
   };
   compare();

@@ -75,7 +75,7 @@ export interface Divergence {
   /** Found by two comparisons, one after the other; each with its oldest samples. */
   readonly socketsWithoutFlow: readonly DivergentState[];
   readonly flowsWithoutSocket: readonly DivergentState[];
-  /** Found by one comparison only, so far. */
+  /** Found by one comparison only, so far, or more than are remembered from one to the next. */
   readonly unsettled: number;
   /** Why nothing is compared; the lists are empty then. */
   readonly disbelief?: 'conntrack-idle' | 'conntrack-incomplete' | 'sockets-incomplete';

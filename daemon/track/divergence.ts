@@ -1,15 +1,18 @@
 /**
  * Sockets and conntrack's flows compared: a socket that conntrack does not know any more loses its packets where rules
  * drop what is invalid, and a flow without a socket takes room in the table. Neither table is of one moment, so what is
- * missing is believed when two comparisons miss it.
+ * missing is believed when two comparisons miss it. Of millions that are missing only numbers are kept, and few samples.
  */
 
+import { randomInt } from 'node:crypto';
 import type { Divergence, Endpoint, TcpStateName } from '#contract';
 import { CONNTRACK_TCP_STATES } from '../netlink/ctnetlink.ts';
-
-import type { Divergent } from './divergent-states.ts';
-import { divergentStates } from './divergent-states.ts';
-import { textsOfBytes } from './texts-of-bytes.ts';
+import { ipFromBytes, isV4Mapped } from '../wire/address.ts';
+import { sameBytes } from '../wire/bytes.ts';
+import { bytesOfTexts } from './bytes-of-texts.ts';
+import { DivergentStates } from './divergent-states.ts';
+import type { EndsSeed } from './ends-key.ts';
+import { endsKey } from './ends-key.ts';
 
 /** What counts of a socket. */
 export interface ComparedSocket {
@@ -41,10 +44,11 @@ export interface ComparedFlow {
 }
 
 export interface Compared {
-  readonly sockets: Iterable<ComparedSocket>;
+  /** Gone over twice: once before the flows and once after them. */
+  readonly sockets: () => Iterable<ComparedSocket>;
   readonly forEachFlow: (visit: (flow: ComparedFlow) => void) => void;
-  /** Whether an address is one of this network namespace. */
-  readonly isLocal: (address: string) => boolean;
+  /** Whether an address of 4 or 16 bytes is one of this network namespace. */
+  readonly isLocal: (address: Uint8Array) => boolean;
   /** The mark of finwait's own flows, whose engine has no sockets. */
   readonly ownMark: number;
   /** Whether conntrack takes up connections whose beginning it did not see (nf_conntrack_tcp_loose). */
@@ -56,36 +60,54 @@ const REMEMBERED_MAX = 100_000;
 /** The two tables and the clock are not read at one moment. */
 const SAME_MOMENT_MS = 1_000;
 
-type Missed = ReadonlyMap<string, number>;
-
-interface Seen {
-  readonly socket: ComparedSocket;
-  hasFlow: boolean;
-}
+/** What the last comparison missed, by the ends, and when it was missed first. */
+type Missed = ReadonlyMap<number, number>;
 
 export class Comparison {
-  /** What the last comparison found, by the ends, and when it was missed first. */
+  readonly #seed: EndsSeed = [randomInt(2 ** 32), randomInt(2 ** 32)];
   #ghosts: Missed = new Map();
   #forgotten: Missed = new Map();
 
   /** @param nowMs the clock of the sweeps */
   compare(compared: Compared, nowMs: number): Divergence {
-    const sockets = connections(compared);
-    const { ghosts, followed, flows, through } = withoutSocket(compared, sockets, nowMs);
-    const { forgotten, untracked } = withoutFlow(sockets, followed, compared, this.#forgotten, nowMs);
-    const flowsWithoutSocket = believed(ghosts, this.#ghosts);
-    const socketsWithoutFlow = believed(forgotten, this.#forgotten);
-    this.#ghosts = remembered(ghosts, this.#ghosts, nowMs);
-    this.#forgotten = remembered(forgotten, this.#forgotten, nowMs);
-    const settled = flowsWithoutSocket.length + socketsWithoutFlow.length;
+    const bytesOf = bytesOfTexts();
+    const keyOf = ({ local, peer }: ComparedSocket) =>
+      endsKey(this.#seed, bytesOf(local.address), local.port, bytesOf(peer.address), peer.port);
+    /** By the ends, whether there is a flow. */
+    const hasFlow = new Map<number, boolean>();
+    for (const socket of compared.sockets()) if (isConnection(socket)) hasFlow.set(keyOf(socket), false);
+    const sockets = hasFlow.size;
+    const ghosts = new Missing(this.#ghosts, nowMs);
+    const { followed, flows, through } = this.#withoutSocket(compared, hasFlow, ghosts, nowMs);
+    const forgotten = new Missing(this.#forgotten, nowMs);
+    let untracked = 0;
+    for (const socket of compared.sockets()) {
+      if (!isConnection(socket)) continue;
+      const key = keyOf(socket);
+      if (hasFlow.get(key) !== false) continue;
+      // There may be another of the same ends.
+      hasFlow.set(key, true);
+      const { state, local, peer, sinceMs, idleMs = Number.POSITIVE_INFINITY } = socket;
+      const here = bytesOf(local.address);
+      const hadPackets = idleMs + SAME_MOMENT_MS < nowMs - (this.#forgotten.get(key) ?? nowMs);
+      const isFollowed = followed.has(kindOf(here, bytesOf(peer.address))) && compared.isLocal(here);
+      if (!isFollowed || (compared.picksUp && hadPackets)) {
+        untracked++;
+      } else if (forgotten.isBelieved(key)) {
+        const ageMs = Math.max(0, Math.round(nowMs - sinceMs));
+        forgotten.believed.add(state, { ageMs }, () => ({ local, peer }));
+      }
+    }
+    this.#ghosts = ghosts.kept;
+    this.#forgotten = forgotten.kept;
     return {
-      sockets: sockets.size,
+      sockets,
       flows,
       through,
       untracked,
-      socketsWithoutFlow: divergentStates(socketsWithoutFlow),
-      flowsWithoutSocket: divergentStates(flowsWithoutSocket),
-      unsettled: ghosts.size + forgotten.size - settled,
+      socketsWithoutFlow: forgotten.believed.told(),
+      flowsWithoutSocket: ghosts.believed.told(),
+      unsettled: ghosts.unsettled + forgotten.unsettled,
     };
   }
 
@@ -96,118 +118,117 @@ export class Comparison {
     const nothing = { sockets: 0, flows: 0, through: 0, untracked: 0, unsettled: 0 };
     return { ...nothing, socketsWithoutFlow: [], flowsWithoutSocket: [], disbelief };
   }
-}
 
-function connections({ sockets }: Compared): Map<string, Seen> {
-  const seen = new Map<string, Seen>();
-  for (const socket of sockets) {
-    if (socket.state === 'LISTEN' || socket.state === 'CLOSED') continue;
-    seen.set(keyOf(socket.local, socket.peer), { socket, hasFlow: false });
-  }
-  return seen;
-}
-
-/** Marks the sockets that have a flow, and tells which kinds of connections conntrack follows. */
-function withoutSocket(
-  { forEachFlow, isLocal, ownMark }: Compared,
-  sockets: ReadonlyMap<string, Seen>,
-  nowMs: number,
-): { ghosts: Map<string, Divergent>; followed: ReadonlySet<string>; flows: number; through: number } {
-  const followed = new Set<string>();
-  const ghosts = new Map<string, Divergent>();
-  const textOf = textsOfBytes();
-  let flows = 0;
-  let through = 0;
-  forEachFlow((flow) => {
-    if (flow.mark === ownMark) return;
-    const ends: [local: Endpoint, peer: Endpoint][] = [];
-    const opener = textOf(flow.source);
-    if (isLocal(opener)) {
-      ends.push([
-        { address: opener, port: flow.sourcePort },
-        { address: textOf(flow.destination), port: flow.destinationPort },
-      ]);
-    }
-    const answerer = textOf(flow.replySource);
-    if (isLocal(answerer)) {
-      ends.push([
-        { address: answerer, port: flow.replySourcePort },
-        { address: textOf(flow.replyDestination), port: flow.replyDestinationPort },
-      ]);
-    }
-    const [first] = ends;
-    if (first === undefined) {
-      through++;
-      return;
-    }
-    flows++;
-    let hasSocket = false;
-    for (const [local, peer] of ends) {
-      followed.add(kindOf(local, peer));
-      const seen = sockets.get(keyOf(local, peer));
-      if (seen === undefined) continue;
-      seen.hasFlow = true;
-      hasSocket = true;
-    }
-    if (hasSocket) return;
-    const [local, peer] = first;
-    ghosts.set(keyOf(local, peer), {
-      state: CONNTRACK_TCP_STATES[flow.state] ?? 'NONE',
-      local,
-      peer,
-      ageMs: Math.max(0, Math.round(nowMs - flow.sinceMs)),
-      timeoutMs: Math.max(0, Math.round(flow.expiresMs - nowMs)),
+  /**
+   * Marks the sockets that have a flow, and tells which kinds of connections conntrack follows. Whether it follows one is
+   * a matter of rules: of one family only, not on loopback, not of some ports. It shows in that no connection of the kind
+   * has a flow, or in that the connection had packets without getting one.
+   */
+  #withoutSocket(
+    { forEachFlow, isLocal, ownMark }: Compared,
+    hasFlow: Map<number, boolean>,
+    ghosts: Missing,
+    nowMs: number,
+  ): { followed: ReadonlySet<string>; flows: number; through: number } {
+    const followed = new Set<string>();
+    let flows = 0;
+    let through = 0;
+    forEachFlow((flow) => {
+      if (flow.mark === ownMark) return;
+      const opener = unmapped(flow.source);
+      const answerer = unmapped(flow.replySource);
+      const isOpened = isLocal(opener);
+      const isAnswered = isLocal(answerer);
+      if (!isOpened && !isAnswered) {
+        through++;
+        return;
+      }
+      flows++;
+      let ghost: number | undefined;
+      let hasSocket = false;
+      const end = (local: Uint8Array, localPort: number, peer: Uint8Array, peerPort: number) => {
+        followed.add(kindOf(local, peer));
+        const key = endsKey(this.#seed, local, localPort, peer, peerPort);
+        ghost ??= key;
+        if (!hasFlow.has(key)) return;
+        hasFlow.set(key, true);
+        hasSocket = true;
+      };
+      if (isOpened) end(opener, flow.sourcePort, unmapped(flow.destination), flow.destinationPort);
+      if (isAnswered) {
+        end(answerer, flow.replySourcePort, unmapped(flow.replyDestination), flow.replyDestinationPort);
+      }
+      if (hasSocket || ghost === undefined || !ghosts.isBelieved(ghost)) return;
+      const ageMs = Math.max(0, Math.round(nowMs - flow.sinceMs));
+      const timeoutMs = Math.max(0, Math.round(flow.expiresMs - nowMs));
+      ghosts.believed.add(CONNTRACK_TCP_STATES[flow.state] ?? 'NONE', { ageMs, timeoutMs }, () =>
+        isOpened
+          ? {
+              local: endpointOf(flow.source, flow.sourcePort),
+              peer: endpointOf(flow.destination, flow.destinationPort),
+            }
+          : {
+              local: endpointOf(flow.replySource, flow.replySourcePort),
+              peer: endpointOf(flow.replyDestination, flow.replyDestinationPort),
+            },
+      );
     });
-  });
-  return { ghosts, followed, flows, through };
+    return { followed, flows, through };
+  }
 }
 
-/**
- * Whether conntrack follows a connection is a matter of rules: of one family only, not on loopback, not of some ports. It
- * shows in that no connection of the kind has a flow, or in that the connection had packets without getting one.
- */
-function withoutFlow(
-  sockets: ReadonlyMap<string, Seen>,
-  followed: ReadonlySet<string>,
-  { isLocal, picksUp }: Compared,
-  before: Missed,
-  nowMs: number,
-): { forgotten: Map<string, Divergent>; untracked: number } {
-  const forgotten = new Map<string, Divergent>();
-  let untracked = 0;
-  for (const [key, { socket, hasFlow }] of sockets) {
-    if (hasFlow) continue;
-    const { state, local, peer, sinceMs, idleMs = Number.POSITIVE_INFINITY } = socket;
-    const hadPackets = idleMs + SAME_MOMENT_MS < nowMs - (before.get(key) ?? nowMs);
-    if (!followed.has(kindOf(local, peer)) || !isLocal(local.address) || (picksUp && hadPackets)) {
-      untracked++;
-    } else {
-      forgotten.set(key, { state, local, peer, ageMs: Math.max(0, Math.round(nowMs - sinceMs)) });
+/** What one comparison misses in one of the tables. */
+class Missing {
+  readonly believed = new DivergentStates();
+  readonly kept = new Map<number, number>();
+  unsettled = 0;
+  readonly #before: Missed;
+  readonly #nowMs: number;
+  /** What was missed before keeps its place, so that those that come and go cannot take it. */
+  #room: number;
+
+  constructor(before: Missed, nowMs: number) {
+    this.#before = before;
+    this.#nowMs = nowMs;
+    this.#room = REMEMBERED_MAX - before.size;
+  }
+
+  /** Counts one that is missing, once; whether it was missed by the last comparison as well. */
+  isBelieved(key: number): boolean {
+    if (this.kept.has(key)) return false;
+    const firstMs = this.#before.get(key);
+    if (firstMs !== undefined) {
+      this.kept.set(key, firstMs);
+      return true;
     }
+    this.unsettled++;
+    if (this.#room > 0) {
+      this.#room--;
+      this.kept.set(key, this.#nowMs);
+    }
+    return false;
   }
-  return { forgotten, untracked };
 }
 
-function kindOf(local: Endpoint, peer: Endpoint): string {
-  const family = local.address.includes(':') ? 6 : 4;
-  return `${family} ${local.address === peer.address || local.address.startsWith('127.')}`;
+function isConnection({ state }: ComparedSocket): boolean {
+  return state !== 'LISTEN' && state !== 'CLOSED';
 }
 
-function keyOf(local: Endpoint, peer: Endpoint): string {
-  return `${local.port} ${peer.port} ${local.address} ${peer.address}`;
+function kindOf(local: Uint8Array, peer: Uint8Array): string {
+  const isLoopback = (local.length === 4 && local[0] === 127) || sameBytes(local, 0, peer, 0, local.length);
+  return KINDS[isLoopback ? 1 : 0][local.length === 4 ? 0 : 1];
 }
 
-function believed(now: ReadonlyMap<string, Divergent>, before: Missed): Divergent[] {
-  const twice: Divergent[] = [];
-  for (const [key, divergent] of now) if (before.has(key)) twice.push(divergent);
-  return twice;
+const KINDS = [
+  ['4', '6'],
+  ['4 loopback', '6 loopback'],
+] as const;
+
+/** A v4-mapped IPv6 address is an IPv4 address. */
+function unmapped(bytes: Uint8Array): Uint8Array {
+  return bytes.length === 16 && isV4Mapped(bytes, 0) ? bytes.subarray(12) : bytes;
 }
 
-function remembered(missing: ReadonlyMap<string, Divergent>, before: Missed, nowMs: number): Missed {
-  const kept = new Map<string, number>();
-  for (const key of missing.keys()) {
-    if (kept.size >= REMEMBERED_MAX) break;
-    kept.set(key, before.get(key) ?? nowMs);
-  }
-  return kept;
+function endpointOf(bytes: Uint8Array, port: number): Endpoint {
+  return { address: ipFromBytes(bytes).text, port };
 }

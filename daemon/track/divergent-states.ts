@@ -1,49 +1,70 @@
-/** What diverges, counted by state and age, with the oldest of each state. */
+/** What diverges, counted by state and age as it is found, with the oldest of each state: nothing else of it is kept. */
 
 import type { DivergentAges, DivergentSample, DivergentState } from '#contract';
 import { PRESSURE_LIMITS } from '#contract';
 
-export interface Divergent extends DivergentSample {
-  readonly state: string;
-}
-
 const MINUTE_MS = 60_000;
 const KEPT_LONG_MS = 10 * MINUTE_MS;
 
-/** The state with most first. */
-export function divergentStates(all: readonly Divergent[]): DivergentState[] {
-  const states = new Map<string, Divergent[]>();
-  for (const divergent of all) {
-    const others = states.get(divergent.state);
-    if (others === undefined) states.set(divergent.state, [divergent]);
-    else others.push(divergent);
-  }
-  return [...states]
-    .sort(([, a], [, b]) => b.length - a.length)
-    .map(([state, members]) => ({
-      state,
-      count: members.length,
-      ages: agesOf(members),
-      ...keptLong(members),
-      samples: members
-        .sort((a, b) => b.ageMs - a.ageMs)
-        .slice(0, PRESSURE_LIMITS.divergentSamples)
-        .map(({ state: _, ...sample }) => sample),
-    }));
+interface Counted {
+  count: number;
+  readonly ages: { -readonly [Age in keyof DivergentAges]: number };
+  /** Undefined of what has no timeout. */
+  keptLong: number | undefined;
+  /** The oldest first. */
+  readonly samples: DivergentSample[];
 }
 
-function agesOf(members: readonly Divergent[]): DivergentAges {
-  const ages = { underMinute: 0, underTenMinutes: 0, underHour: 0, older: 0 };
-  for (const { ageMs } of members) {
-    if (ageMs < MINUTE_MS) ages.underMinute++;
-    else if (ageMs < 10 * MINUTE_MS) ages.underTenMinutes++;
-    else if (ageMs < 60 * MINUTE_MS) ages.underHour++;
-    else ages.older++;
+export class DivergentStates {
+  count = 0;
+  readonly #states = new Map<string, Counted>();
+
+  /** @param ends is asked for only of what becomes a sample */
+  add(
+    state: string,
+    times: Pick<DivergentSample, 'ageMs' | 'timeoutMs'>,
+    ends: () => Pick<DivergentSample, 'local' | 'peer'>,
+  ): void {
+    const { ageMs, timeoutMs } = times;
+    const counted = this.#of(state);
+    this.count++;
+    counted.count++;
+    counted.ages[ageOf(ageMs)]++;
+    if (timeoutMs !== undefined) {
+      counted.keptLong = (counted.keptLong ?? 0) + (timeoutMs > KEPT_LONG_MS ? 1 : 0);
+    }
+    const { samples } = counted;
+    const younger = samples.findIndex((sample) => sample.ageMs < ageMs);
+    const at = younger < 0 ? samples.length : younger;
+    if (at >= PRESSURE_LIMITS.divergentSamples) return;
+    samples.splice(at, 0, { ...ends(), ...times });
+    samples.length = Math.min(samples.length, PRESSURE_LIMITS.divergentSamples);
   }
-  return ages;
+
+  /** The state with most first. */
+  told(): DivergentState[] {
+    return [...this.#states]
+      .sort(([, a], [, b]) => b.count - a.count)
+      .map(([state, { keptLong, ...counted }]) => ({
+        state,
+        ...counted,
+        ...(keptLong === undefined ? {} : { keptLong }),
+      }));
+  }
+
+  #of(state: string): Counted {
+    let counted = this.#states.get(state);
+    if (counted === undefined) {
+      const ages = { underMinute: 0, underTenMinutes: 0, underHour: 0, older: 0 };
+      counted = { count: 0, ages, keptLong: undefined, samples: [] };
+      this.#states.set(state, counted);
+    }
+    return counted;
+  }
 }
 
-function keptLong(members: readonly Divergent[]): { keptLong?: number } {
-  if (members[0]?.timeoutMs === undefined) return {};
-  return { keptLong: members.filter(({ timeoutMs = 0 }) => timeoutMs > KEPT_LONG_MS).length };
+function ageOf(ageMs: number): keyof DivergentAges {
+  if (ageMs < MINUTE_MS) return 'underMinute';
+  if (ageMs < 10 * MINUTE_MS) return 'underTenMinutes';
+  return ageMs < 60 * MINUTE_MS ? 'underHour' : 'older';
 }

@@ -6,6 +6,7 @@
 import type { Divergence, NamespaceSettings, PortPressure, SourceNatPressure } from '#contract';
 import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
 import { Comparison } from './divergence.ts';
+import type { FlowRow } from './flow-row.ts';
 import type { FlowTable } from './flow-table.ts';
 import { readNumber } from './kernel-numbers.ts';
 import { localAddresses } from './local-addresses.ts';
@@ -53,23 +54,23 @@ export class Finder {
 
   /**
    * What was found last, or now when it is time.
-   * @param between is called between one look and the next, as each may take long
+   * @param between is called again and again, as it may take long; it may change the flows
    */
   find(tables: ReadTables, between: () => void): Findings {
     const nowMs = this.#clock();
     if (nowMs < this.#nextMs) return this.#latest;
     // What is compared goes first: it is to be of the moment in which the tables were read.
-    const divergence = this.#divergence(tables, nowMs);
+    const divergence = this.#divergence(tables, between, nowMs);
     between();
-    const ports = this.#ports(tables, nowMs);
+    const ports = this.#ports(tables, between, nowMs);
     between();
-    this.#latest = { ...divergence, ...ports, ...this.#sourceNat(tables, nowMs) };
+    this.#latest = { ...divergence, ...ports, ...this.#sourceNat(tables, between, nowMs) };
     const doneMs = this.#clock();
     this.#nextMs = doneMs + Math.max(PAUSE_MS, PAUSE_FACTOR * (doneMs - nowMs));
     return this.#latest;
   }
 
-  #ports({ own, others }: ReadTables, nowMs: number): Findings {
+  #ports({ own, others }: ReadTables, between: () => void, nowMs: number): Findings {
     if (own?.settings === undefined) return {};
     const namespaces = [{ inode: own.inode, sockets: own.table.sockets(), settings: own.settings }];
     for (const { inode, pod, table, numbers } of others) {
@@ -77,19 +78,19 @@ export class Finder {
       const namespace = { inode, sockets: table.sockets(), settings: numbers.settings };
       namespaces.push(pod === undefined ? namespace : Object.assign(namespace, { pod }));
     }
-    return { ports: this.#pressure.ports(namespaces, nowMs) };
+    return { ports: this.#pressure.ports(namespaces, between, nowMs) };
   }
 
-  #sourceNat({ flows, flowsDisbelief }: ReadTables, nowMs: number): Findings {
+  #sourceNat({ flows, flowsDisbelief }: ReadTables, between: () => void, nowMs: number): Findings {
     if (flowsDisbelief === 'unreadable') return {};
-    const sourceNat = this.#pressure.sourceNat((visit) => flows.forEachFlow(visit), nowMs);
+    const sourceNat = this.#pressure.sourceNat((visit) => flows.forEachFlow(visit, between), nowMs);
     return sourceNat === undefined ? {} : { sourceNat };
   }
 
-  #divergence({ own, flows, flowsDisbelief }: ReadTables, nowMs: number): Findings {
+  #divergence({ own, flows, flowsDisbelief }: ReadTables, between: () => void, nowMs: number): Findings {
     if (flowsDisbelief === 'unreadable') return {};
     const tables = { sockets: own?.table, flows, disbelief: flowsDisbelief };
-    return { divergence: divergenceOf(this.#comparison, tables, nowMs) };
+    return { divergence: divergenceOf(this.#comparison, tables, between, nowMs) };
   }
 }
 
@@ -101,17 +102,22 @@ export interface ComparedTables {
   readonly disbelief: 'conntrack-idle' | 'conntrack-incomplete' | undefined;
 }
 
-/** What a comparison says of tables that have just been read. @param nowMs the clock of the sweeps */
+/**
+ * What a comparison says of tables that have just been read.
+ * @param between is called again and again, as it may take long; it may change the flows
+ * @param nowMs the clock of the sweeps
+ */
 export function divergenceOf(
   comparison: Comparison,
   { sockets, flows, disbelief }: ComparedTables,
+  between: () => void,
   nowMs: number,
 ): Divergence {
   const why = disbelief ?? (isWhole(sockets) ? undefined : 'sockets-incomplete');
   if (why !== undefined || sockets === undefined) return comparison.disbelieve(why ?? 'sockets-incomplete');
   const compared = {
-    sockets: sockets.sockets(),
-    forEachFlow: flows.forEachFlow.bind(flows),
+    sockets: () => sockets.sockets(),
+    forEachFlow: (visit: (flow: FlowRow) => void) => flows.forEachFlow(visit, between),
     isLocal: localAddresses(),
     ownMark: FOOTPRINT_MARK,
     picksUp: readNumber('net/netfilter/nf_conntrack_tcp_loose') !== 0,

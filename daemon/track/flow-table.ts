@@ -13,6 +13,9 @@ import { endReason } from './flow-ends.ts';
 import type { FlowRow } from './flow-row.ts';
 import { FLAG, FlowCursor } from './flow-row.ts';
 
+/** They take some tens of milliseconds, in which the queue of events does not fill. */
+const ROWS_AT_ONCE = 16_384;
+
 export interface FlowTableOptions {
   /** Flows of both families; those over it are counted without being known. */
   readonly maxFlows: number;
@@ -219,11 +222,24 @@ export class FlowTable {
     this.#outside.fill(0);
   }
 
-  /** The table may not be changed meanwhile. @param visit gets an object that the next flow uses again */
-  forEachFlow(visit: (row: FlowRow) => void): void {
+  /**
+   * From the last row to the first: the row that takes the place of one that goes has been shown.
+   * @param visit gets an object that the next flow uses again; the table may not be changed by it
+   * @param between is called every so many rows and may change the table: what begins by it may be left out, and what
+   * was shown may be shown again
+   */
+  forEachFlow(visit: (row: FlowRow) => void, between?: () => void): void {
+    let left = ROWS_AT_ONCE;
     for (const columns of [this.#v4, this.#v6]) {
       const cursor = new FlowCursor(columns);
-      for (let row = 0; row < columns.size; row++) {
+      for (let row = columns.size - 1; row >= 0; row--) {
+        if (between !== undefined && --left < 0) {
+          between();
+          left = ROWS_AT_ONCE;
+          // So many have gone that this row is no more: what it held has a lower number.
+          row = Math.min(row, columns.size - 1);
+          if (row < 0) break;
+        }
         if (!this.#isAlive(columns, row)) continue;
         cursor.moveTo(row);
         visit(cursor);

@@ -19,20 +19,29 @@ export interface PressedNamespace {
 /** Destinations whose rise is followed, more than are told: one that rises fast comes from behind. */
 const FOLLOWED = 200;
 
+/** Sockets gone over between two calls. */
+const SOCKETS_AT_ONCE = 16_384;
+
 export class Pressure {
   readonly #ports = new PortTrends();
   readonly #sourceNat = new PortTrends();
 
-  /** @param nowMs the clock of the sweeps */
-  ports(namespaces: Iterable<PressedNamespace>, nowMs: number): PortPressure {
-    const all: { readonly inode: number; readonly pod?: PodRef; readonly use: PortUse }[] = [];
+  /**
+   * @param between is called again and again, as it may take long
+   * @param nowMs the clock of the sweeps
+   */
+  ports(namespaces: Iterable<PressedNamespace>, between: () => void, nowMs: number): PortPressure {
+    let count = 0;
+    let worst: { readonly inode: number; readonly pod?: PodRef; readonly use: PortUse }[] = [];
     for (const { inode, pod, sockets, settings } of namespaces) {
-      for (const use of portUses(sockets, portRulesOf(settings), nowMs)) {
-        all.push({ inode, use, ...(pod === undefined ? {} : { pod }) });
+      for (const use of portUses(pausing(sockets, between), portRulesOf(settings), nowMs)) {
+        count++;
+        worst.push({ inode, use, ...(pod === undefined ? {} : { pod }) });
       }
+      worst.sort((a, b) => part(b.use) - part(a.use) || b.use.used - a.use.used);
+      worst = worst.slice(0, FOLLOWED);
     }
-    all.sort((a, b) => part(b.use) - part(a.use) || b.use.used - a.use.used);
-    const followed = all.slice(0, FOLLOWED).map(({ inode, pod, use }) => {
+    const followed = worst.map(({ inode, pod, use }) => {
       const { source, destination, used, usable } = use;
       const key = `${inode} ${source} ${destination.port} ${destination.address}`;
       const forecast = this.#ports.forecast(key, used, usable, nowMs);
@@ -40,7 +49,7 @@ export class Pressure {
     });
     this.#ports.endRound();
     const destinations = followed.slice(0, PRESSURE_LIMITS.ports);
-    return { destinations, folded: all.length - destinations.length };
+    return { destinations, folded: count - destinations.length };
   }
 
   /** Undefined where no flow has source NAT. @param nowMs the clock of the sweeps */
@@ -60,4 +69,16 @@ export class Pressure {
 
 function part({ used, usable }: PortUse): number {
   return usable === 0 ? 1 : used / usable;
+}
+
+function* pausing(sockets: Iterable<PressingSocket>, between: () => void): Iterable<PressingSocket> {
+  let left = SOCKETS_AT_ONCE;
+  for (const socket of sockets) {
+    if (--left < 0) {
+      between();
+      left = SOCKETS_AT_ONCE;
+    }
+    yield socket;
+  }
+  between();
 }

@@ -27,6 +27,8 @@ const USABLE_PORTS = 65_536 - 1_024;
 const BUCKETS = 1 << 16;
 /** Groups that are looked at closely, at least; those of equally large buckets come along. */
 const CANDIDATES = 256;
+const GROUPS_MAX = 65_536;
+/** Of all that are told together. */
 const SOURCES_MAX = 65_536;
 
 const WAITING: ReadonlySet<number> = new Set(
@@ -34,12 +36,13 @@ const WAITING: ReadonlySet<number> = new Set(
 );
 
 interface Group {
+  /** As whose the packets seem to come, and where they go: bytes in latin1. */
   readonly address: string;
-  readonly destination: { readonly address: string; readonly port: number };
+  readonly destination: string;
+  readonly port: number;
   used: number;
   translated: number;
   waiting: number;
-  readonly sources: Map<string, number>;
 }
 
 export interface SourceNatUses {
@@ -50,8 +53,9 @@ export interface SourceNatUses {
 }
 
 /**
- * Goes over the flows twice: there may be a million, each towards another destination, so the first time they are only
- * counted by a hash of where they go, and the second time those are told apart that fell where most did.
+ * Goes over the flows three times: there may be a million, each towards another destination, so the first time they are
+ * only counted by a hash of where they go, the second time those are told apart that fell where most did, and the third
+ * time the sources of those that are told are counted. The flows may change from one time to the next.
  */
 export function sourceNatUses(forEachFlow: (visit: (row: NatRow) => void) => void): SourceNatUses {
   const buckets = new Uint32Array(BUCKETS);
@@ -68,35 +72,42 @@ export function sourceNatUses(forEachFlow: (visit: (row: NatRow) => void) => voi
   forEachFlow((row) => {
     if ((buckets[bucketOf(row)] ?? 0) >= enough) add(groups, row);
   });
-  const uses = [...groups.values()]
-    .filter((group) => group.translated > 0)
-    .sort((a, b) => b.used - a.used)
+  const uses = [...groups]
+    .filter(([, group]) => group.translated > 0)
+    .sort(([, a], [, b]) => b.used - a.used)
     .slice(0, PRESSURE_LIMITS.sourceNat);
+  const sources = sourcesOf(
+    uses.map(([key]) => key),
+    forEachFlow,
+  );
   return {
-    uses: uses.map(({ address, destination, used, waiting, sources }) => ({
-      address,
-      destination,
+    uses: uses.map(([key, { address, destination, port, used, waiting }]) => ({
+      address: textOf(address),
+      destination: { address: textOf(destination), port },
       used,
       usable: Math.max(used, USABLE_PORTS),
       waiting,
-      consumers: largest(sources),
+      consumers: largest(sources.get(key) ?? new Map()),
     })),
-    folded: uses.reduce((left, group) => left - group.translated, translated),
+    folded: Math.max(
+      0,
+      uses.reduce((left, [, group]) => left - group.translated, translated),
+    ),
   };
 }
 
 function add(groups: Map<string, Group>, row: NatRow): void {
-  const key = `${latin1(row.replyDestination)}${latin1(row.replySource)}${row.replySourcePort}`;
+  const key = keyOf(row);
   let group = groups.get(key);
   if (group === undefined) {
-    if (groups.size >= SOURCES_MAX) return;
+    if (groups.size >= GROUPS_MAX) return;
     group = {
-      address: ipFromBytes(row.replyDestination).text,
-      destination: { address: ipFromBytes(row.replySource).text, port: row.replySourcePort },
+      address: latin1(row.replyDestination),
+      destination: latin1(row.replySource),
+      port: row.replySourcePort,
       used: 0,
       translated: 0,
       waiting: 0,
-      sources: new Map(),
     };
     groups.set(key, group);
   }
@@ -104,16 +115,35 @@ function add(groups: Map<string, Group>, row: NatRow): void {
   if (WAITING.has(row.state)) group.waiting++;
   // A flow that keeps its source takes a port all the same.
   if ((row.status & STATUS.sourceNat) !== 0) group.translated++;
-  const source = latin1(row.source);
-  const count = group.sources.get(source);
-  if (count !== undefined || group.sources.size < SOURCES_MAX) group.sources.set(source, (count ?? 0) + 1);
+}
+
+/** Flows by source, of each of these groups. */
+function sourcesOf(
+  keys: readonly string[],
+  forEachFlow: (visit: (row: NatRow) => void) => void,
+): ReadonlyMap<string, ReadonlyMap<string, number>> {
+  const all = new Map(keys.map((key) => [key, new Map<string, number>()]));
+  let room = SOURCES_MAX;
+  forEachFlow((row) => {
+    const sources = all.get(keyOf(row));
+    if (sources === undefined) return;
+    const source = latin1(row.source);
+    const count = sources.get(source);
+    if (count === undefined && room-- <= 0) return;
+    sources.set(source, (count ?? 0) + 1);
+  });
+  return all;
+}
+
+function keyOf({ replyDestination, replySource, replySourcePort }: NatRow): string {
+  return `${latin1(replyDestination)}${latin1(replySource)}${replySourcePort}`;
 }
 
 function largest(sources: ReadonlyMap<string, number>): SourceNatUse['consumers'] {
   return [...sources]
     .sort(([, a], [, b]) => b - a)
     .slice(0, PRESSURE_LIMITS.consumers)
-    .map(([source, count]) => ({ source: ipFromBytes(Buffer.from(source, 'latin1')).text, count }));
+    .map(([source, count]) => ({ source: textOf(source), count }));
 }
 
 /** The count that so many of the buckets reach; 1 when fewer hold anything. */
@@ -127,6 +157,10 @@ function bucketOf({ replyDestination, replySource, replySourcePort }: NatRow): n
   for (const byte of replyDestination) hash = Math.imul(hash ^ byte, 0x01000193);
   for (const byte of replySource) hash = Math.imul(hash ^ byte, 0x01000193);
   return (hash ^ (hash >>> 16)) & (BUCKETS - 1);
+}
+
+function textOf(bytes: string): string {
+  return ipFromBytes(Buffer.from(bytes, 'latin1')).text;
 }
 
 function latin1(bytes: Uint8Array): string {

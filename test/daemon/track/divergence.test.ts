@@ -1,10 +1,12 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import * as assert from 'uvu/assert';
 import type { Divergence, Endpoint, TcpStateName } from '#contract';
 import { CONNTRACK_TCP_STATES } from '../../../daemon/netlink/ctnetlink.ts';
 import type { ComparedFlow, ComparedSocket } from '../../../daemon/track/divergence.ts';
 import { Comparison } from '../../../daemon/track/divergence.ts';
-import { parseIpAddress } from '../../../daemon/wire/address.ts';
+import { ipFromBytes, parseIpAddress } from '../../../daemon/wire/address.ts';
 import { spec, testSeed } from '../../harness.ts';
 
 const HOST = '192.0.2.1';
@@ -62,6 +64,12 @@ function flow(source: string, destination: string, drawn: DrawnFlow = {}): Compa
   };
 }
 
+const LOCAL = /^(192\.0\.2\.1|127\..*|2001:db8::1)$/;
+
+function isLocal(address: Uint8Array): boolean {
+  return LOCAL.test(ipFromBytes(address).text);
+}
+
 function comparing(comparison: Comparison) {
   return (
     sockets: readonly ComparedSocket[],
@@ -71,14 +79,23 @@ function comparing(comparison: Comparison) {
   ): Divergence =>
     comparison.compare(
       {
-        sockets,
+        sockets: () => sockets,
         forEachFlow: (visit) => flows.forEach(visit),
-        isLocal: (address) => address === HOST || address.startsWith('127.') || address === '2001:db8::1',
+        isLocal,
         ownMark: OWN_MARK,
         picksUp,
       },
       nowMs,
     );
+}
+
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
+
+/** Bytes of what can be reached. */
+function heapInUse(): number {
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
 }
 
 /** What is believed after the same was seen twice. */
@@ -204,6 +221,40 @@ spec('sockets and flows compared', (test) => {
     compare(lonely, [KNOWN.flow]);
     assert.is(comparison.disbelieve('conntrack-idle').disbelief, 'conntrack-idle');
     assert.equal(counts(compare(lonely, [KNOWN.flow])).sockets, {});
+  });
+
+  test('keep numbers of what is missing, however much it is, and leave unsettled what is not remembered', () => {
+    const count = 200_000;
+    const drawn = flow(`${PEER}:1024`, `${HOST}:443`, { state: 'TIME_WAIT' });
+    const addresses = [drawn.source, drawn.replyDestination];
+    let heapBytes = 0;
+    const comparison = new Comparison();
+    const compare = () =>
+      comparison.compare(
+        {
+          sockets: () => [],
+          forEachFlow: (visit) => {
+            const before = heapInUse();
+            for (let at = 0; at < count; at++) {
+              for (const address of addresses) address.set([10, at >> 16, (at >> 8) & 0xff, at & 0xff]);
+              visit({ ...drawn, sinceMs: at });
+            }
+            heapBytes = heapInUse() - before;
+          },
+          isLocal,
+          ownMark: OWN_MARK,
+          picksUp: true,
+        },
+        400_000,
+      );
+    assert.is(compare().unsettled, count);
+    assert.ok(heapBytes < 24 << 20, `${heapBytes} bytes in use`);
+    const { flows, unsettled, flowsWithoutSocket } = compare();
+    assert.equal([flows, unsettled, flowsWithoutSocket[0]?.count], [count, 100_000, 100_000]);
+    assert.equal(
+      flowsWithoutSocket[0]?.samples.map(({ ageMs }) => ageMs),
+      [400_000, 399_999, 399_998, 399_997, 399_996],
+    );
   });
 
   test('find exactly what is missing, of any tables', () => {

@@ -231,7 +231,7 @@ spec('the pressure of a report', (test) => {
         settings: { portRange: { from: 40_000, to: 40_009 } },
       },
     ];
-    const { destinations, folded } = pressure.ports(namespaces, NOW_MS);
+    const { destinations, folded } = pressure.ports(namespaces, () => {}, NOW_MS);
     assert.equal([destinations.length, folded], [20, 11]);
     const [worst] = destinations;
     assert.equal([worst?.pod, worst?.used, worst?.usable], [{ uid: 'aaaa' }, 5, 10]);
