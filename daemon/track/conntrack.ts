@@ -219,7 +219,9 @@ export class Conntrack implements Disposable {
 
   #findConsumers(nowMs: number): void {
     if (nowMs < this.#nextConsumersMs) return;
-    this.#consumers = findConsumers(this.table, CONNTRACK_ACTIVITY_LIMITS.consumers);
+    const forEachFlow: FlowTable['forEachFlow'] = (visit) =>
+      this.table.forEachFlow(visit, () => this.follow());
+    this.#consumers = findConsumers({ forEachFlow }, CONNTRACK_ACTIVITY_LIMITS.consumers);
     const doneMs = this.#clock();
     this.#nextConsumersMs = doneMs + CONSUMERS_PAUSE_FACTOR * (doneMs - nowMs);
   }
