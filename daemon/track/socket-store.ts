@@ -86,7 +86,7 @@ export class SocketStore {
 
   /** Makes a record for the socket that `find` did not find, all words behind the key zero, and selects it. */
   insert(): number {
-    if (4 * (this.size + 1) > 3 * this.#index.length) this.#growIndex();
+    if (4 * (this.size + 1) > 3 * this.#index.length) this.#fillIndex();
     const row = this.#takeRow();
     this.select(row);
     const { words, at } = this;
@@ -167,16 +167,56 @@ export class SocketStore {
     this.set(WORD.sinceMs, this.#free);
     this.#free = row;
     this.size--;
-    if (this.size === 0) this.#letGo();
   }
 
-  /** A table that was full once does not keep its memory when it is empty. */
-  #letGo(): void {
-    this.#chunks.length = 0;
-    this.#times.length = 0;
-    this.#rows = 0;
+  /** How many records there is memory for. */
+  get room(): number {
+    const last = this.#chunks.length - 1;
+    return last < 0 ? 0 : last * CHUNK_ROWS + (this.#chunks[last]?.length ?? 0) / this.#stride;
+  }
+
+  /**
+   * A table that was full once does not keep its memory: when less than a quarter of it is in use, the records move
+   * together and the rest is given back. Not while `rows` walks.
+   * @param onMoved is told each record's new row, in ascending order; no record alive has it at that time
+   */
+  compact(onMoved: (from: number, to: number) => void): void {
+    const { room } = this;
+    if (room <= FIRST_ROWS || 4 * this.size >= room) return;
+    let to = 0;
+    for (const from of this.rows()) {
+      if (from !== to) {
+        this.#copy(to);
+        onMoved(from, to);
+      }
+      to++;
+    }
+    this.#rows = to;
     this.#free = NONE;
-    this.#index = new Uint32Array(2 * FIRST_ROWS);
+    this.#cutChunks();
+    // What was selected would keep its chunk.
+    this.select(0);
+    this.#fillIndex();
+  }
+
+  /** Writes the selected record into another row. */
+  #copy(to: number): void {
+    const start = this.at - this.#keyWords;
+    const chunk = this.#chunks[to >>> CHUNK_SHIFT];
+    chunk?.set(this.words.subarray(start, start + this.#stride), (to & (CHUNK_ROWS - 1)) * this.#stride);
+  }
+
+  #cutChunks(): void {
+    const count = Math.max(1, Math.ceil(this.#rows / CHUNK_ROWS));
+    this.#chunks.length = count;
+    this.#times.length = count;
+    const [first] = this.#chunks;
+    if (count > 1 || first === undefined) return;
+    let rows = FIRST_ROWS;
+    while (rows < this.#rows) rows *= 2;
+    const chunk = first.slice(0, rows * this.#stride);
+    this.#chunks[0] = chunk;
+    this.#times[0] = new Float64Array(chunk.buffer);
   }
 
   #readKey(view: DataView): void {
@@ -224,9 +264,7 @@ export class SocketStore {
       return row;
     }
     const row = this.#rows++;
-    const last = this.#chunks.length - 1;
-    const room = last < 0 ? 0 : last * CHUNK_ROWS + (this.#chunks[last]?.length ?? 0) / this.#stride;
-    if (row >= room) this.#addRoom();
+    if (row >= this.room) this.#addRoom();
     return row;
   }
 
@@ -248,12 +286,12 @@ export class SocketStore {
     this.#times[place] = new Float64Array(chunk.buffer);
   }
 
-  #growIndex(): void {
-    this.#index = new Uint32Array(2 * this.#index.length);
-    for (let row = 0; row < this.#rows; row++) {
-      this.select(row);
-      if (this.get(WORD.sweep) !== 0) this.#enter(row, this.#selectedHash());
-    }
+  /** Makes the index anew, as long as it must be for one record more. */
+  #fillIndex(): void {
+    let length = 2 * FIRST_ROWS;
+    while (4 * (this.size + 1) > 3 * length) length *= 2;
+    this.#index = new Uint32Array(length);
+    for (const row of this.rows()) this.#enter(row, this.#selectedHash());
   }
 
   #enter(row: number, hash: number): void {

@@ -295,7 +295,16 @@ export class SocketTable {
           store.set(WORD.owner, renumber(store.get(WORD.owner)));
         }
       }
+      store.compact((from, to) => this.#moveDetails(store, from, to));
     }
+  }
+
+  #moveDetails(store: SocketStore, from: number, to: number): void {
+    const kept = this.#details.get(store);
+    const details = kept?.get(from);
+    if (kept === undefined || details === undefined) return;
+    kept.delete(from);
+    kept.set(to, details);
   }
 
   #maxTracked(): number {

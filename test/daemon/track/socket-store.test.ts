@@ -64,6 +64,71 @@ spec('the store of sockets', (test) => {
     });
   }
 
+  for (const family of [4, 6] as const) {
+    test(`keeps what a plain map keeps when it moves together time and again (IPv${family})`, () => {
+      const store = new SocketStore(family);
+      /** By number, and what is kept outside by row. */
+      const model = new Map<number, number>();
+      const byRow = new Map<number, number>();
+      const below = generator(testSeed());
+      let moves = 0;
+      for (const [round, most] of [20_000, 300, 17_500, 30, 5_000].entries()) {
+        for (let step = 0; step < most; step++) {
+          const number = below(60_000);
+          put(store, message(number, family), step);
+          model.set(number, step);
+          byRow.set(store.find(viewOf(message(number, family))), number);
+        }
+        const share = [5, 1, 0, 50][below(4)] as number;
+        for (const number of model.keys()) {
+          if (below(100) < share) continue;
+          const row = store.find(viewOf(message(number, family)));
+          store.remove(row);
+          byRow.delete(row);
+          model.delete(number);
+        }
+        store.compact((from, to) => {
+          assert.not(byRow.has(to), `row ${to} is taken`);
+          byRow.set(to, byRow.get(from) as number);
+          byRow.delete(from);
+          moves++;
+        });
+        assert.ok(store.room <= Math.max(16, 4 * model.size), `${store.room} for ${model.size} in ${round}`);
+        assert.is(store.size, model.size);
+        assert.is(Array.from(store.rows()).length, model.size);
+        for (const [number, value] of model) {
+          const row = store.find(viewOf(message(number, family)));
+          assert.is(byRow.get(row), number);
+          store.select(row);
+          assert.equal([store.get(WORD.inode), store.getMs(WORD.sinceMs)], [value, value / 3]);
+        }
+      }
+      for (const row of store.rows()) store.remove(row);
+      store.compact(() => moves++);
+      assert.ok(store.room <= 16);
+      assert.is(byRow.size, model.size);
+    });
+  }
+
+  test('moves nothing while a quarter is in use, and gives the rest back below', () => {
+    const store = new SocketStore(4);
+    for (let number = 0; number < 40_000; number++) put(store, message(number, 4), number);
+    const { room } = store;
+    assert.is(room, 3 * 16_384);
+    const moved: number[][] = [];
+    const keep = (count: number) => {
+      for (const row of store.rows()) if (store.get(WORD.inode) < 40_000 - count) store.remove(row);
+      store.compact((from, to) => moved.push([from, to]));
+    };
+    keep(room / 4);
+    assert.equal([store.room, moved.length], [room, 0]);
+    keep(room / 4 - 1);
+    assert.equal([store.room, moved.length], [16_384, room / 4 - 1]);
+    assert.equal(moved[0], [40_000 - room / 4 + 1, 0]);
+    keep(1);
+    assert.is(store.room, 16);
+  });
+
   test('may be emptied while it is walked through', () => {
     const store = new SocketStore(4);
     for (let number = 0; number < 40_000; number++) put(store, message(number, 4), number);

@@ -288,6 +288,42 @@ spec('the socket table', (test) => {
     }
   });
 
+  test('knows what was told of each socket, and since when, also when most others are gone', async () => {
+    await using proc = await makeFakeProc();
+    const row = (port: number, shutdown: number) =>
+      diagMessage({ state: STATE.established, local: `10.0.0.1:${port}`, peer: PEER, inode: port, shutdown });
+    const all = Array.from({ length: 1_000 }, (_, index) => row(40_000 + index, 1));
+    const few = [row(40_500, 2), row(40_700, 3), row(40_999, 0)];
+    let messages: readonly Uint8Array[] = all;
+    const table = new SocketTable({
+      dump: (onSocket) => messages.forEach(onSocket),
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 1_000,
+      ephemeralFrom: 32_768,
+      details: true,
+    });
+    const told = () =>
+      Array.from(table.sockets(), ({ local, sinceMs, diag, details }) => [
+        local.port,
+        sinceMs,
+        diag.inode,
+        details?.shutdown,
+      ]).sort(([a = 0], [b = 0]) => a - b);
+    table.sweep(1_000);
+    messages = few;
+    for (const nowMs of [2_000, 3_000]) table.sweep(nowMs);
+    const expected = [
+      [40_500, 1_000, 40_500, 2],
+      [40_700, 1_000, 40_700, 3],
+      [40_999, 1_000, 40_999, 0],
+    ];
+    assert.equal(told(), expected);
+    // Others take the rows given back.
+    messages = [...few, row(50_000, 1), row(50_001, 2)];
+    table.sweep(4_000);
+    assert.equal(told(), [...expected, [50_000, 4_000, 50_000, 1], [50_001, 4_000, 50_001, 2]]);
+  });
+
   test('bears any message: what it takes in it can tell of, and the bound holds', async () => {
     await using proc = await makeFakeProc();
     const random = seededRandom(testSeed());
