@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const SOURCES = join(import.meta.dirname, 'c');
-const HEADERS = ['wire.h', 'netlink.h', 'ctnetlink.h'];
+const HEADERS = ['common.h', 'wire.h', 'netlink.h', 'ctnetlink.h'];
 const TICKS_PER_SECOND = 100;
 
 /** The core of what is measured, and that of its peer; the same one when there is no other. */

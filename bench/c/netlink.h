@@ -16,17 +16,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-static inline void die(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static inline double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+#include "common.h"
 
 static inline double cpu_s(void) {
   struct rusage used;

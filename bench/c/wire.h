@@ -1,4 +1,4 @@
-/* What the C programs share: a TUN device, checksums, a clock. linux/if_tun.h, RFC 1071 */
+/* What the C programs at a TUN device share: the device, checksums. linux/if_tun.h, RFC 1071 */
 #pragma once
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,17 +12,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-
-static inline void die(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static inline double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+#include "common.h"
 
 static inline int open_tun(const char *name, int flags) {
   int fd = open("/dev/net/tun", O_RDWR | flags);

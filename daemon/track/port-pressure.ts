@@ -4,7 +4,7 @@
  * the ports that a socket was bound to before it connected. net/ipv4/inet_hashtables.c, __inet_hash_connect()
  */
 
-import type { Endpoint, Holder, TcpStateName } from '#contract';
+import type { Endpoint, Holder, PortUse as ReportedPortUse, TcpStateName } from '#contract';
 import type { PortRules } from './port-rules.ts';
 import { assignablePorts, isAssignable } from './port-rules.ts';
 
@@ -20,21 +20,8 @@ export interface PressingSocket {
   readonly bindAddressNoPort?: boolean | undefined;
 }
 
-/** The ports towards one destination. */
-export interface PortUse {
-  readonly source: string;
-  readonly destination: Endpoint;
-  /** Ports that a new connection there cannot be given. */
-  readonly used: number;
-  /** Ports that connections there can have at most. */
-  readonly usable: number;
-  /** Of those used: in TIME-WAIT. */
-  readonly timeWait: number;
-  /** In TIME-WAIT and not among those used: the kernel gives these ports to new connections. */
-  readonly reusable: number;
-  /** Of those used, at least: bound before they connected, and so taken from all other destinations as well. */
-  readonly bound: number;
-}
+/** The ports towards one destination, as of one look. */
+export type PortUse = Omit<ReportedPortUse, 'pod' | 'perMinute' | 'exhaustedInMs'>;
 
 interface Group {
   readonly source: string;
