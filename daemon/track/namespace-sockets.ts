@@ -59,6 +59,7 @@ export interface NamespaceSocketsOptions {
   readonly processes: ProcessTable;
   /** Sockets remembered, of all namespaces together with finwait's own. */
   readonly maxTracked: number;
+  /** Lowest of the ports given to connecting sockets, in a namespace whose settings cannot be read. */
   readonly ephemeralFrom: number;
   readonly faults: NetlinkCounters;
   /** Asked for and kept of every socket. */
@@ -169,8 +170,9 @@ export class NamespaceSockets {
   #namespaceOf(found: FoundNamespace): Namespace {
     const known = this.#namespaces.get(found.inode);
     if (known !== undefined) return known;
-    const { processes, cgroups, ephemeralFrom, sums, counters, details = false } = this.#options;
+    const { processes, cgroups, sums, counters, details = false } = this.#options;
     const dump = (onSocket: OnPayload) => this.#dump(namespace, onSocket);
+    const ephemeralFrom = () => namespace.numbers.settings?.portRange?.from ?? this.#options.ephemeralFrom;
     const maxTracked = () => this.#room;
     const namespace: Namespace = {
       found,

@@ -65,8 +65,8 @@ export interface SocketTableOptions {
   readonly maxTracked: number | (() => number);
   /** Whether all that is told of every socket is kept. It takes much memory. */
   readonly details?: boolean;
-  /** Lowest of the ports the kernel gives to connecting sockets (net.ipv4.ip_local_port_range). */
-  readonly ephemeralFrom: number;
+  /** Lowest of the ports that this network namespace gives to connecting sockets (net.ipv4.ip_local_port_range). */
+  readonly ephemeralFrom: number | (() => number);
   /** Where it counts, for tables that come and go. */
   readonly counters?: SocketCounters;
 }
@@ -343,7 +343,8 @@ export class SocketTable {
 
   /** A guess that holds when the listener is gone: a port that is not given to clients is a server's. */
   #isInboundByPorts({ localPort, remotePort, state }: DiagSocket): boolean {
-    const from = this.#options.ephemeralFrom;
+    const { ephemeralFrom } = this.#options;
+    const from = typeof ephemeralFrom === 'number' ? ephemeralFrom : ephemeralFrom();
     return state === KERNEL_STATE.LISTEN || (localPort < from && remotePort >= from);
   }
 

@@ -165,6 +165,22 @@ spec('ports that run out, on a real kernel', (test) => {
     },
     NEEDS,
   );
+
+  test(
+    'are those of clients by the range of their own namespace, though a server has a port that is given to clients elsewhere',
+    async () => {
+      await using ns = await makeNetns('low');
+      await using here = await makeNetns('here');
+      await ns.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=10000 10099');
+      await using _server = await serve(ns, 50_051);
+      await using opened = await open(ns, { port: 50_051, count: 60 });
+      assert.is(opened.told, 'opened 60 all');
+      await using watching = watch(here, 'all');
+      const there = await portsTo(watching, 50_051, () => true);
+      assert.equal([there.used, there.usable], [60, 100]);
+    },
+    NEEDS,
+  );
 });
 
 spec('ports of a masqueraded address', (test) => {
