@@ -40,6 +40,7 @@ export const ERROR_CODES = {
   PROCESS_NAMES_PARTIAL: 'the processes of other users cannot be seen',
   NAMESPACES_PARTIAL: 'the sockets of some network namespaces cannot be read',
   NAMESPACES_DENIED: 'the other network namespaces of the machine may not be entered',
+  NAMESPACE_NOT_FOUND: 'there is no such network namespace',
   SOCKET_NOT_FOUND: 'there is no such socket',
   SOCKET_DESTROY_DENIED: 'a socket may not be destroyed',
   SOCKET_DESTROY_MISSING: 'the kernel cannot destroy sockets',

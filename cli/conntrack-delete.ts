@@ -18,6 +18,7 @@ import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
+import { inside, PLACE_SETTINGS } from './place.ts';
 import { switchOf } from './table.ts';
 
 const DELETE_SETTINGS = {
@@ -28,13 +29,14 @@ const DELETE_SETTINGS = {
     default: 0,
     parse: integer(0, 65_535),
   },
+  netns: PLACE_SETTINGS.netns,
   yes: switchOf('yes', undefined, 'do it; without it only what would be done is told'),
 } as const;
 
 const HELP: CommandHelp = {
   usage: 'finwait conntrack delete SOURCE DESTINATION [--zone ZONE] --yes',
   about: [
-    'Makes the kernel forget one TCP flow of this network namespace. SOURCE and DESTINATION are ADDRESS:PORT as',
+    'Makes the kernel forget one TCP flow of this network namespace, or of that given. SOURCE and DESTINATION are ADDRESS:PORT as',
     'finwait conntrack shows them: those of the first packet, before NAT. Neither end is told: the sockets stay as they',
     'are. The next packet begins a new flow, which may get other NAT, or none, and may be dropped as invalid.',
   ].join('\n'),
@@ -69,14 +71,17 @@ export async function runDelete(args: readonly string[], io: CliIo): Promise<num
     destinationPort: destination.port,
     zone: settings.zone,
   };
-  const found = find(name);
+  const { netns } = settings;
+  const found = inside(netns, () => find(name));
   const what = describe(found, settings.zone);
   if (!settings.yes) {
     io.stdout.write(`would delete ${what}\n${CONSEQUENCE}\n`);
     throw usage('nothing was done: --yes is missing');
   }
   // The id keeps a successor of the same name from being hit.
-  asking((socket) => socket.request((seq) => encodeFlowDelete(seq, name, found.id), 'delete the flow'));
+  inside(netns, () =>
+    asking((socket) => socket.request((seq) => encodeFlowDelete(seq, name, found.id), 'delete the flow')),
+  );
   io.stdout.write(`deleted ${what}\n${CONSEQUENCE}\n`);
   return EXIT.ok;
 }
@@ -108,7 +113,23 @@ function find(name: FlowName): ConntrackFlow {
     ),
   );
   if (found === undefined) throw notFound();
+  if (!isNamed(found, name)) throw notFound(shownName(found));
   return found;
+}
+
+/** The kernel finds a flow by the tuple of its answers as well. */
+function isNamed({ original }: ConntrackFlow, name: FlowName): boolean {
+  return (
+    original.sourcePort === name.sourcePort &&
+    original.destinationPort === name.destinationPort &&
+    Buffer.compare(original.source, name.source) === 0 &&
+    Buffer.compare(original.destination, name.destination) === 0
+  );
+}
+
+function shownName(flow: ConntrackFlow): string {
+  const { source, destination } = flowOf(flow, () => null, 0);
+  return `${endText(source)} ${endText(destination)}`;
 }
 
 function asking(ask: (socket: NetlinkSocket) => void): void {
@@ -122,11 +143,14 @@ function asking(ask: (socket: NetlinkSocket) => void): void {
   });
 }
 
-function notFound(): FinwaitError {
+/** @param answered the name of the flow whose answers have the name that was given */
+function notFound(answered?: string): FinwaitError {
   return new FinwaitError(
     'FLOW_NOT_FOUND',
     'conntrack has no flow of this name in this network namespace',
-    'it may be gone; names are those of the first packet, before NAT: look with finwait conntrack',
+    answered === undefined
+      ? 'it may be gone; names are those of the first packet, before NAT: look with finwait conntrack'
+      : `its answers have this name: the flow is ${answered}`,
   );
 }
 

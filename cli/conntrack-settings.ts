@@ -6,6 +6,7 @@ import type { Settings } from '#base/settings.ts';
 import { durationMs, integer, oneOf } from '#base/settings.ts';
 import type { ConntrackTcpState } from '../daemon/netlink/ctnetlink.ts';
 import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
+import { PLACE_SETTINGS } from './place.ts';
 import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
 import { WATCH_SETTINGS } from './watch.ts';
 
@@ -27,6 +28,7 @@ export const CONNTRACK_SETTINGS = {
   port: listOf('port', 'PORT', 'only with this port at any end, before or after NAT', integer(0, 65_535)),
   mark: listOf('mark', 'MARK', 'only with this mark, decimal or 0x...', mark),
   zone: listOf('zone', 'ZONE', 'only of this zone of conntrack', integer(0, 65_535)),
+  netns: PLACE_SETTINGS.netns,
   nat: switchOf('nat', undefined, 'only flows that NAT changes'),
   unreplied: switchOf(
     'unreplied',

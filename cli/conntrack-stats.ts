@@ -1,11 +1,14 @@
 /** `finwait conntrack --stats`: what the processors count of conntrack. */
 
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
-import type { ConntrackStatName } from '../daemon/netlink/conntrack-stats.ts';
+import type { ConntrackCpuStats, ConntrackStatName } from '../daemon/netlink/conntrack-stats.ts';
 import { CONNTRACK_STATS } from '../daemon/netlink/conntrack-stats.ts';
+import { StatTotals } from '../daemon/track/conntrack-rates.ts';
 import { dumpConntrackStats } from '../daemon/track/dumps.ts';
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import type { CliIo } from './io.ts';
+import type { Place } from './place.ts';
+import { inside } from './place.ts';
 import type { TableColumn } from './table.ts';
 import { incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
 import { count } from './view-text.ts';
@@ -34,27 +37,38 @@ const MEANINGS: Readonly<Record<ConntrackStatName, string>> = {
 };
 
 export class StatsReader {
-  #before: { readonly atMs: number; readonly totals: ReadonlyMap<string, number> } | undefined;
+  readonly #place: Place | undefined;
+  readonly #grown = new StatTotals();
+  /** Of the first look: since boot, for the time until then. */
+  #first: ReadonlyMap<string, number> | undefined;
+
+  constructor(place: Place | undefined) {
+    this.#place = place;
+  }
 
   /** @throws FinwaitError CONNTRACK_DENIED, CONNTRACK_MISSING, NETLINK_FAILED */
   print(io: CliIo, settings: ConntrackSettings): void {
     const faults = noNetlinkFaults();
-    const cpus = dumpConntrackStats(faults).sort((a, b) => a.cpu - b.cpu);
-    const atMs = performance.now();
-    const before = this.#before;
-    const rows = CONNTRACK_STATS.flatMap((name): StatRow[] => {
-      const values = cpus.map(({ values }) => values[name]).filter((value) => value !== undefined);
-      if (values.length === 0) return [];
-      const total = values.reduce((sum, each) => sum + each, 0);
-      const last = before?.totals.get(name);
-      const perSecond =
-        last === undefined || before === undefined ? null : ((total - last) * 1000) / (atMs - before.atMs);
-      return [{ name, total, perSecond, cpus: values }];
-    });
-    this.#before = { atMs, totals: new Map(rows.map(({ name, total }) => [name, total])) };
+    const cpus = inside(this.#place, () => dumpConntrackStats(faults)).sort((a, b) => a.cpu - b.cpu);
+    const rows = this.rows(cpus, performance.now());
     if (settings.json || settings.output === 'json') printJson(io, rows);
     else printTable(io, { columns: columns(rows), rows, footer: [] }, settings);
     printConditions(io, incompleteAnswer(faults.undecodable + faults.truncated));
+  }
+
+  rows(cpus: readonly ConntrackCpuStats[], nowMs: number): StatRow[] {
+    const valuesOf = (name: ConntrackStatName) =>
+      cpus.map(({ values }) => values[name]).filter((value) => value !== undefined);
+    this.#first ??= new Map(
+      CONNTRACK_STATS.map((name) => [name, valuesOf(name).reduce((sum, each) => sum + each, 0)]),
+    );
+    const first = this.#first;
+    return this.#grown.add(cpus, nowMs).map(({ name, total, perS }) => ({
+      name,
+      total: (first.get(name) ?? 0) + total,
+      perSecond: perS ?? null,
+      cpus: valuesOf(name),
+    }));
   }
 }
 

@@ -65,7 +65,7 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
   refusePositionals(positionals);
   checkTogether(settings);
   if (settings.events) return runEvents(settings, io);
-  const stats = settings.stats ? new StatsReader() : undefined;
+  const stats = settings.stats ? new StatsReader(settings.netns) : undefined;
   return watching(io, settings, () => {
     if (stats === undefined) list(io, settings);
     else stats.print(io, settings);

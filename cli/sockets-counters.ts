@@ -2,7 +2,8 @@
 
 import type { NamespaceFacts, NamespaceSettings } from '#contract';
 import type { CliIo } from './io.ts';
-import type { NamespaceRead } from './sockets-reader.ts';
+import { isPod } from './pod-names.ts';
+import type { NamespaceRead, SocketsRead } from './sockets-reader.ts';
 import type { SocketsSettings } from './sockets-settings.ts';
 import type { TableColumn } from './table.ts';
 import { passes, printJson, printTable } from './table.ts';
@@ -20,19 +21,19 @@ interface CounterRow {
 export function printCounters(
   io: CliIo,
   settings: SocketsSettings,
-  namespaces: readonly NamespaceRead[],
+  { namespaces, podNames }: SocketsRead,
 ): void {
-  const { netns, pod, limit, reverse, output, json } = settings;
-  const chosen = namespaces.filter(
-    (each) =>
-      passes(netns, (inode) => each.inode === inode) &&
-      passes(pod, (uid) => (each.pod === undefined ? uid === 'none' : each.pod.startsWith(uid))),
+  const { pod: pods, limit, reverse, output, json } = settings;
+  const chosen = namespaces.filter(({ pod = null }) =>
+    passes(pods, (filter) => isPod(pod, pod && podNames.get(pod.uid), filter)),
   );
   if (json || output === 'json') {
     printJson(io, chosen.map(factsOf));
     return;
   }
-  const rows = chosen.flatMap(rowsOf).sort((a, b) => (b.perSecond ?? 0) - (a.perSecond ?? 0));
+  const rows = chosen
+    .flatMap((each) => rowsOf(each, podNames))
+    .sort((a, b) => (b.perSecond ?? 0) - (a.perSecond ?? 0));
   if (reverse) rows.reverse();
   const columns = counterColumns(namespaces.length > 1);
   const footer = chosen.length === 1 ? settingsLines(chosen[0]?.numbers.settings) : [];
@@ -44,7 +45,7 @@ function factsOf({ inode, own, pod, numbers }: NamespaceRead): NamespaceFacts {
   return {
     inode,
     own,
-    ...(pod === undefined ? {} : { pod }),
+    ...(pod === undefined ? {} : { pod: pod.uid }),
     inUse: sockstat.inUse,
     timeWait: sockstat.timeWait,
     counters: numbers.counters.readings(),
@@ -52,10 +53,10 @@ function factsOf({ inode, own, pod, numbers }: NamespaceRead): NamespaceFacts {
   };
 }
 
-function rowsOf({ inode, pod, numbers }: NamespaceRead): CounterRow[] {
+function rowsOf({ inode, pod, numbers }: NamespaceRead, podNames: ReadonlyMap<string, string>): CounterRow[] {
   return Object.entries(numbers.counters.readings()).map(([name, { total, perSecond }]) => ({
     netns: inode,
-    pod,
+    pod: pod && (podNames.get(pod.uid) ?? pod.uid),
     name,
     total,
     perSecond,

@@ -5,7 +5,7 @@ import { hostPortText } from '#base/host-port.ts';
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
 import { readSettings } from '#base/settings.ts';
-import type { Endpoint } from '#contract';
+import type { Endpoint, TcpStateName } from '#contract';
 import { EACCES, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from '../daemon/kernel/libc.ts';
 import {
   NetlinkError,
@@ -13,7 +13,7 @@ import {
   netlinkFailed,
   noNetlinkFaults,
 } from '../daemon/kernel/netlink-socket.ts';
-import { encodeSocketDestroy, NETLINK_SOCK_DIAG } from '../daemon/netlink/inet-diag.ts';
+import { encodeSocketDestroy, NETLINK_SOCK_DIAG, TIMER } from '../daemon/netlink/inet-diag.ts';
 import { dumpSockets } from '../daemon/track/dumps.ts';
 import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
 import { ProcessTable } from '../daemon/track/processes.ts';
@@ -24,6 +24,7 @@ import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
+import { chosenPlace, inside, PLACE_SETTINGS } from './place.ts';
 import { switchOf } from './table.ts';
 
 const DESTROY_SETTINGS = {
@@ -34,15 +35,17 @@ const DESTROY_SETTINGS = {
     default: undefined,
     parse: cookieOf,
   },
+  ...PLACE_SETTINGS,
   yes: switchOf('yes', undefined, 'do it; without it only what would be done is told'),
 } as const;
 
 const HELP: CommandHelp = {
   usage: 'finwait sockets destroy LOCAL PEER --cookie SK --yes',
   about: [
-    'Aborts one TCP socket of this network namespace: the kernel forgets it and, where the state has it, sends a RST to',
-    'the peer. LOCAL and PEER are ADDRESS:PORT as finwait sockets shows them. The process that holds the socket keeps',
-    'its descriptor and gets ECONNABORTED from it: a program that leaks sockets still leaks descriptors.',
+    'Aborts one TCP socket of this network namespace, or of that given: the kernel forgets it and, in ESTABLISHED,',
+    'CLOSE-WAIT and FIN-WAIT, sends a RST to the peer. LOCAL and PEER are ADDRESS:PORT as finwait sockets shows them.',
+    'The process that holds the socket keeps its descriptor and gets ECONNABORTED from it: a program that leaks sockets',
+    'still leaks descriptors.',
   ].join('\n'),
   settings: DESTROY_SETTINGS,
   examples: [
@@ -62,7 +65,9 @@ export async function runDestroy(args: readonly string[], io: CliIo): Promise<nu
   if (local === undefined || peer === undefined || positionals.length > 2 || settings.cookie === undefined) {
     throw usage('it takes LOCAL, PEER and --cookie, so that no other socket is hit');
   }
-  const socket = findSocket(local, peer, settings.cookie);
+  const { cookie } = settings;
+  const place = chosenPlace(settings);
+  const socket = inside(place, () => findSocket(local, peer, cookie));
   const whose =
     socket.process === null ? 'that no process holds' : `of ${socket.process.name}/${socket.process.pid}`;
   const what = `${socket.state} ${endText(local)} → ${endText(peer)} ${whose}`;
@@ -70,17 +75,35 @@ export async function runDestroy(args: readonly string[], io: CliIo): Promise<nu
     io.stdout.write(`would destroy ${what}\n${consequence(socket)}\n`);
     throw usage('nothing was done: --yes is missing');
   }
-  destroy(socket);
+  inside(place, () => destroy(socket));
   io.stdout.write(`destroyed ${what}\n${consequence(socket)}\n`);
   return EXIT.ok;
 }
 
-function consequence({ state, process, attribution }: TrackedSocket): string {
+/** net/ipv4/tcp.c: tcp_abort() and tcp_need_reset() */
+function consequence({ state, process, attribution, diag }: TrackedSocket): string {
+  const holder = attribution === 'socket' ? process?.name : undefined;
+  if (state === 'LISTEN') return `${holder ?? 'its program'} ${NO_LONGER_LISTENS}`;
   if (state === 'TIME-WAIT')
     return 'its port can be used again at once; late segments of it are answered with a RST';
-  if (process === null || attribution !== 'socket') return 'the peer gets a RST, if it is still there';
-  return `the peer gets a RST; ${process.name} keeps the descriptor and gets ECONNABORTED: what leaks there goes on leaking`;
+  // What is left of a FIN-WAIT-2 that nobody holds is a smaller record, which sends nothing.
+  const isRemnant = state === 'FIN-WAIT-2' && diag.timer === TIMER.timeWait;
+  const peer = isRemnant || !RESET_STATES.has(state) ? PEER_LEARNS_LATER : PEER_LEARNS_NOW;
+  if (holder === undefined) return peer;
+  return `${peer}; ${holder} keeps the descriptor and gets ECONNABORTED: what leaks there goes on leaking`;
 }
+
+const NO_LONGER_LISTENS =
+  'no longer accepts connections there until it listens anew, which most programs do only when they are started again; connections that wait to be accepted get a RST';
+const PEER_LEARNS_NOW = 'the peer gets a RST, if it is still there';
+const PEER_LEARNS_LATER =
+  'nothing is sent to the peer; what it still sends on this connection is answered with a RST';
+const RESET_STATES: ReadonlySet<TcpStateName> = new Set([
+  'ESTABLISHED',
+  'CLOSE-WAIT',
+  'FIN-WAIT-1',
+  'FIN-WAIT-2',
+]);
 
 /** @throws FinwaitError SOCKET_NOT_FOUND, and as `dumpSockets` */
 function findSocket(local: Endpoint, peer: Endpoint, cookie: number): TrackedSocket {

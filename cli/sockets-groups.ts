@@ -14,6 +14,7 @@ export interface SocketGroup {
   readonly attribution: Holder['attribution'];
   /** Set when grouped by pod or container; null for those of no pod. */
   readonly pod: string | null;
+  readonly podName: string | null;
   readonly containerId: string | null;
   /** Set when grouped by namespace: its inode. */
   readonly netns: number | null;
@@ -96,6 +97,7 @@ const NO_KEY: GroupKey = {
   process: null,
   attribution: 'unknown',
   pod: null,
+  podName: null,
   containerId: null,
   netns: null,
   direction: null,
@@ -106,7 +108,7 @@ const NO_KEY: GroupKey = {
 function groupKey(rows: readonly SocketRow[], by: SocketGrouping): GroupKey {
   const [first] = rows;
   if (first === undefined) return NO_KEY;
-  const { process, netns, pod, direction, peer } = first;
+  const { process, netns, pod, podName, direction, peer } = first;
   switch (by) {
     case 'state':
       return NO_KEY;
@@ -115,12 +117,12 @@ function groupKey(rows: readonly SocketRow[], by: SocketGrouping): GroupKey {
       return { ...NO_KEY, process, attribution: certain.attribution };
     }
     case 'pod':
-      return { ...NO_KEY, pod: pod?.uid ?? null };
+      return { ...NO_KEY, pod: pod?.uid ?? null, podName };
     case 'container':
-      return { ...NO_KEY, pod: pod?.uid ?? null, containerId: pod?.containerId ?? null };
+      return { ...NO_KEY, pod: pod?.uid ?? null, podName, containerId: pod?.containerId ?? null };
     case 'namespace': {
       const known = rows.find((row) => row.pod !== null && row.podBy === 'namespace');
-      return { ...NO_KEY, netns, pod: known?.pod?.uid ?? null };
+      return { ...NO_KEY, netns, pod: known?.pod?.uid ?? null, podName: known?.podName ?? null };
     }
     case 'destination':
       return { ...NO_KEY, direction, peer: peer.address, port: servicePort(first) };

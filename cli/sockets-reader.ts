@@ -1,20 +1,23 @@
-/** Reads the sockets for `finwait sockets`: of this network namespace, or of all of the machine. */
+/** Reads the sockets for the table commands: of this network namespace, of those that are named, or of all of the machine. */
 
 import { statSync } from 'node:fs';
 import type { Condition } from '#base/errors.ts';
-import { FinwaitError } from '#base/errors.ts';
+import type { PodRef } from '#contract';
 import { hasCapability } from '../daemon/kernel/capabilities.ts';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
 import { CgroupPods } from '../daemon/track/cgroup-pods.ts';
 import { deviceNames, dumpSockets } from '../daemon/track/dumps.ts';
 import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
 import { CounterSums } from '../daemon/track/namespace-counters.ts';
+import { NamespaceFinder } from '../daemon/track/namespace-finder.ts';
 import { NamespaceNumbers } from '../daemon/track/namespace-numbers.ts';
-import type { NamespaceOfSockets } from '../daemon/track/namespace-sockets.ts';
 import { NamespaceSockets } from '../daemon/track/namespace-sockets.ts';
 import { ProcessTable } from '../daemon/track/processes.ts';
 import { noSocketCounts, SocketTable } from '../daemon/track/socket-table.ts';
 import { readSockstat } from '../daemon/track/sockstat.ts';
+import type { Place } from './place.ts';
+import { inside, namespacesDenied } from './place.ts';
+import { readPodNames } from './pod-names.ts';
 import type { SocketRow } from './sockets-rows.ts';
 import { socketRow } from './sockets-rows.ts';
 import { finwaitAddresses } from './table.ts';
@@ -26,13 +29,16 @@ const UNBOUNDED = Number.POSITIVE_INFINITY;
 export interface NamespaceRead {
   readonly inode: number;
   readonly own: boolean;
-  readonly pod: string | undefined;
+  readonly pod: PodRef | undefined;
   readonly numbers: NamespaceNumbers;
+  readonly table: SocketTable;
 }
 
 export interface SocketsRead {
   readonly rows: SocketRow[];
   readonly namespaces: readonly NamespaceRead[];
+  /** NAMESPACE/NAME by UID of the pods whose name is known. */
+  readonly podNames: ReadonlyMap<string, string>;
   /** Messages of the kernel that are missing in the rows. */
   readonly dropped: number;
   /** What keeps the answer from being whole. */
@@ -41,22 +47,27 @@ export interface SocketsRead {
   readonly processes: Condition | undefined;
 }
 
+/** Which network namespaces are read: finwait's own, those named, or its own and all others. */
+export type Places = 'own' | 'all' | readonly Place[];
+
+interface Reading extends NamespaceRead {
+  readonly interfaceName: (index: number) => string;
+}
+
 /** Reads again and again: ages and trends grow from reading to reading. */
 export class SocketsReader {
   readonly #faults = noNetlinkFaults();
   readonly #counters = noSocketCounts();
   readonly #processes = new ProcessTable({ maxDescriptors: UNBOUNDED, pods: true });
   readonly #cgroups = new CgroupPods();
-  readonly #own: SocketTable;
-  readonly #ownNumbers: NamespaceNumbers;
-  readonly #ownInode = statSync('/proc/thread-self/ns/net').ino;
+  readonly #entered: readonly EnteredPlace[];
   readonly #others: NamespaceSockets | undefined;
   readonly #isProbe = finwaitAddresses();
   #reads = 0;
 
   /** @throws FinwaitError NAMESPACES_DENIED when all namespaces are asked for and this may not enter them */
-  constructor({ allNamespaces }: { readonly allNamespaces: boolean }) {
-    if (allNamespaces) requireEntry();
+  constructor(places: Places) {
+    if (places === 'all' && !hasCapability('SYS_ADMIN')) throw namespacesDenied();
     const sums = new CounterSums();
     const common = {
       processes: this.#processes,
@@ -67,68 +78,106 @@ export class SocketsReader {
       details: true,
     };
     const faults = this.#faults;
-    this.#own = new SocketTable({ ...common, dump: (onSocket) => dumpSockets(onSocket, faults, EXTRAS) });
-    this.#ownNumbers = new NamespaceNumbers(sums);
-    this.#others = allNamespaces
-      ? new NamespaceSockets({ ...common, faults, sums, extras: EXTRAS })
-      : undefined;
+    const dump = (onSocket: (payload: Uint8Array) => void) => dumpSockets(onSocket, faults, EXTRAS);
+    const finder = new NamespaceFinder();
+    const entered = typeof places === 'string' ? [undefined] : byInode(places);
+    this.#entered = entered.map(
+      (place) =>
+        new EnteredPlace(place, new SocketTable({ ...common, dump }), new NamespaceNumbers(sums), finder),
+    );
+    this.#others =
+      places === 'all'
+        ? new NamespaceSockets({ ...common, faults, sums, extras: EXTRAS, finder })
+        : undefined;
   }
 
+  /** @throws FinwaitError of `dumpSockets` and of `inside` */
   read(): SocketsRead {
     const nowMs = performance.now();
     this.#reads++;
-    this.#own.read(nowMs);
+    for (const place of this.#entered) place.read(nowMs);
     this.#others?.read(nowMs, 0);
-    const others = [...(this.#others?.tables() ?? [])];
-    const tables = [this.#own, ...others.map(({ table }) => table)];
-    this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));
-    this.#cgroups.update(nowMs);
-    for (const table of tables) table.attribute();
-    this.#readOwnNumbers(nowMs);
-    const namespaces = [
-      { inode: this.#ownInode, own: true, pod: undefined, numbers: this.#ownNumbers },
-      ...others.map(({ inode, pod, numbers }) => ({ inode, own: false, pod: pod?.uid, numbers })),
+    const namespaces: readonly Reading[] = [
+      ...this.#entered.map((place) => place.reading(nowMs)),
+      ...[...(this.#others?.tables() ?? [])].map(({ inode, pod, numbers, table }) => {
+        return { inode, own: false, pod, numbers, table, interfaceName: String };
+      }),
     ];
+    this.#processes.update(new Set(namespaces.flatMap(({ table }) => [...table.inodes()])));
+    this.#cgroups.update(nowMs);
+    for (const { table } of namespaces) table.attribute();
+    const podNames = readPodNames();
     const partial = this.#others?.condition();
     return {
-      rows: this.#rows(nowMs, others),
+      rows: this.#rows(nowMs, namespaces, podNames),
       namespaces,
+      podNames,
       dropped: this.#counters.undecodable + this.#faults.truncated + this.#faults.undecodable,
       conditions: partial === undefined ? [] : [partial],
       processes: this.#processes.condition(),
     };
   }
 
-  #rows(nowMs: number, others: readonly NamespaceOfSockets[]): SocketRow[] {
-    const devices = deviceNames();
-    const context = { nowMs, isProbe: this.#isProbe, followed: this.#reads > 1 };
-    const own = { inode: this.#ownInode, pod: undefined };
-    const nameHere = (index: number) => devices.get(index) ?? String(index);
+  #rows(nowMs: number, namespaces: readonly Reading[], podNames: ReadonlyMap<string, string>): SocketRow[] {
+    const context = { nowMs, isProbe: this.#isProbe, followed: this.#reads > 1, podNames };
     const rows: SocketRow[] = [];
-    for (const socket of this.#own.sockets()) {
-      rows.push(socketRow(socket, { ...context, namespace: own, interfaceName: nameHere }));
-    }
-    for (const { table, inode, pod } of others) {
+    for (const { table, inode, pod, interfaceName } of namespaces) {
+      const namespace = { inode, pod };
       for (const socket of table.sockets()) {
-        rows.push(socketRow(socket, { ...context, namespace: { inode, pod }, interfaceName: String }));
+        rows.push(socketRow(socket, { ...context, namespace, interfaceName }));
       }
     }
     return rows;
   }
+}
 
-  #readOwnNumbers(nowMs: number): void {
-    const numbers = this.#ownNumbers;
-    numbers.sockstat = readSockstat('/proc', 'thread-self') ?? numbers.sockstat;
-    numbers.readCounters('/proc', 'thread-self', false, nowMs);
-    numbers.readSettings((read) => read(), nowMs);
+/** A namespace that the thread goes into for each reading; finwait's own where no place is given. */
+class EnteredPlace {
+  readonly #place: Place | undefined;
+  readonly #table: SocketTable;
+  readonly #numbers: NamespaceNumbers;
+  readonly #finder: NamespaceFinder;
+  readonly #own = statSync('/proc/thread-self/ns/net').ino;
+  #devices: ReadonlyMap<number, string> = new Map();
+
+  constructor(
+    place: Place | undefined,
+    table: SocketTable,
+    numbers: NamespaceNumbers,
+    finder: NamespaceFinder,
+  ) {
+    this.#place = place;
+    this.#table = table;
+    this.#numbers = numbers;
+    this.#finder = finder;
+  }
+
+  read(nowMs: number): void {
+    const numbers = this.#numbers;
+    inside(this.#place, () => {
+      this.#table.read(nowMs);
+      this.#devices = deviceNames();
+      numbers.sockstat = readSockstat('/proc', 'thread-self') ?? numbers.sockstat;
+      numbers.readCounters('/proc', 'thread-self', false, nowMs);
+      numbers.readSettings((read) => read(), nowMs);
+    });
+  }
+
+  reading(nowMs: number): Reading {
+    const inode = this.#place?.inode ?? this.#own;
+    const own = inode === this.#own;
+    return {
+      inode,
+      own,
+      pod: own ? undefined : this.#finder.find(nowMs).get(inode)?.pod,
+      numbers: this.#numbers,
+      table: this.#table,
+      interfaceName: (index) => this.#devices.get(index) ?? String(index),
+    };
   }
 }
 
-function requireEntry(): void {
-  if (hasCapability('SYS_ADMIN')) return;
-  throw new FinwaitError(
-    'NAMESPACES_DENIED',
-    'the other network namespaces of this machine may not be entered',
-    'run finwait as root (CAP_SYS_ADMIN, and CAP_SYS_PTRACE to find them), or leave --all-namespaces, --netns, --pod and --by pod, container or namespace away',
-  );
+/** The same namespace may be named in two ways. */
+function byInode(places: readonly Place[]): Place[] {
+  return [...new Map(places.map((place) => [place.inode, place])).values()];
 }

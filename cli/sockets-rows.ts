@@ -6,6 +6,7 @@ import type { SocketMemory } from '../daemon/netlink/inet-diag.ts';
 import { SHUTDOWN, TIMER } from '../daemon/netlink/inet-diag.ts';
 import type { QueueTrend } from '../daemon/track/socket-record.ts';
 import type { TrackedSocket } from '../daemon/track/socket-table.ts';
+import { isPod } from './pod-names.ts';
 import type { SocketSortKey, SocketsSettings } from './sockets-settings.ts';
 import type { SortValue } from './table.ts';
 import { passes, sortableEnd, sorted } from './table.ts';
@@ -23,6 +24,8 @@ export interface SocketRow {
   /** The pod of the socket, by its control group, its process, or the network namespace it is in. */
   readonly pod: PodRef | null;
   readonly podBy: NonNullable<Holder['podBy']> | null;
+  /** NAMESPACE/NAME, where the kubelet's folders tell. */
+  readonly podName: string | null;
   /** Inode of its network namespace. */
   readonly netns: number;
   /** Time in this state; at least so long but for the timer of TIME-WAIT. */
@@ -70,6 +73,8 @@ export interface RowContext {
   readonly followed: boolean;
   readonly namespace: { readonly inode: number; readonly pod: PodRef | undefined };
   readonly interfaceName: (index: number) => string;
+  /** NAMESPACE/NAME by UID. */
+  readonly podNames: ReadonlyMap<string, string>;
   /** Whether an address is one of finwait's probes. */
   readonly isProbe: (address: string) => boolean;
 }
@@ -82,7 +87,7 @@ const TIMER_KINDS: Readonly<Record<number, string>> = {
 };
 
 export function socketRow(socket: TrackedSocket, context: RowContext): SocketRow {
-  const { nowMs, followed, namespace, interfaceName, isProbe } = context;
+  const { nowMs, followed, namespace, interfaceName, isProbe, podNames } = context;
   const { state, family, local, peer, direction, process, attribution, diag, dualStack } = socket;
   const info = state === 'LISTEN' ? undefined : socket.details?.info;
   const ageBasis = ageBasisOf(socket, followed);
@@ -98,6 +103,7 @@ export function socketRow(socket: TrackedSocket, context: RowContext): SocketRow
     attribution,
     pod,
     podBy: pod === null ? null : (socket.podBy ?? 'namespace'),
+    podName: (pod && podNames.get(pod.uid)) ?? null,
     netns: namespace.inode,
     ageMs: ageBasis === null ? null : Math.round(nowMs - socket.sinceMs),
     ageBasis,
@@ -141,8 +147,7 @@ function ageBasisOf({ sinceBasis, state }: TrackedSocket, followed: boolean): So
 
 /** The rows that pass every filter given; several values of one filter widen it. */
 export function selectSockets(rows: readonly SocketRow[], settings: SocketsSettings): SocketRow[] {
-  const { process, pod, netns, address, port, localPort, peerPort, minAge, own, notOwn, ipv4, ipv6 } =
-    settings;
+  const { process, pod, address, port, localPort, peerPort, minAge, own, notOwn, ipv4, ipv6 } = settings;
   const states = new Set(selectedStates(settings));
   return rows.filter(
     (row) =>
@@ -151,8 +156,7 @@ export function selectSockets(rows: readonly SocketRow[], settings: SocketsSetti
       (own === notOwn || row.own === own) &&
       (minAge === 0 || (row.ageMs ?? -1) >= minAge) &&
       passes(process, (filter) => isProcess(row.process, filter)) &&
-      passes(pod, (filter) => isPod(row.pod, filter)) &&
-      passes(netns, (inode) => row.netns === inode) &&
+      passes(pod, (filter) => isPod(row.pod, row.podName, filter)) &&
       passes(address, ({ matches }) => matches(row.local.address) || matches(row.peer.address)) &&
       passes(port, (each) => each === row.local.port || each === row.peer.port) &&
       passes(localPort, (each) => each === row.local.port) &&
@@ -170,12 +174,6 @@ function isProcess(process: ProcessRef | null, filter: string): boolean {
   return /^\d+$/.test(filter)
     ? process.pid === Number(filter)
     : process.name.toLowerCase().includes(filter.toLowerCase());
-}
-
-/** By the beginning of its UID or of its container's id; `none`: of no pod. */
-function isPod(pod: PodRef | null, filter: string): boolean {
-  if (pod === null) return filter === 'none';
-  return pod.uid.startsWith(filter) || pod.containerId?.startsWith(filter) === true;
 }
 
 const SOCKET_SORTS: Readonly<Record<Exclude<SocketSortKey, 'count'>, (row: SocketRow) => SortValue>> = {

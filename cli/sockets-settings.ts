@@ -6,7 +6,7 @@ import type { Settings } from '#base/settings.ts';
 import { durationMs, integer, oneOf, text } from '#base/settings.ts';
 import type { TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
-import { namespaceInode } from './namespace-name.ts';
+import { placeOf } from './place.ts';
 import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
 import { WATCH_SETTINGS } from './watch.ts';
 
@@ -48,15 +48,15 @@ export const SOCKETS_SETTINGS = {
   ),
   pod: listOf(
     'pod',
-    'UID',
-    'only of pods, or containers, whose id begins so; none: of no pod (reads all namespaces)',
+    'POD',
+    'only of pods whose UID, container id, NAME or NAMESPACE/NAME begins so; none: of no pod (reads all namespaces)',
     text,
   ),
   netns: listOf(
     'netns',
-    'NAME|PID|INODE',
-    'only in this network namespace: its name in /run/netns, or that of a process (reads all namespaces)',
-    namespaceOf,
+    'NAME|PATH|PID',
+    'in these network namespaces: a name in /run/netns, a path, that of a process, or the number in NETNS (as root)',
+    placeOf,
   ),
   allNamespaces: switchOf(
     'all-namespaces',
@@ -99,11 +99,6 @@ export const SOCKETS_SETTINGS = {
   ...WATCH_SETTINGS,
   ...TABLE_SETTINGS,
 } as const;
-
-function namespaceOf(name: string): Decoded<number> {
-  const inode = namespaceInode(name);
-  return inode === undefined ? undecodable('is no network namespace: not in /run/netns') : decoded(inode);
-}
 
 export type SocketsSettings = Settings<typeof SOCKETS_SETTINGS>;
 

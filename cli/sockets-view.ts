@@ -86,7 +86,7 @@ export function socketColumns(onlyListeners: boolean, allNamespaces = false): Ta
 }
 
 const NAMESPACE_COLUMNS: readonly TableColumn<SocketRow>[] = [
-  { title: 'POD', drop: 4, min: 8, cell: ({ pod }) => podCell(pod?.uid) },
+  { title: 'POD', drop: 4, min: 8, cell: ({ pod, podName }) => podCell(podName ?? pod?.uid) },
   { title: 'NETNS', align: 'right', drop: 5, cell: ({ netns }) => ({ text: String(netns) }) },
 ];
 
@@ -113,9 +113,9 @@ export function groupColumns(by: SocketGrouping): TableColumn<SocketGroup>[] {
       },
       { title: 'SERVICE', align: 'right', drop: 0, cell: ({ port }) => ({ text: String(port ?? '-') }) },
     ],
-    pod: [{ title: 'POD', drop: 0, min: 8, cell: ({ pod }) => podCell(pod) }],
+    pod: [{ title: 'POD', drop: 0, min: 8, cell: ({ pod, podName }) => podCell(podName ?? pod) }],
     container: [
-      { title: 'POD', drop: 2, min: 8, cell: ({ pod }) => podCell(pod) },
+      { title: 'POD', drop: 2, min: 8, cell: ({ pod, podName }) => podCell(podName ?? pod) },
       {
         title: 'CONTAINER',
         drop: 0,
@@ -125,7 +125,7 @@ export function groupColumns(by: SocketGrouping): TableColumn<SocketGroup>[] {
     ],
     namespace: [
       { title: 'NETNS', align: 'right', drop: 0, cell: ({ netns }) => ({ text: String(netns ?? '-') }) },
-      { title: 'POD', drop: 3, min: 8, cell: ({ pod }) => podCell(pod) },
+      { title: 'POD', drop: 3, min: 8, cell: ({ pod, podName }) => podCell(podName ?? pod) },
     ],
     state: [{ title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) }],
   };

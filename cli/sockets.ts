@@ -10,7 +10,7 @@ import { EXIT } from './io.ts';
 import { printCounters } from './sockets-counters.ts';
 import { runDestroy } from './sockets-destroy.ts';
 import { GROUP_SORT_KEYS, groupSockets, sortGroups } from './sockets-groups.ts';
-import type { SocketsRead } from './sockets-reader.ts';
+import type { Places, SocketsRead } from './sockets-reader.ts';
 import { SocketsReader } from './sockets-reader.ts';
 import { selectSockets, sortSockets } from './sockets-rows.ts';
 import type { SocketsSettings } from './sockets-settings.ts';
@@ -52,33 +52,44 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   const { settings, positionals } = readSettings(SOCKETS_SETTINGS, fromSs(args), io.env);
   refusePositionals(positionals);
   checkTogether(settings);
-  const reader = new SocketsReader({ allNamespaces: wantsAllNamespaces(settings) });
+  const reader = new SocketsReader(placesOf(settings));
   return watching(io, settings, () => {
     const read = reader.read();
-    if (settings.counters) printCounters(io, settings, read.namespaces);
+    if (settings.counters) printCounters(io, settings, read);
     else printSockets(io, settings, read);
     printConditions(io, [...read.conditions, ...incompleteAnswer(read.dropped)]);
   });
 }
 
-/** What names a pod or a namespace is about more than this one. */
-function wantsAllNamespaces({ allNamespaces, netns, pod, by }: SocketsSettings): boolean {
+/** What names a pod is about more than this namespace. */
+function placesOf({ allNamespaces, netns, pod, by }: SocketsSettings): Places {
+  if (netns.length > 0) return netns;
   const grouped = by === 'pod' || by === 'container' || by === 'namespace';
-  return allNamespaces || grouped || netns.length > 0 || pod.length > 0;
+  return allNamespaces || grouped || pod.length > 0 ? 'all' : 'own';
 }
 
 /** @throws FinwaitError USAGE for options that contradict each other */
-function checkTogether({ listening, state, by, sort, counters }: SocketsSettings): void {
+function checkTogether({
+  listening,
+  state,
+  by,
+  sort,
+  counters,
+  allNamespaces,
+  netns,
+}: SocketsSettings): void {
   const problem =
-    counters && by !== undefined
-      ? '--counters and --by exclude each other'
-      : listening && state.length > 0
-        ? '--listening and --state exclude each other'
-        : by === undefined && sort === 'count'
-          ? '--sort count needs --by'
-          : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
-            ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
-            : undefined;
+    allNamespaces && netns.length > 0
+      ? '--all-namespaces and --netns exclude each other'
+      : counters && by !== undefined
+        ? '--counters and --by exclude each other'
+        : listening && state.length > 0
+          ? '--listening and --state exclude each other'
+          : by === undefined && sort === 'count'
+            ? '--sort count needs --by'
+            : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
+              ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
+              : undefined;
   if (problem !== undefined) {
     throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
   }
@@ -98,7 +109,7 @@ function printSockets(io: CliIo, settings: SocketsSettings, { rows: all, process
     const key = sort === 'count' ? undefined : sort;
     const rows = sortSockets(selected, key, reverse).slice(0, limit);
     const footer = socketsFooter(rows, selected, all.length);
-    const columns = socketColumns(settings.listening, wantsAllNamespaces(settings));
+    const columns = socketColumns(settings.listening, placesOf(settings) !== 'own');
     if (json) printJson(io, rows);
     else printTable(io, { columns, rows, footer }, settings);
   }

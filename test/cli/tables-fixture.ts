@@ -16,6 +16,7 @@ export function socket(fields: Partial<SocketRow> = {}): SocketRow {
     attribution: 'socket',
     pod: null,
     podBy: null,
+    podName: null,
     netns: 4_026_531_840,
     ageMs: null,
     ageBasis: null,

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import type { FlowEvent } from '../../cli/conntrack-events.ts';
 import { spec } from '../harness.ts';
 import type { Child } from '../support/child.ts';
+import { runFinwait } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
@@ -164,13 +165,22 @@ spec('finwait conntrack on the kernel', (test) => {
       assert.match(await ns.run('conntrack', '-L'), /zone=7/);
       assert.is(await left(), 2);
 
+      const swapped = await remove('[fd00::2]:2', '[fd00::1]:1', '--yes');
+      assert.is(swapped.code, 3);
+      assert.match(swapped.stderr, /FLOW_NOT_FOUND[\s\S]*the flow is \[fd00::1\]:1 \[fd00::2\]:2\n/);
+      assert.is(await left(), 2);
+
       const again = await remove(...name, '--yes');
       assert.is(again.code, 3);
       assert.match(again.stderr, /FLOW_NOT_FOUND/);
 
       assert.is((await remove(...name, '--zone', '7', '--yes')).code, 0);
       assert.is(await left(), 1);
-      assert.is((await remove('[fd00::1]:1', '[fd00::2]:2', '--yes')).code, 0);
+      const outside = await runFinwait([
+        ...['conntrack', 'delete', '[fd00::1]:1', '[fd00::2]:2'],
+        ...['--yes', '--netns', `/run/netns/${ns.name}`],
+      ]);
+      assert.is(outside.code, 0, outside.stderr);
       assert.is(await left(), 0);
     },
     { needs },

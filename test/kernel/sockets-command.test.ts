@@ -10,6 +10,7 @@ import { spec } from '../harness.ts';
 import { runFinwait, startProgram } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { makeNetns } from '../support/netns.ts';
+import { until } from '../support/until.ts';
 import { startPod } from './pods.ts';
 
 const needs = ['root', 'netns', 'ss', 'setpriv'] as const;
@@ -121,6 +122,60 @@ spec('finwait sockets on the kernel', (test) => {
         [other.cookie],
       );
       assert.ok(descriptorsOf(scene.pid).includes(`socket:[${victim.inode}]`));
+    },
+    { needs },
+  );
+
+  test(
+    'tells by the state what follows when a socket is destroyed, in the namespace of a pod',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using pod = await startPod(ns.enter, 1, 1);
+      await ns.run('ip', 'link', 'add', 'fwd0', 'type', 'veth', 'peer', 'name', 'fwd1');
+      await ns.run('ip', 'link', 'set', 'fwd1', 'up');
+      await ns.run('ip', 'link', 'set', 'fwd0', 'up');
+      await ns.run('ip', 'address', 'add', '192.0.2.2/24', 'dev', 'fwd0');
+      await ns.run('ip', 'neighbour', 'add', '192.0.2.1', 'lladdr', '02:00:00:00:00:01', 'dev', 'fwd0');
+      await using _caller = ns.start('bash', ['-c', 'exec 3<>/dev/tcp/192.0.2.1/9']);
+      const rows = await until('SYN-SENT', async () => {
+        const all = await rowsOf(ns, '-s', 'all');
+        return all.some(({ state }) => state === 'SYN-SENT') ? all : undefined;
+      });
+      const consequences = new Map<string, string>();
+      for (const { state, local, peer, cookie } of rows) {
+        const { code, stdout, stderr } = await runFinwait([
+          ...['sockets', 'destroy', `${local.address}:${local.port}`, `${peer.address}:${peer.port}`],
+          ...['--cookie', cookie, '--yes', '--pod', pod.uid],
+        ]);
+        // A connection goes with its other end, which the RST reaches.
+        if (code === 0) consequences.set(state, stdout.split('\n')[1] ?? '');
+        else assert.match(stderr, /SOCKET_NOT_FOUND/);
+      }
+      assert.match(consequences.get('LISTEN') ?? '', /^\S+ no longer accepts connections there until/);
+      assert.match(consequences.get('SYN-SENT') ?? '', /^nothing is sent to the peer/);
+      assert.match(consequences.get('TIME-WAIT') ?? '', /^its port can be used again/);
+      const reset = consequences.get('CLOSE-WAIT') ?? consequences.get('FIN-WAIT-2') ?? '';
+      assert.match(reset, /^the peer gets a RST/);
+      assert.is((await ns.run('ss', '-Htan')).trim(), '');
+    },
+    { needs },
+  );
+
+  test(
+    'shows what is left in a namespace that no program is in any more',
+    async () => {
+      await using ns = await makeNetns('socks');
+      const scene = await startScene(ns, 0, 3);
+      await scene.stop();
+      for (const name of [ns.name, `/run/netns/${ns.name}`]) {
+        const { stdout, stderr } = await runFinwait(['sockets', '--json', '--netns', name]);
+        const rows = JSON.parse(stdout) as SocketRow[];
+        assert.equal(
+          rows.map(({ state, netns }) => [state, netns]),
+          Array.from({ length: 3 }, () => ['TIME-WAIT', statSync(`/run/netns/${ns.name}`).ino]),
+          stderr,
+        );
+      }
     },
     { needs },
   );
