@@ -91,7 +91,7 @@ const CONSEQUENCE =
 
 function describe(flow: ConntrackFlow, zone: number): string {
   const shown = flowOf(flow, () => null, 0);
-  const nat = natCell({ ...shown, own: false }).text;
+  const nat = natCell(shown).text;
   return [
     `${shown.state ?? OFFLOADED} ${endText(shown.source)} → ${endText(shown.destination)}`,
     ...(nat === '-' ? [] : [nat]),

@@ -18,20 +18,19 @@ import { endReason } from '../daemon/track/flow-ends.ts';
 import { readConntrackSettings } from '../daemon/track/kernel-numbers.ts';
 import { readingConntrack } from '../daemon/track/refusals.ts';
 import type { FlowRow } from './conntrack-rows.ts';
-import { selectFlows } from './conntrack-rows.ts';
-import type { ConntrackSettings } from './conntrack-settings.ts';
+import { flowFilter } from './conntrack-rows.ts';
+import type { ConntrackSettings, FlowEventKind } from './conntrack-settings.ts';
 import { endText, natCell } from './conntrack-view.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { jsonText } from './json-text.ts';
+import { inside } from './place.ts';
 import { listenForSignals } from './probe-signals.ts';
 import { printConditions } from './table.ts';
 
 const LOOK_MS = 50;
 const QUEUE_BYTES = 32 << 20;
 const EVENTS_PER_LOOK = 4_096;
-
-export type FlowEventKind = 'begun' | 'changed' | 'ended';
 
 /** An event as `--json` prints it. */
 export interface FlowEvent extends FlowRow {
@@ -44,7 +43,7 @@ export interface FlowEvent extends FlowRow {
 
 export async function runEvents(settings: ConntrackSettings, io: CliIo): Promise<number> {
   const json = settings.json || settings.output === 'json';
-  if (readConntrackSettings().events === 0) {
+  if (inside(settings.netns, readConntrackSettings).events === 0) {
     printConditions(io, [
       {
         code: 'CONNTRACK_EVENTS_OFF',
@@ -53,15 +52,18 @@ export async function runEvents(settings: ConntrackSettings, io: CliIo): Promise
       },
     ]);
   }
-  using source = readingConntrack(
-    () =>
-      new NetlinkEvents({
-        protocol: NETLINK_NETFILTER,
-        groups: CONNTRACK_EVENT_GROUPS,
-        queueBytes: QUEUE_BYTES,
-        filter: tcpEventsFilter(settings.state),
-      }),
+  using source = inside(settings.netns, () =>
+    readingConntrack(
+      () =>
+        new NetlinkEvents({
+          protocol: NETLINK_NETFILTER,
+          groups: CONNTRACK_EVENT_GROUPS,
+          queueBytes: QUEUE_BYTES,
+          filter: tcpEventsFilter(settings.state),
+        }),
+    ),
   );
+  const isSelected = eventFilter(settings);
   using signals = listenForSignals(io.stdout);
   const { signal } = signals;
   let left = settings.limit;
@@ -73,7 +75,7 @@ export async function runEvents(settings: ConntrackSettings, io: CliIo): Promise
       const datagram = new Uint8Array(view.buffer, view.byteOffset + from, to - from);
       for (const event of eventsOf(datagram, atMs)) {
         if (event === undefined) undecodable++;
-        else if (left > 0 && passesFilters(event, settings)) {
+        else if (left > 0 && isSelected(event)) {
           left--;
           lines.push(json ? jsonText(event) : lineOf(event));
         }
@@ -119,20 +121,30 @@ function eventOf(event: FlowEventKind, flow: ConntrackFlow, atMs: number): FlowE
   // A state has just begun with an event: what has passed of its time is nothing.
   const row = flowOf(flow, () => null, atMs);
   const state = CONNTRACK_TCP_STATES.indexOf(row.state ?? 'NONE');
-  const reason = endReason(state, (flow.status & STATUS.seenReply) !== 0, flow.timeoutS);
+  const reason = endReason({
+    state,
+    replied: (flow.status & STATUS.seenReply) !== 0,
+    timeoutS: flow.timeoutS,
+  });
   return {
     event,
     atMs,
     ...row,
     reason: event === 'ended' ? reason : null,
     own: flow.mark === FOOTPRINT_MARK,
+    opener: null,
+    acceptor: null,
   };
 }
 
 /** An event that tells no state passes every filter but one for states. */
-function passesFilters(event: FlowEvent, settings: ConntrackSettings): boolean {
-  if (event.state === null && settings.state.length > 0) return false;
-  return selectFlows([event], settings).length > 0;
+function eventFilter(settings: ConntrackSettings): (event: FlowEvent) => boolean {
+  const isSelected = flowFilter(settings);
+  const { state, only } = settings;
+  return (event) =>
+    (event.state !== null || state.length === 0) &&
+    (only.length === 0 || only.includes(event.event)) &&
+    isSelected(event);
 }
 
 /** `13:37:00.123  ended    TIME_WAIT    10.0.0.1:40000 → 10.0.0.2:443  to ...  closed` */

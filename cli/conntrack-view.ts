@@ -3,7 +3,9 @@
 import { hostPortText } from '#base/host-port.ts';
 import type { Endpoint } from '#contract';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
-import type { FlowGroup, FlowRow } from './conntrack-rows.ts';
+import type { FlowGroup } from './conntrack-groups.ts';
+import type { FlowTotals } from './conntrack-reader.ts';
+import type { FlowHolder, FlowRow } from './conntrack-rows.ts';
 import { FLOW_STATE_NAMES, OFFLOADED } from './conntrack-rows.ts';
 import type { FlowGrouping } from './conntrack-settings.ts';
 import type { TableColumn } from './table.ts';
@@ -11,7 +13,7 @@ import type { Line, Span } from './view-text.ts';
 import { age, count, percent } from './view-text.ts';
 
 /** The columns that say something: what the kernel does not keep, or no row has, is left out unless all are wanted. */
-export function flowColumns(rows: readonly FlowRow[]): TableColumn<FlowRow>[] {
+export function flowColumns(rows: readonly FlowRow[], owners = false): TableColumn<FlowRow>[] {
   const unless = (some: boolean) => (some ? {} : { wide: true as const });
   return [
     { title: 'STATE', drop: 0, cell: ({ state }) => ({ text: state ?? OFFLOADED }) },
@@ -33,6 +35,12 @@ export function flowColumns(rows: readonly FlowRow[]): TableColumn<FlowRow>[] {
       ...unless(rows.some((row) => row.natSource !== null || row.natDestination !== null)),
       cell: natCell,
     },
+    ...(owners
+      ? [
+          { title: 'OPENED-BY', drop: 0, min: 12, cell: ({ opener }: FlowRow) => holderCell(opener) },
+          { title: 'ACCEPTED-BY', drop: 0, min: 12, cell: ({ acceptor }: FlowRow) => holderCell(acceptor) },
+        ]
+      : []),
     { title: 'MARK', drop: 5, ...unless(rows.some((row) => row.mark !== 0)), cell: markCell },
     {
       title: 'PACKETS',
@@ -64,6 +72,12 @@ export function flowGroupColumns(by: FlowGrouping): TableColumn<FlowGroup>[] {
   const key: Readonly<Record<FlowGrouping, TableColumn<FlowGroup>>> = {
     state: { title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) },
     source: { title: 'SOURCE', drop: 0, cell: ({ source }) => ({ text: source ?? '-' }) },
+    process: {
+      title: 'PROCESS',
+      drop: 0,
+      cell: ({ process }) => ({ text: process === null ? '-' : `${process.name}/${process.pid}` }),
+    },
+    pod: { title: 'POD', drop: 0, min: 12, cell: ({ pod, podName }) => ({ text: podName ?? pod ?? '-' }) },
     zone: { title: 'ZONE', align: 'right', drop: 0, cell: ({ zone }) => ({ text: String(zone) }) },
     destination: {
       title: 'DESTINATION',
@@ -84,20 +98,11 @@ export function flowGroupColumns(by: FlowGrouping): TableColumn<FlowGroup>[] {
   ];
 }
 
-export interface FlowTotals {
-  readonly shown: number;
-  readonly selected: readonly FlowRow[];
-  readonly all: readonly FlowRow[];
-  readonly others: number;
-  readonly fill: ConntrackFill;
-}
-
 /** What is shown of what there is; how full the table is. */
-export function flowsFooter({ shown, selected, all, others, fill }: FlowTotals): Line[] {
-  const cut = shown < selected.length ? ` (${count(shown)} shown)` : '';
-  const own = selected.filter((row) => row.own).length;
+export function flowsFooter({ selected, all, own, others, fill }: FlowTotals, shown = selected): Line[] {
+  const cut = shown < selected ? ` (${count(shown)} shown)` : '';
   const parts = [
-    `${count(selected.length)} of ${count(all.length)} TCP flows${cut}`,
+    `${count(selected)} of ${count(all)} TCP flows${cut}`,
     ...(own === 0 ? [] : [`${count(own)} of finwait`]),
     ...(others === 0 ? [] : [`${count(others)} of other protocols left out`]),
   ];
@@ -123,10 +128,19 @@ export function endText({ address, port }: Endpoint): string {
 }
 
 /** Where it really goes, and as whom it comes. */
-export function natCell({ natDestination, natSource }: FlowRow): Span {
+export function natCell({ natDestination, natSource }: Pick<FlowRow, 'natDestination' | 'natSource'>): Span {
   const to = natDestination === null ? [] : [`to ${endText(natDestination)}`];
   const as = natSource === null ? [] : [`as ${endText(natSource)}`];
   return { text: [...to, ...as].join(' ') || '-' };
+}
+
+/** `default/web-0 nginx/812`; in parentheses who does not hold the socket but listens on its port. */
+function holderCell(holder: FlowHolder | null): Span {
+  if (holder === null) return { text: '-', style: 'dim' };
+  const { process, attribution, pod, podName } = holder;
+  const name = process === null ? '' : `${process.name}/${process.pid}`;
+  const parts = [podName ?? pod?.uid ?? '', attribution === 'listener' ? `(${name})` : name];
+  return { text: parts.filter((part) => part !== '').join(' ') || '-' };
 }
 
 function markCell({ mark, own }: FlowRow): Span {

@@ -2,28 +2,15 @@
 
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
-import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
-import type { NetlinkCounters } from '../daemon/kernel/netlink-socket.ts';
-import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
-import type { Flows } from '../daemon/track/conntrack-flows.ts';
-import { readFlows } from '../daemon/track/conntrack-flows.ts';
-import { dumpFlows } from '../daemon/track/dumps.ts';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
-import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { runDelete } from './conntrack-delete.ts';
 import { runEvents } from './conntrack-events.ts';
-import type { FlowRow } from './conntrack-rows.ts';
-import {
-  FLOW_GROUP_SORT_KEYS,
-  groupFlows,
-  selectFlows,
-  sortFlowGroups,
-  sortFlows,
-} from './conntrack-rows.ts';
+import { FLOW_GROUP_SORT_KEYS } from './conntrack-groups.ts';
+import type { FlowsRead } from './conntrack-reader.ts';
+import { asksForOwners, FlowsReader } from './conntrack-reader.ts';
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from './conntrack-settings.ts';
 import { StatsReader } from './conntrack-stats.ts';
-import type { FlowTotals } from './conntrack-view.ts';
 import { fillText, flowColumns, flowGroupColumns, flowsFooter } from './conntrack-view.ts';
 import { fromConntrack } from './habits.ts';
 import type { CommandHelp } from './help.ts';
@@ -65,33 +52,36 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
   refusePositionals(positionals);
   checkTogether(settings);
   if (settings.events) return runEvents(settings, io);
-  const stats = settings.stats ? new StatsReader(settings.netns) : undefined;
+  if (settings.stats) {
+    const stats = new StatsReader(settings.netns);
+    return watching(io, settings, () => stats.print(io, settings));
+  }
+  const flows = new FlowsReader(settings);
   return watching(io, settings, () => {
-    if (stats === undefined) list(io, settings);
-    else stats.print(io, settings);
+    const fill = flows.fill();
+    print(
+      io,
+      settings,
+      readTable(io, settings, fill, () => flows.read(fill)),
+    );
   });
 }
 
-function list(io: CliIo, settings: ConntrackSettings): void {
-  const fill = readConntrackFill();
-  const faults = noNetlinkFaults();
-  const { flows, others, undecodable } = readTable(io, settings, fill, faults);
-  const all = flows.map((flow) => ({ ...flow, own: flow.mark === FOOTPRINT_MARK }));
-  const selected = selectFlows(all, settings);
-  print(io, settings, { selected, all, others, fill });
-  printConditions(io, incompleteAnswer(undecodable + faults.truncated + faults.undecodable));
-}
-
 /** @throws FinwaitError USAGE for options that contradict each other */
-function checkTogether({ by, sort, events, stats, watch }: ConntrackSettings): void {
+function checkTogether(settings: ConntrackSettings): void {
+  const { by, sort, events, stats, watch, only } = settings;
   const problem =
-    events && (by !== undefined || sort !== undefined || stats || watch)
-      ? '--events goes with filters only: not with --by, --sort, --stats or --watch'
-      : by === undefined && sort === 'count'
-        ? '--sort count needs --by'
-        : by !== undefined && sort !== undefined && !FLOW_GROUP_SORT_KEYS.includes(sort)
-          ? `--sort ${sort} does not go with --by: groups sort by ${FLOW_GROUP_SORT_KEYS.join(', ')}`
-          : undefined;
+    events && asksForOwners(settings)
+      ? '--events does not go with --owners, --process or --pod: who has a socket is not asked for each event'
+      : !events && only.length > 0
+        ? '--only needs --events'
+        : events && (by !== undefined || sort !== undefined || stats || watch)
+          ? '--events goes with filters only: not with --by, --sort, --stats or --watch'
+          : by === undefined && sort === 'count'
+            ? '--sort count needs --by'
+            : by !== undefined && sort !== undefined && !FLOW_GROUP_SORT_KEYS.includes(sort)
+              ? `--sort ${sort} does not go with --by: groups sort by ${FLOW_GROUP_SORT_KEYS.join(', ')}`
+              : undefined;
   if (problem !== undefined) {
     throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
   }
@@ -102,30 +92,26 @@ function readTable(
   io: CliIo,
   settings: ConntrackSettings,
   fill: ConntrackFill,
-  faults: NetlinkCounters,
-): Flows {
+  read: () => FlowsRead,
+): FlowsRead {
   try {
-    return readFlows((onFlow) => dumpFlows(onFlow, faults), Date.now());
+    return read();
   } catch (error) {
     if (!settings.json && settings.output !== 'json') io.stdout.write(`${fillText(fill)}\n`);
     throw error;
   }
 }
 
-function print(io: CliIo, settings: ConntrackSettings, totals: Omit<FlowTotals, 'shown'>): void {
-  const { by, sort, reverse, limit } = settings;
+function print(io: CliIo, settings: ConntrackSettings, read: FlowsRead): void {
+  const { by } = settings;
+  const { totals, rows, groups, dropped, conditions } = read;
   const json = settings.json || settings.output === 'json';
-  if (by !== undefined) {
-    const groups = sortFlowGroups(groupFlows(totals.selected, by), sort, reverse).slice(0, limit);
-    const footer = flowsFooter({ ...totals, shown: totals.selected.length });
-    if (json) printJson(io, groups);
-    else printTable(io, { columns: flowGroupColumns(by), rows: groups, footer }, settings);
-    return;
+  if (json) printJson(io, by === undefined ? rows : groups);
+  else if (by !== undefined)
+    printTable(io, { columns: flowGroupColumns(by), rows: groups, footer: flowsFooter(totals) }, settings);
+  else {
+    const columns = flowColumns(rows, asksForOwners(settings));
+    printTable(io, { columns, rows, footer: flowsFooter(totals, rows.length) }, settings);
   }
-  // `count` is refused without --by.
-  const key = sort === 'count' ? undefined : sort;
-  const rows: readonly FlowRow[] = sortFlows(totals.selected, key, reverse).slice(0, limit);
-  const footer = flowsFooter({ ...totals, shown: rows.length });
-  if (json) printJson(io, rows);
-  else printTable(io, { columns: flowColumns(rows), rows, footer }, settings);
+  printConditions(io, [...conditions, ...incompleteAnswer(dropped)]);
 }

@@ -169,7 +169,7 @@ function selectedStates({ listening, state }: SocketsSettings): readonly TcpStat
   return state.length > 0 ? state : TCP_STATES.filter((each) => each !== 'LISTEN');
 }
 
-function isProcess(process: ProcessRef | null, filter: string): boolean {
+export function isProcess(process: ProcessRef | null, filter: string): boolean {
   if (process === null) return filter === 'unknown';
   return /^\d+$/.test(filter)
     ? process.pid === Number(filter)

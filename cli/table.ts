@@ -12,7 +12,7 @@ import { parseIpAddress } from '../daemon/wire/address.ts';
 import type { CliIo } from './io.ts';
 import { jsonText } from './json-text.ts';
 import type { Column } from './view-table.ts';
-import { tableLines } from './view-table.ts';
+import { rowLayout, titles, titleWidths, widen } from './view-table.ts';
 import { colours, writesUtf8 } from './view-terminal.ts';
 import type { Line, Span } from './view-text.ts';
 import { paintLine } from './view-text.ts';
@@ -153,15 +153,36 @@ export function printTable<Row>(
   const wide = settings.output === 'wide';
   const room = io.isTTY && !wide ? (io.columns ?? 80) : Number.POSITIVE_INFINITY;
   const shown = columns.filter((column) => wide || column.wide !== true);
-  const cells = rows.map((row) => shown.map((column) => column.cell(row)));
-  const lines = tableLines(shown, cells, room, 0);
+  const cells = (row: Row) => shown.map((column) => column.cell(row));
+  // The cells of many rows take more memory than the rows: they are made twice instead of kept.
+  const natural = titleWidths(shown);
+  for (const row of rows) widen(natural, cells(row));
+  const line = rowLayout(shown, natural, room, 0);
   const paint = { colour: io.isTTY && colours(io.env), unicode: writesUtf8(io.env), columns: room };
-  const printed = settings.noHeader ? lines.slice(1) : [...lines, ...footer];
-  io.stdout.write(printed.map((line) => `${paintLine(line, paint).trimEnd()}\n`).join(''));
+  const print = (lines: readonly Line[]) =>
+    io.stdout.write(lines.map((each) => `${paintLine(each, paint).trimEnd()}\n`).join(''));
+  if (!settings.noHeader) print([line(titles(shown))]);
+  for (const part of parts(rows)) print(part.map((row) => line(cells(row))));
+  if (!settings.noHeader) print(footer);
 }
 
-export function printJson(io: CliIo, value: readonly unknown[]): void {
-  io.stdout.write(`${jsonText(value, 2)}\n`);
+/** An array, as one text would be; of many rows that would be longer than a text can be. */
+export function printJson(io: CliIo, values: readonly unknown[]): void {
+  if (values.length === 0) io.stdout.write('[]\n');
+  let before = '[\n';
+  for (const part of parts(values)) {
+    const objects = part.map((value) => jsonText(value, 2).replaceAll(/^/gm, '  '));
+    io.stdout.write(`${before}${objects.join(',\n')}`);
+    before = ',\n';
+  }
+  if (values.length > 0) io.stdout.write('\n]\n');
+}
+
+/** Rows written at once. */
+const PART = 1_000;
+
+function* parts<T>(rows: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < rows.length; from += PART) yield rows.slice(from, from + PART);
 }
 
 /** Nothing when the kernel's answer was whole; otherwise that it was not. */

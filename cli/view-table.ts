@@ -27,12 +27,39 @@ export function tableLines(
   columns: number,
   indent = 2,
 ): Line[] {
-  const natural = columnList.map((column, index) =>
-    rows.reduce((widest, row) => Math.max(widest, width(row[index]?.text ?? '')), width(column.title)),
-  );
+  const natural = titleWidths(columnList);
+  for (const row of rows) widen(natural, row);
+  const cells = rowLayout(columnList, natural, columns, indent);
+  return [cells(titles(columnList)), ...rows.map(cells)];
+}
+
+/** The header as a row. */
+export function titles(columnList: readonly Column[]): Span[] {
+  return columnList.map(({ title }) => ({ text: title, style: 'dim' }));
+}
+
+export function titleWidths(columnList: readonly Column[]): number[] {
+  return columnList.map(({ title }) => width(title));
+}
+
+/** Takes a row into the widths of the columns. */
+export function widen(natural: number[], row: readonly Span[]): void {
+  for (const [index, { text }] of row.entries()) natural[index] = Math.max(natural[index] ?? 0, width(text));
+}
+
+/**
+ * How each row of a table is laid out, as a line of at most `columns`.
+ * @param natural the widest text of each column
+ */
+export function rowLayout(
+  columnList: readonly Column[],
+  natural: readonly number[],
+  columns: number,
+  indent: number,
+): (row: readonly Span[]) => Line {
   const kept = keptColumns(columnList, natural, columns - indent);
   const widths = fittedWidths(columnList, natural, kept, columns - indent);
-  const cells = (row: readonly Span[]): Line => [
+  return (row) => [
     { text: ' '.repeat(indent) },
     ...kept.flatMap((index, place) => {
       const last = place === kept.length - 1;
@@ -40,7 +67,6 @@ export function tableLines(
       return last ? [cell] : [cell, { text: ' '.repeat(GAP) }];
     }),
   ];
-  return [cells(columnList.map(({ title }) => ({ text: title, style: 'dim' }))), ...rows.map(cells)];
 }
 
 /** Indices of the columns that stay, in their order: the important ones first, each that still fits at its narrowest. */

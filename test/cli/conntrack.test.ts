@@ -1,8 +1,10 @@
 import * as assert from 'uvu/assert';
 import { readSettings } from '#base/settings.ts';
+import type { FlowGroup } from '../../cli/conntrack-groups.ts';
+import { FlowGroups, sortFlowGroups } from '../../cli/conntrack-groups.ts';
 import type { FlowRow } from '../../cli/conntrack-rows.ts';
-import { groupFlows, selectFlows, sortFlowGroups, sortFlows } from '../../cli/conntrack-rows.ts';
-import type { FlowSortKey } from '../../cli/conntrack-settings.ts';
+import { flowFilter, sortFlows } from '../../cli/conntrack-rows.ts';
+import type { FlowGrouping, FlowSortKey } from '../../cli/conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from '../../cli/conntrack-settings.ts';
 import { flowColumns, flowGroupColumns, flowsFooter } from '../../cli/conntrack-view.ts';
 import { printTable } from '../../cli/table.ts';
@@ -44,9 +46,22 @@ const ROWS: readonly FlowRow[] = [
   }),
 ];
 
+const TOTALS = { selected: 4, all: 4, own: 1, others: 3, fill: { count: 7, max: 1_000 } };
+
+function selectFrom(rows: readonly FlowRow[], ...args: readonly string[]): FlowRow[] {
+  return rows.filter(flowFilter(readSettings(CONNTRACK_SETTINGS, args, {}).settings));
+}
+
+function groupFlows(rows: readonly FlowRow[], by: FlowGrouping): FlowGroup[] {
+  const groups = new FlowGroups(by);
+  for (const row of rows) groups.add(row);
+  return [...groups.groups()];
+}
+
 function select(...args: readonly string[]): string {
-  const selected = selectFlows(ROWS, readSettings(CONNTRACK_SETTINGS, args, {}).settings);
-  return selected.map((row) => ROWS.indexOf(row)).join('');
+  return selectFrom(ROWS, ...args)
+    .map((row) => ROWS.indexOf(row))
+    .join('');
 }
 
 function order(key: Exclude<FlowSortKey, 'count'> | undefined, reverse = false): string {
@@ -76,8 +91,7 @@ spec('finwait conntrack', (test) => {
     assert.is(select('--unreplied'), '1');
     // Of finwait's own only when they are asked for.
     const own = flow({ replied: false, own: true });
-    const unreplied = (...args: string[]) =>
-      selectFlows([own], readSettings(CONNTRACK_SETTINGS, ['--unreplied', ...args], {}).settings).length;
+    const unreplied = (...args: string[]) => selectFrom([own], '--unreplied', ...args).length;
     assert.equal([unreplied(), unreplied('--own'), unreplied('--not-own')], [0, 1, 0]);
     assert.is(select('--own'), '2');
     assert.is(select('--not-own'), '013');
@@ -104,6 +118,9 @@ spec('finwait conntrack', (test) => {
       destination: '10.96.0.1',
       port: 443,
       zone: null,
+      process: null,
+      pod: null,
+      podName: null,
       count: 2,
       states: { ESTABLISHED: 1, SYN_SENT: 1 },
       bytes: null,
@@ -120,13 +137,7 @@ spec('finwait conntrack', (test) => {
 
   test('prints a line each, with NAT and its own mark, and how full the table is', () => {
     const io = caughtIo();
-    const footer = flowsFooter({
-      shown: 4,
-      selected: ROWS,
-      all: ROWS,
-      others: 3,
-      fill: { count: 7, max: 1_000 },
-    });
+    const footer = flowsFooter(TOTALS);
     printTable(io, { columns: flowColumns(ROWS), rows: ROWS, footer }, { output: 'table', noHeader: false });
     assert.equal(io.lines(), [
       'STATE         LEFT   IDLE    AGE  SOURCE             DESTINATION     NAT                  MARK     PACKETS          BYTES',
@@ -159,8 +170,7 @@ spec('finwait conntrack', (test) => {
       groups.map(({ states }) => states),
       [{ ESTABLISHED: 1 }, { OFFLOADED: 1 }],
     );
-    const selected = (state: string) =>
-      selectFlows(rows, readSettings(CONNTRACK_SETTINGS, ['-s', state], {}).settings).length;
+    const selected = (state: string) => selectFrom(rows, '-s', state).length;
     assert.equal([selected('all'), selected('none'), selected('estab')], [2, 1, 1]);
   });
 
@@ -172,20 +182,14 @@ spec('finwait conntrack', (test) => {
   });
 
   test('says that nothing seems to use conntrack when it holds no flow', () => {
-    const [, fill] = flowsFooter({ shown: 0, selected: [], all: [], others: 0, fill: { count: 0, max: 10 } });
+    const [, fill] = flowsFooter({ selected: 0, all: 0, own: 0, others: 0, fill: { count: 0, max: 10 } });
     assert.match(fill?.[0]?.text ?? '', /table: 0 \/ 10 \(0 %\); no rule of this network namespace/);
   });
 
   test('fits every width of a terminal', () => {
     for (const columns of [20, 40, 60, 80, 100, 132]) {
       const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
-      const footer = flowsFooter({
-        shown: 4,
-        selected: ROWS,
-        all: ROWS,
-        others: 3,
-        fill: { count: 7, max: 1_000 },
-      });
+      const footer = flowsFooter(TOTALS);
       printTable(
         io,
         { columns: flowColumns(ROWS), rows: ROWS, footer },

@@ -4,6 +4,7 @@ import { PassThrough } from 'node:stream';
 import type { FlowRow } from '../../cli/conntrack-rows.ts';
 import type { CliIo } from '../../cli/io.ts';
 import type { SocketRow } from '../../cli/sockets-rows.ts';
+import { written } from './cli-run.ts';
 
 export function socket(fields: Partial<SocketRow> = {}): SocketRow {
   return {
@@ -64,6 +65,8 @@ export function flow(fields: Partial<FlowRow> = {}): FlowRow {
     received: null,
     ageMs: null,
     own: false,
+    opener: null,
+    acceptor: null,
     ...fields,
   };
 }
@@ -81,9 +84,6 @@ export function caughtIo(columns?: number, env: Record<string, string> = { LANG:
     env,
     columns,
     isTTY: columns !== undefined,
-    lines: () =>
-      String(stdout.read() ?? '')
-        .split('\n')
-        .slice(0, -1),
+    lines: () => written(stdout).split('\n').slice(0, -1),
   };
 }

@@ -2,12 +2,15 @@
 
 import * as assert from 'uvu/assert';
 import type { FlowEvent } from '../../cli/conntrack-events.ts';
+import type { FlowGroup } from '../../cli/conntrack-groups.ts';
+import type { FlowRow } from '../../cli/conntrack-rows.ts';
 import { spec } from '../harness.ts';
 import type { Child } from '../support/child.ts';
-import { runFinwait } from '../support/child.ts';
+import { runFinwait, startProgram } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
-import { makeNetns } from '../support/netns.ts';
+import { joinNetns, makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
+import { startPod } from './pods.ts';
 
 const needs = ['root', 'netns', 'netfilter-conntrack', 'conntrack-tool'] as const;
 const COMMAND = ['cli/main.ts', 'conntrack'];
@@ -54,6 +57,9 @@ function row({ event, state, source, zone, mark, reason }: FlowEvent): string {
   const flow = `${event} ${state} ${source.address} ${source.port} zone ${zone} mark ${mark}`;
   return reason === null ? flow : `${flow} ${reason}`;
 }
+
+const SERVER = `require('node:net').createServer().listen(7000, '10.9.0.1', () => console.log('listening'))`;
+const CLIENT = `require('node:net').connect(7000, '10.9.0.1', () => console.log('open'))`;
 
 const A: End = ['10.0.0.1', 40_000];
 const B: End = ['10.0.0.2', 443];
@@ -184,6 +190,53 @@ spec('finwait conntrack on the kernel', (test) => {
       assert.is(await left(), 0);
     },
     { needs },
+  );
+
+  test(
+    'tells whose flows are, by process and by pod, in a namespace that is named',
+    async () => {
+      await using node = await makeNetns('owners');
+      await using other = await makeNetns('owners');
+      await joinNetns(node, other, { addressesA: ['10.9.0.1/24'], addressesB: ['10.9.0.2/24'] });
+      const rules =
+        'add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in ct state invalid drop';
+      await node.run('nft', rules);
+      await using server = node.start(process.execPath, ['-e', SERVER]);
+      await server.output(/listening/);
+      await using pod = await startPod(other.enter, 0, 0);
+      await using client = startProgram(process.execPath, ['-e', CLIENT], {
+        within: [...pod.enter, ...other.enter],
+      });
+      await client.output(/open/);
+      const json = async <T>(...args: string[]) => {
+        const { stdout, stderr } = await runFinwait(['conntrack', '--json', '--netns', node.name, ...args]);
+        assert.is(stderr, '');
+        return JSON.parse(stdout) as T[];
+      };
+      const [flow, ...more] = await json<FlowRow>('--owners');
+      assert.equal(
+        [flow?.opener?.pod?.uid, flow?.opener?.process?.pid, flow?.acceptor?.process?.pid, more.length],
+        [pod.uid, client.pid, server.pid, 0],
+      );
+      assert.equal(
+        (await json<FlowGroup>('--by', 'pod')).map(({ pod: uid, count }) => [uid, count]),
+        [[pod.uid, 1]],
+      );
+      assert.equal(
+        (await json<FlowGroup>('--by', 'process')).map((group) => [group.process?.pid, group.count]),
+        [[client.pid, 1]],
+      );
+      for (const [filter, count] of [
+        [['--process', String(server.pid)], 1],
+        [['--process', '1'], 0],
+        [['--pod', pod.uid.slice(0, 8)], 1],
+        [['--pod', 'none'], 1],
+        [['--pod', 'absent'], 0],
+      ] as const) {
+        assert.is((await json(...filter)).length, count, filter.join(' '));
+      }
+    },
+    { needs: [...needs, 'nft'] },
   );
 
   test(

@@ -11,6 +11,8 @@ export interface Pod extends AsyncDisposable {
   readonly uid: string;
   readonly containerId: string;
   readonly child: Child;
+  /** A command line that runs another program of the same container. */
+  readonly enter: readonly string[];
 }
 
 /**
@@ -28,6 +30,7 @@ export async function startPod(within: readonly string[], ...sockets: readonly n
     uid,
     containerId,
     child,
+    enter: cgroup.enter,
     async [Symbol.asyncDispose]() {
       await child.stop();
       await cgroup[Symbol.asyncDispose]();

@@ -1,0 +1,128 @@
+/** `finwait conntrack --by ...`: flows counted in groups as they come, none of them kept. */
+
+import type { ProcessRef } from '#contract';
+import type { FlowRow, FlowStateName } from './conntrack-rows.ts';
+import { bytesOf, OFFLOADED, stateOrder } from './conntrack-rows.ts';
+import type { FlowGrouping, FlowSortKey } from './conntrack-settings.ts';
+import { descending, processSortValue } from './sockets-rows.ts';
+import type { SortValue } from './table.ts';
+import { sortableEnd, sorted } from './table.ts';
+
+export interface FlowGroup {
+  /** Set when grouped by it. */
+  readonly source: string | null;
+  readonly destination: string | null;
+  readonly port: number | null;
+  readonly zone: number | null;
+  readonly process: ProcessRef | null;
+  /** UID. */
+  readonly pod: string | null;
+  readonly podName: string | null;
+  readonly count: number;
+  readonly states: Readonly<Partial<Record<FlowStateName, number>>>;
+  /** Both directions together; null without counters. */
+  readonly bytes: number | null;
+}
+
+type GroupKey = Omit<FlowGroup, 'count' | 'states' | 'bytes'>;
+
+interface Counts {
+  readonly key: GroupKey;
+  count: number;
+  bytes: number | null;
+  readonly states: Partial<Record<FlowStateName, number>>;
+}
+
+const NO_KEY: GroupKey = {
+  source: null,
+  destination: null,
+  port: null,
+  zone: null,
+  process: null,
+  pod: null,
+  podName: null,
+};
+
+/** What tells the groups apart, and what is said of one. */
+interface Grouping {
+  readonly name: (row: FlowRow) => string;
+  readonly key: (row: FlowRow) => Partial<GroupKey>;
+}
+
+const GROUPINGS: Readonly<Record<FlowGrouping, Grouping>> = {
+  state: { name: ({ state }) => state ?? OFFLOADED, key: () => ({}) },
+  source: { name: ({ source }) => source.address, key: ({ source }) => ({ source: source.address }) },
+  destination: {
+    name: ({ destination: { address, port } }) => `${address} ${port}`,
+    key: ({ destination: { address, port } }) => ({ destination: address, port }),
+  },
+  zone: { name: ({ zone }) => String(zone), key: ({ zone }) => ({ zone }) },
+  process: {
+    name: (row) => String(processOf(row)?.pid),
+    key: (row) => ({ process: processOf(row) }),
+  },
+  pod: {
+    name: (row) => String(podOf(row)?.pod?.uid),
+    key: (row) => ({ pod: podOf(row)?.pod?.uid ?? null, podName: podOf(row)?.podName ?? null }),
+  },
+};
+
+/** Of the end that opened the connection, else of the one that accepted it. */
+function processOf({ opener, acceptor }: FlowRow): ProcessRef | null {
+  return opener?.process ?? acceptor?.process ?? null;
+}
+
+function podOf({ opener, acceptor }: FlowRow): FlowRow['opener'] {
+  return [opener, acceptor].find((each) => each?.pod) ?? null;
+}
+
+export class FlowGroups {
+  readonly #grouping: Grouping;
+  readonly #groups = new Map<string, Counts>();
+
+  constructor(by: FlowGrouping) {
+    this.#grouping = GROUPINGS[by];
+  }
+
+  add(row: FlowRow): void {
+    const name = this.#grouping.name(row);
+    let group = this.#groups.get(name);
+    if (group === undefined) {
+      group = { key: { ...NO_KEY, ...this.#grouping.key(row) }, count: 0, bytes: null, states: {} };
+      this.#groups.set(name, group);
+    }
+    const state = row.state ?? OFFLOADED;
+    group.count++;
+    group.states[state] = (group.states[state] ?? 0) + 1;
+    const bytes = bytesOf(row);
+    if (bytes !== null) group.bytes = (group.bytes ?? 0) + bytes;
+  }
+
+  *groups(): Generator<FlowGroup> {
+    for (const { key, count, states, bytes } of this.#groups.values()) yield { ...key, count, states, bytes };
+  }
+}
+
+const SORTS: Readonly<Partial<Record<FlowSortKey, (group: FlowGroup) => SortValue>>> = {
+  count: (group) => descending(group.count),
+  state: (group) => Math.min(...Object.keys(group.states).map(stateOrder)),
+  source: ({ source }) => (source === null ? undefined : sortableEnd({ address: source, port: 0 })),
+  destination: ({ destination, port }) =>
+    destination === null ? undefined : sortableEnd({ address: destination, port: port ?? 0 }),
+  bytes: (group) => descending(group.bytes),
+  zone: ({ zone }) => zone ?? undefined,
+  process: ({ process }) => processSortValue(process),
+  pod: ({ pod, podName }) => podName ?? pod ?? undefined,
+};
+
+export const FLOW_GROUP_SORT_KEYS = Object.keys(SORTS) as readonly FlowSortKey[];
+
+/** Without a key: the largest group first. */
+export function sortFlowGroups(
+  groups: readonly FlowGroup[],
+  key: FlowSortKey | undefined,
+  reverse: boolean,
+): readonly FlowGroup[] {
+  const sortValue = SORTS[key ?? 'count'];
+  return sortValue === undefined ? groups : sorted(groups, sortValue, reverse);
+}

@@ -1,0 +1,105 @@
+/** Reads conntrack's flows for `finwait conntrack`: what is not shown is counted and let go as it comes. */
+
+import type { Condition } from '#base/errors.ts';
+import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
+import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
+import { decodeFlow, IPPROTO_TCP } from '../daemon/netlink/ctnetlink.ts';
+import { flowOf, idleClock } from '../daemon/track/conntrack-flows.ts';
+import { dumpFlows } from '../daemon/track/dumps.ts';
+import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
+import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
+import type { FlowGroup } from './conntrack-groups.ts';
+import { FlowGroups, sortFlowGroups } from './conntrack-groups.ts';
+import type { FlowRow } from './conntrack-rows.ts';
+import { flowFilter, sortFlows } from './conntrack-rows.ts';
+import type { ConntrackSettings } from './conntrack-settings.ts';
+import { FlowOwners } from './flow-owners.ts';
+import { inside } from './place.ts';
+import { TopRows } from './top-rows.ts';
+
+/** How many flows there are. */
+export interface FlowTotals {
+  /** Of TCP; those that pass the filters; of these finwait's own. */
+  readonly all: number;
+  readonly selected: number;
+  readonly own: number;
+  /** Flows of other protocols. */
+  readonly others: number;
+  readonly fill: ConntrackFill;
+}
+
+export interface FlowsRead {
+  readonly totals: FlowTotals;
+  /** At most as many as are wanted, in order. */
+  readonly rows: readonly FlowRow[];
+  /** With `--by`, in place of rows. */
+  readonly groups: readonly FlowGroup[];
+  /** Messages of the kernel that are in no number. */
+  readonly dropped: number;
+  readonly conditions: readonly Condition[];
+}
+
+const NOBODY = { opener: null, acceptor: null } as const;
+
+export class FlowsReader {
+  readonly #settings: ConntrackSettings;
+  readonly #owners: FlowOwners | undefined;
+
+  constructor(settings: ConntrackSettings) {
+    this.#settings = settings;
+    this.#owners = asksForOwners(settings) ? new FlowOwners(settings.netns) : undefined;
+  }
+
+  /** Of its namespace. @throws FinwaitError CONNTRACK_MISSING, and those of `inside` */
+  fill(): ConntrackFill {
+    return inside(this.#settings.netns, readConntrackFill);
+  }
+
+  /** @throws FinwaitError CONNTRACK_DENIED, CONNTRACK_MISSING, NETLINK_FAILED, and those of `inside` */
+  read(fill: ConntrackFill): FlowsRead {
+    const { by, sort, reverse, limit, netns } = this.#settings;
+    const owners = this.#owners?.read();
+    const isSelected = flowFilter(this.#settings);
+    // `count` is refused without --by.
+    const key = sort === 'count' ? undefined : sort;
+    const top = new TopRows<FlowRow>(limit, (rows) => sortFlows(rows, key, reverse));
+    const groups = by === undefined ? undefined : new FlowGroups(by);
+    const counts = { all: 0, selected: 0, own: 0, others: 0 };
+    let someHidden = false;
+    const faults = noNetlinkFaults();
+    const unixNowMs = Date.now();
+    inside(netns, () => {
+      const idleMs = idleClock();
+      dumpFlows((payload) => {
+        const decoded = decodeFlow(payload);
+        if (!decoded.ok) {
+          faults.undecodable++;
+        } else if (decoded.value.original.protocol !== IPPROTO_TCP) {
+          counts.others++;
+        } else {
+          counts.all++;
+          const flow = flowOf(decoded.value, idleMs, unixNowMs);
+          const row = { ...flow, own: flow.mark === FOOTPRINT_MARK, ...(owners?.holders.of(flow) ?? NOBODY) };
+          if (!isSelected(row)) return;
+          counts.selected++;
+          if (row.own) counts.own++;
+          someHidden ||= owners?.holders.hasHidden(row) === true;
+          (groups ?? top).add(row);
+        }
+      }, faults);
+    });
+    return {
+      totals: { ...counts, fill },
+      rows: top.first(),
+      groups: groups === undefined ? [] : sortFlowGroups([...groups.groups()], sort, reverse).slice(0, limit),
+      dropped: faults.truncated + faults.undecodable,
+      conditions: [owners?.conditions ?? [], (someHidden && owners?.processes) || []].flat(),
+    };
+  }
+}
+
+/** The sockets of the whole machine are read only where they are wanted. */
+export function asksForOwners({ owners, process, pod, by, sort }: ConntrackSettings): boolean {
+  const named = by === 'process' || by === 'pod' || sort === 'process' || sort === 'pod';
+  return owners || named || process.length > 0 || pod.length > 0;
+}
