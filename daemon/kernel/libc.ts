@@ -177,6 +177,7 @@ export const EEXIST = 17;
 export const EXDEV = 18;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENFILE = 23;
 export const EMFILE = 24;
 export const EBADFD = 77;
 export const EPROTONOSUPPORT = 93;

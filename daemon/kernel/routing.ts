@@ -11,6 +11,7 @@ import {
 import type { Link, LinkChange, Route, RouteQuestion } from '../netlink/rtnetlink.ts';
 import {
   AF_UNSPEC,
+  decodeAddress,
   decodeLink,
   decodeRoute,
   encodeAddress,
@@ -18,6 +19,7 @@ import {
   encodeLinkChange,
   encodeRouteQuestion,
   RTM_DELADDR,
+  RTM_GETADDR,
   RTM_GETLINK,
   RTM_GETROUTE,
   RTM_NEWADDR,
@@ -88,6 +90,17 @@ export class Routing implements Disposable {
       undefined,
       NLM_F_CREATE | NLM_F_EXCL,
     );
+  }
+
+  /** Those of all links, also of links that are down; as 4 or 16 bytes. */
+  addresses(): Uint8Array[] {
+    const addresses: Uint8Array[] = [];
+    this.#dump(RTM_GETADDR, RTM_NEWADDR, 'list the addresses', (payload) => {
+      const address = decodeAddress(payload);
+      if (address.ok) addresses.push(address.value);
+      else this.counters.undecodable++;
+    });
+    return addresses;
   }
 
   /** An address that the link does not have is no fault. */

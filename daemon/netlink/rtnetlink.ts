@@ -13,6 +13,7 @@ export const RTM_DELLINK = 17;
 export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
+export const RTM_GETADDR = 22;
 export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
@@ -163,7 +164,7 @@ export function encodeRouteQuestion(question: RouteQuestion): Uint8Array {
   return concat([header, ...attributes]);
 }
 
-/** The payload that asks for all routes, or all links, of a family in a dump. */
+/** The payload that asks for all routes, all links, or all addresses, of a family in a dump. */
 export function encodeDumpQuestion(family: number): Uint8Array {
   const header = new Uint8Array(16);
   header[0] = family;
@@ -186,6 +187,18 @@ export function decodeLink(payload: Uint8Array): Decoded<Link> {
     rxDropped: readU64(stats, STATS64_RX_DROPPED),
     txDropped: readU64(stats, STATS64_TX_DROPPED),
   });
+}
+
+/** The payload of RTM_NEWADDR: the 4 or 16 bytes of an address of this end. */
+export function decodeAddress(payload: Uint8Array): Decoded<Uint8Array> {
+  if (payload.length < 8) return undecodable('shorter than struct ifaddrmsg');
+  const attributes = decodeAttributes(payload, 8);
+  if (!attributes.ok) return attributes;
+  // Of a link from point to point IFA_ADDRESS is that of the other end.
+  const address = find(attributes.value, IFA_LOCAL) ?? find(attributes.value, IFA_ADDRESS);
+  if (address === undefined) return undecodable('an address without bytes');
+  if (address.length !== 4 && address.length !== 16) return undecodable('neither IPv4 nor IPv6');
+  return decoded(address.slice());
 }
 
 /** The payload of RTM_NEWROUTE. */

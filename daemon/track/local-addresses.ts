@@ -1,18 +1,32 @@
 /** The addresses of this network namespace, by which a flow with an end here is told from one that passes through. */
 
-import { networkInterfaces } from 'node:os';
-import { parseIpAddress } from '../wire/address.ts';
+import { FinwaitError } from '#base/errors.ts';
+import { NetlinkError } from '../kernel/netlink-socket.ts';
+import { Routing } from '../kernel/routing.ts';
 
-/** Those of the links that are up now. Asked by the 4 or 16 bytes of an address. */
+/**
+ * Those of all links: the kernel takes packets for them also where the link is down (as that of IPVS is) or has no carrier.
+ * Asked by the 4 or 16 bytes of an address.
+ * @throws FinwaitError NETLINK_FAILED
+ */
 export function localAddresses(): (address: Uint8Array) => boolean {
-  const found = new Set<string>();
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const { address } of addresses ?? []) {
-      const parsed = parseIpAddress(address);
-      if (parsed.ok) found.add(latin1(parsed.value.bytes));
-    }
-  }
+  const found = new Set(addresses().map(latin1));
   return (address) => (address.length === 4 && address[0] === 127) || found.has(latin1(address));
+}
+
+function addresses(): Uint8Array[] {
+  try {
+    using routing = new Routing();
+    return routing.addresses();
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    throw new FinwaitError(
+      'NETLINK_FAILED',
+      'the addresses of this network namespace could not be read',
+      'they are read again with the next sweep; report it if it persists',
+      error,
+    );
+  }
 }
 
 function latin1(bytes: Uint8Array): string {

@@ -76,10 +76,23 @@ export class NamespaceCounters {
   }
 }
 
+/**
+ * Segments retransmitted, of which no file tells more cheaply. They betray half-open connections, which are in no count of
+ * sockets: a SYN-ACK is repeated after a second.
+ * @returns undefined when the process has gone
+ */
+export function readRetransmits(procRoot: string, pid: number | 'thread-self'): number | undefined {
+  return readTotals(procRoot, pid, ['snmp'])?.get('RetransSegs');
+}
+
 /** @returns undefined when the process has gone */
-function readTotals(procRoot: string, pid: number | 'thread-self'): Totals | undefined {
+function readTotals(
+  procRoot: string,
+  pid: number | 'thread-self',
+  files: readonly string[] = ['netstat', 'snmp'],
+): Totals | undefined {
   const totals = new Map<TcpCounterName, number>();
-  for (const file of ['netstat', 'snmp']) {
+  for (const file of files) {
     const text = unlessGone(() => readFileSync(join(procRoot, String(pid), 'net', file), 'utf8'));
     if (text === undefined) return undefined;
     takeTotals(text, totals);

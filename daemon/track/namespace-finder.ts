@@ -1,22 +1,28 @@
 /**
- * The network namespaces that processes of this machine are in, other than finwait's own, each by its inode, and the
- * pod it belongs to. Which process is in which is looked up anew every few seconds; a namespace is let go as soon as
- * the process it was found by has left it and no other is in it.
+ * The network namespaces of this machine other than finwait's own, each by its inode, and the pod it belongs to: those
+ * that processes are in, and those that a mount alone keeps. Which they are is looked up anew every few seconds; one is
+ * let go as soon as what it was found by is gone and nothing else leads into it.
  */
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PodRef } from '#contract';
+import type { MountedNamespace } from './namespace-mounts.ts';
+import { lookAtMount, mountedNamespaces } from './namespace-mounts.ts';
 import { podOfCgroup } from './pod-cgroup.ts';
 import { unlessGone } from './proc.ts';
 
 const SCAN_EVERY_MS = 5_000;
+/** The mounts of a node with many containers are thousands of lines. */
+const MOUNTS_EVERY_MS = 15_000;
 const NAMESPACES_MAX = 1_024;
 
 export interface FoundNamespace {
   readonly inode: number;
-  /** A process that is in it. */
-  readonly pid: number;
+  /** A process that is in it; undefined where none is. */
+  readonly pid: number | undefined;
+  /** Leads into it. */
+  readonly path: string;
   /** Without the container: it is all containers' of the pod. Undefined for one that is no pod's. */
   readonly pod: PodRef | undefined;
 }
@@ -27,27 +33,43 @@ export class NamespaceFinder {
   full = false;
   /** Whether the last search met a process whose namespace may not be seen. */
   denied = false;
+  /** Whether it met a namespace without a process whose mount may not be looked at. */
+  mountsDenied = false;
   readonly procRoot: string;
   readonly #max: number;
   #found = new Map<number, FoundNamespace>();
   #scannedMs = Number.NEGATIVE_INFINITY;
+  #mounts: readonly MountedNamespace[] = [];
+  #mountsMs = Number.NEGATIVE_INFINITY;
+  /** Of namespaces that have a mount as well, by its path: the pod that is known as long as a process is in it. */
+  #pods = new Map<string, PodRef>();
 
   constructor({ procRoot = '/proc', max = NAMESPACES_MAX } = {}) {
     this.procRoot = procRoot;
     this.#max = max;
   }
 
+  /** Whether no process is seen in any other namespace. */
+  get alone(): boolean {
+    return !this.#found.values().some(({ pid }) => pid !== undefined);
+  }
+
   /** By inode. @param nowMs any clock that never steps back */
   find(nowMs: number): ReadonlyMap<number, FoundNamespace> {
-    const stale = [...this.#found.values()].some(({ pid, inode }) => this.#namespaceOf(pid) !== inode);
+    const stale = this.#found.values().some((found) => !this.#isThere(found));
     if (stale || nowMs - this.#scannedMs >= SCAN_EVERY_MS) this.#scan(nowMs);
     return this.#found;
+  }
+
+  #isThere({ pid, inode, path }: FoundNamespace): boolean {
+    return pid === undefined ? lookAtMount({ inode, path }) === 'there' : this.#namespaceOf(pid) === inode;
   }
 
   #scan(nowMs: number): void {
     this.#scannedMs = nowMs;
     this.counters.namespace_searches++;
     this.denied = false;
+    this.mountsDenied = false;
     this.full = false;
     const own = this.#namespaceOf('thread-self');
     const found = new Map<number, FoundNamespace>();
@@ -57,14 +79,43 @@ export class NamespaceFinder {
       const known = found.get(inode);
       // The first process need not be one of the pod: whoever looks into it from outside may be the first.
       if (known?.pod !== undefined) continue;
-      if (known === undefined && found.size >= this.#max) {
-        this.full = true;
-        continue;
-      }
+      if (known === undefined && !this.#hasRoom(found)) continue;
       const pod = this.#podOf(pid);
-      if (known === undefined || pod !== undefined) found.set(inode, { inode, pid, pod });
+      const path = join(this.procRoot, String(pid), 'ns/net');
+      if (known === undefined || pod !== undefined) found.set(inode, { inode, pid, path, pod });
     }
+    this.#addMounted(found, own, nowMs);
     this.#found = found;
+  }
+
+  #addMounted(found: Map<number, FoundNamespace>, own: number | undefined, nowMs: number): void {
+    const isNew = ({ inode }: MountedNamespace) => inode !== own && !found.has(inode);
+    const hasChanged = () => this.#mounts.some((mount) => isNew(mount) && lookAtMount(mount) !== 'there');
+    if (nowMs - this.#mountsMs >= MOUNTS_EVERY_MS || hasChanged()) {
+      this.#mounts = mountedNamespaces(this.procRoot);
+      this.#mountsMs = nowMs;
+    }
+    const pods = new Map<string, PodRef>();
+    for (const mount of this.#mounts) {
+      const { inode, path } = mount;
+      // A namespace may get the inode of one that is gone, but not its place as well.
+      const key = `${inode} ${path}`;
+      const known = found.get(inode);
+      const pod = known?.pod ?? this.#pods.get(key);
+      if (pod !== undefined) pods.set(key, pod);
+      if (known !== undefined) found.set(inode, { ...known, pod });
+      if (!isNew(mount)) continue;
+      const look = lookAtMount(mount);
+      if (look === 'denied') this.mountsDenied = true;
+      else if (look === 'there' && this.#hasRoom(found))
+        found.set(inode, { inode, pid: undefined, path, pod });
+    }
+    this.#pods = pods;
+  }
+
+  #hasRoom(found: ReadonlyMap<number, FoundNamespace>): boolean {
+    this.full ||= found.size >= this.#max;
+    return found.size < this.#max;
   }
 
   #pids(): number[] {

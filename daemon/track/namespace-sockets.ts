@@ -4,8 +4,9 @@
  */
 
 import type { Condition } from '#base/errors.ts';
+import { openFilesLimit } from '#base/open-files.ts';
 import type { PodRef } from '#contract';
-import { EACCES, EMFILE, ENOENT, EPERM, ESRCH } from '../kernel/libc.ts';
+import { EMFILE, ENOENT, ESRCH } from '../kernel/libc.ts';
 import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 import { insideNamespace, openNetlinkInside } from '../kernel/network-namespace.ts';
@@ -15,13 +16,14 @@ import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
 import type { OnPayload } from './dumps.ts';
 import { dumpSocketsOf } from './dumps.ts';
-import { hintToSee } from './hidden.ts';
+import { namespacesCondition } from './namespace-condition.ts';
 import type { CounterSums } from './namespace-counters.ts';
+import { readRetransmits } from './namespace-counters.ts';
 import type { FoundNamespace } from './namespace-finder.ts';
 import { NamespaceFinder } from './namespace-finder.ts';
 import { NamespaceNumbers } from './namespace-numbers.ts';
-import { seesWholeMachine } from './proc.ts';
 import type { ProcessTable } from './processes.ts';
+import { isOutOfFiles } from './refusals.ts';
 import type { SocketCounters } from './socket-table.ts';
 import { SocketTable } from './socket-table.ts';
 import type { Sockstat } from './sockstat.ts';
@@ -29,6 +31,10 @@ import { readSockstat } from './sockstat.ts';
 
 /** A namespace whose counts stand still and which has nothing but listeners is read this seldom all the same. */
 const QUIET_SWEEPS = 15;
+/** And is asked this seldom whether it retransmits. */
+const RETRANSMITS_MS = 4_000;
+/** Descriptors left for all else that the agent does. */
+const RESERVED_FILES = 128;
 
 type Counts = Pick<Sockstat, 'inUse' | 'timeWait'>;
 
@@ -38,6 +44,7 @@ const UNREAD: Counts = { inUse: -1, timeWait: -1 };
 
 /** The sockets of one namespace as a summary takes them. */
 export interface NamespaceOfSockets {
+  /** Empty when its last reading broke off. */
   readonly table: SocketTable;
   /** The pod whose namespace it is. */
   readonly pod?: PodRef;
@@ -53,7 +60,12 @@ interface Namespace {
   counts: Counts;
   readonly numbers: NamespaceNumbers;
   quietSweeps: number;
+  retransmits: { readonly total: number | undefined; readonly atMs: number };
+  /** Its last reading broke off, so that what its table holds is not all, or of earlier. */
+  unread: boolean;
 }
+
+type ProcessId = number | 'thread-self';
 
 export interface NamespaceSocketsOptions {
   readonly processes: ProcessTable;
@@ -71,6 +83,8 @@ export interface NamespaceSocketsOptions {
   /** Of the counters of all namespaces. */
   readonly sums: CounterSums;
   readonly finder?: NamespaceFinder;
+  /** How many files the process may have open. */
+  readonly openFiles?: number;
   /** Called after each namespace: the thread has more to see to than one long reading. */
   readonly between?: () => void;
 }
@@ -91,10 +105,18 @@ export class NamespaceSockets {
   #refusal: NetlinkError | undefined;
   /** How many sockets the table that is being read may remember. */
   #room = 0;
+  /** Netlink sockets that stay open from sweep to sweep; and how many may. */
+  #kept = 0;
+  readonly #keptMax: number;
+  /** In place of the table of a namespace whose reading broke off. */
+  readonly #nothing: SocketTable;
 
   constructor(options: NamespaceSocketsOptions) {
     this.#options = options;
     this.#finder = options.finder ?? new NamespaceFinder();
+    this.#keptMax = (options.openFiles ?? openFilesLimit()) - RESERVED_FILES;
+    const { processes, ephemeralFrom } = options;
+    this.#nothing = new SocketTable({ dump: () => {}, processes, maxTracked: 0, ephemeralFrom });
   }
 
   /**
@@ -117,9 +139,9 @@ export class NamespaceSockets {
   }
 
   *tables(): Generator<NamespaceOfSockets> {
-    for (const { table, numbers, found } of this.#namespaces.values()) {
+    for (const { table, numbers, found, unread } of this.#namespaces.values()) {
       const { inode, pod } = found;
-      yield { table, numbers, inode, ...(pod === undefined ? {} : { pod }) };
+      yield { table: unread ? this.#nothing : table, numbers, inode, ...(pod === undefined ? {} : { pod }) };
     }
   }
 
@@ -130,36 +152,7 @@ export class NamespaceSockets {
   }
 
   condition(): Condition | undefined {
-    const message = 'the sockets of some network namespaces, such as those of pods, cannot be read';
-    const code = 'NAMESPACES_PARTIAL';
-    const denied = this.#refusal?.errno === EPERM || this.#refusal?.errno === EACCES;
-    if (this.#refusal !== undefined && !denied)
-      return { code, message: `${message}: ${this.#refusal.message}`, hint: hintFor(this.#refusal.errno) };
-    if (denied)
-      return {
-        code,
-        message: `${message}: they may not be entered`,
-        hint: hintToSee(['SYS_ADMIN', 'SYS_PTRACE']),
-      };
-    if (this.#finder.denied)
-      return {
-        code,
-        message: `${message}: the namespaces of some processes may not be seen`,
-        hint: hintToSee(['SYS_PTRACE']),
-      };
-    if (this.#finder.full)
-      return {
-        code,
-        message: `${message}: there are more than ${this.#namespaces.size}, which is the most that are looked into`,
-        hint: 'nothing to be done here: the sockets of the others are not counted',
-      };
-    if (this.#namespaces.size === 0 && !seesWholeMachine(this.#finder.procRoot))
-      return {
-        code,
-        message: `${message}: finwait sees only the processes of its own container`,
-        hint: 'run finwait in the PID namespace of the machine (chart: agent.hostPID; in a pod: hostPID: true)',
-      };
-    return undefined;
+    return namespacesCondition(this.#finder, this.#refusal, this.#namespaces.size);
   }
 
   /** Totals since the start, by name. */
@@ -184,6 +177,8 @@ export class NamespaceSockets {
       counts: NOTHING,
       numbers: new NamespaceNumbers(sums),
       quietSweeps: 0,
+      retransmits: { total: undefined, atMs: Number.NEGATIVE_INFINITY },
+      unread: false,
     };
     this.#namespaces.set(found.inode, namespace);
     this.#counters.namespaces_found++;
@@ -191,10 +186,21 @@ export class NamespaceSockets {
   }
 
   #readOne(namespace: Namespace, nowMs: number): void {
-    const counts = readSockstat(this.#finder.procRoot, namespace.found.pid);
-    if (counts === undefined) return; // The next search tells whether another process is in it.
-    const quiet = isQuiet(namespace, counts);
-    this.#readNumbers(namespace, counts, quiet, nowMs);
+    try {
+      this.#bringUpToDate(namespace, nowMs);
+    } catch (error) {
+      this.#onFailure(namespace, error);
+    }
+  }
+
+  #bringUpToDate(namespace: Namespace, nowMs: number): void {
+    const { found, table, numbers } = namespace;
+    const counts = this.#lookInto(found, readSockstat);
+    if (counts === undefined) return; // The next search tells whether anything else leads into it.
+    const quiet = isQuiet(namespace, counts) && !this.#retransmits(namespace, counts, nowMs);
+    numbers.sockstat = counts;
+    this.#lookInto(found, (procRoot, pid) => numbers.readCounters(procRoot, pid, quiet, nowMs));
+    this.#readSettings(namespace, nowMs);
     if (quiet) {
       namespace.quietSweeps++;
       this.#counters.namespace_reads_spared++;
@@ -202,20 +208,28 @@ export class NamespaceSockets {
     }
     namespace.counts = counts;
     namespace.quietSweeps = 0;
-    try {
-      namespace.table.read(nowMs);
-    } catch (error) {
-      this.#onFailure(namespace, error);
-    }
+    table.read(nowMs);
+    namespace.unread = false;
   }
 
-  #readNumbers({ numbers, found }: Namespace, counts: Sockstat, quiet: boolean, nowMs: number): void {
-    const { procRoot } = this.#finder;
-    const { pid, inode } = found;
-    numbers.sockstat = counts;
-    numbers.readCounters(procRoot, pid, quiet, nowMs);
+  /** Reads files of /proc/PID/net, of a process in the namespace; where there is none, of this thread in there. */
+  #lookInto<T>({ pid, path, inode }: FoundNamespace, read: (procRoot: string, pid: ProcessId) => T): T {
+    if (pid !== undefined) return read(this.#finder.procRoot, pid);
+    return insideNamespace(path, inode, () => read('/proc', 'thread-self'));
+  }
+
+  /** Whether it has since it was last asked. A namespace without sockets has nobody who would answer a SYN. */
+  #retransmits(namespace: Namespace, { inUse }: Counts, nowMs: number): boolean {
+    const { found, retransmits } = namespace;
+    if (inUse === 0 || nowMs - retransmits.atMs < RETRANSMITS_MS) return false;
+    const total = this.#lookInto(found, readRetransmits);
+    namespace.retransmits = { total, atMs: nowMs };
+    return total !== undefined && retransmits.total !== undefined && total !== retransmits.total;
+  }
+
+  #readSettings({ numbers, found: { path, inode } }: Namespace, nowMs: number): void {
     try {
-      numbers.readSettings((read) => insideNamespace(`${procRoot}/${pid}/ns/net`, inode, read), nowMs);
+      numbers.readSettings((read) => insideNamespace(path, inode, read), nowMs);
     } catch (error) {
       // The reading of its sockets fails for the same reason, and tells.
       if (!(error instanceof NetlinkError)) throw error;
@@ -225,40 +239,53 @@ export class NamespaceSockets {
   #dump(namespace: Namespace, onSocket: OnPayload): void {
     const { inUse, timeWait } = namespace.counts;
     if (inUse + timeWait === 0) return;
-    const { pid, inode } = namespace.found;
-    const path = `${this.#finder.procRoot}/${pid}/ns/net`;
-    namespace.socket ??= openNetlinkInside(path, inode, NETLINK_SOCK_DIAG, this.#options.faults);
+    const { path, inode } = namespace.found;
+    const { faults, extras } = this.#options;
+    if (namespace.socket === undefined) {
+      namespace.socket = openNetlinkInside(path, inode, NETLINK_SOCK_DIAG, faults);
+      this.#kept++;
+    }
     this.#counters.namespace_reads++;
-    dumpSocketsOf(namespace.socket, onSocket, this.#options.extras);
+    dumpSocketsOf(namespace.socket, onSocket, extras);
+    if (this.#kept > this.#keptMax) this.#close(namespace);
   }
 
   /** A namespace that cannot be read now is tried again with the next sweep, with a new socket. */
   #onFailure(namespace: Namespace, error: unknown): void {
-    if (!(error instanceof NetlinkError)) throw error;
-    namespace.socket?.[Symbol.dispose]();
-    namespace.socket = undefined;
+    const refusal = refusalIn(error);
+    if (refusal === undefined) throw error;
+    this.#close(namespace);
     namespace.counts = UNREAD;
-    if (error.errno === ENOENT || error.errno === ESRCH) return; // It went away just now.
+    namespace.unread = true;
+    if (refusal.errno === ENOENT || refusal.errno === ESRCH) return; // It went away just now.
     this.#counters.namespace_failures++;
-    this.#refusal = error;
+    this.#refusal = refusal;
   }
 
   #letGo(inode: number): void {
-    this.#namespaces.get(inode)?.socket?.[Symbol.dispose]();
+    const namespace = this.#namespaces.get(inode);
+    if (namespace !== undefined) this.#close(namespace);
     this.#namespaces.delete(inode);
     this.#counters.namespaces_vanished++;
   }
+
+  #close(namespace: Namespace): void {
+    if (namespace.socket === undefined) return;
+    namespace.socket[Symbol.dispose]();
+    namespace.socket = undefined;
+    this.#kept--;
+  }
 }
 
-/** A connection changes the counts, and what listens alone does not change by itself. */
+/** A connection changes the counts, and what listens alone does not change by itself, but for half-open connections. */
 function isQuiet({ table, counts, quietSweeps }: Namespace, now: Counts): boolean {
   if (quietSweeps >= QUIET_SWEEPS) return false;
   if (now.inUse !== counts.inUse || now.timeWait !== counts.timeWait) return false;
   return [...table.counts().keys()].every((state) => state === 'LISTEN');
 }
 
-function hintFor(errno: number): string {
-  return errno === EMFILE
-    ? 'raise the limit of open files: one is needed for each pod that has sockets'
-    : 'they are read again with the next sweep; report it if it persists';
+/** Descriptors may also be missing for the files of /proc. */
+function refusalIn(error: unknown): NetlinkError | undefined {
+  if (error instanceof NetlinkError) return error;
+  return isOutOfFiles(error) ? new NetlinkError(EMFILE, 'open a file of /proc') : undefined;
 }

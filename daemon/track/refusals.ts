@@ -2,7 +2,16 @@
 
 import type { Condition, ErrorCode } from '#base/errors.ts';
 import { conditionOf, FinwaitError } from '#base/errors.ts';
-import { EACCES, EINVAL, ENOENT, EOPNOTSUPP, EPERM, EPROTONOSUPPORT } from '../kernel/libc.ts';
+import {
+  EACCES,
+  EINVAL,
+  EMFILE,
+  ENFILE,
+  ENOENT,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTONOSUPPORT,
+} from '../kernel/libc.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 
 interface Refusals {
@@ -69,7 +78,24 @@ export function unlessRefused<T>(conditions: Condition[], read: () => T): T | un
   try {
     return read();
   } catch (error) {
-    conditions.push(conditionOf(error));
+    conditions.push(conditionOf(isOutOfFiles(error) ? outOfFiles(error) : error));
     return undefined;
   }
+}
+
+/** Whether it is the failure of an open(2) for which the process, or the machine, has no descriptor left. */
+export function isOutOfFiles(error: unknown): boolean {
+  if (error instanceof NetlinkError) return error.errno === EMFILE || error.errno === ENFILE;
+  if (error instanceof FinwaitError) return isOutOfFiles(error.cause);
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'EMFILE' || code === 'ENFILE';
+}
+
+function outOfFiles(cause: unknown): FinwaitError {
+  return new FinwaitError(
+    'RESOURCES_EXHAUSTED',
+    'a table could not be read: no file can be opened any more (EMFILE)',
+    'it is read again with the next sweep; raise the limit of open files (LimitNOFILE= of the container runtime, ulimit -n)',
+    cause,
+  );
 }

@@ -29,7 +29,7 @@ export interface Swept {
 }
 
 export interface SweeperOptions {
-  /** How many sockets, and how many flows, are remembered. */
+  /** How many sockets are remembered. */
   readonly maxTracked: number;
   /** Whether the sockets of all network namespaces of the machine are read, and pods told apart. */
   readonly allNamespaces: boolean;
@@ -90,7 +90,8 @@ export class Sweeper implements Disposable {
     }
     const conntrack = this.#conntrack.sweep(conditions);
     if (this.#namespaces !== undefined && isUnused(conntrack, sockets)) conditions.push(CONNTRACK_UNUSED);
-    const { ports, ...ofConntrack } = this.#find(sockets !== undefined, conntrack !== undefined);
+    const found = unlessRefused(conditions, () => this.#find(sockets !== undefined, conntrack !== undefined));
+    const { ports, ...ofConntrack } = found ?? {};
     return {
       ...(sockets === undefined
         ? {}

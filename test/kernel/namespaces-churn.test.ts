@@ -4,7 +4,11 @@ import { startProgram } from '../support/child.ts';
 import type { Left } from './namespaces-churn.ts';
 
 const CHURN = `${import.meta.dirname}/namespaces-churn.ts`;
-const ISOLATED = ['unshare', '--net', '--pid', '--fork', '--mount-proc', '--kill-child', '--'];
+/** Without the processes of others, and without the mounts of namespaces that others make. */
+const ISOLATED = [
+  ...['unshare', '--net', '--pid', '--fork', '--mount-proc', '--kill-child', '--'],
+  ...['sh', '-c', 'umount --recursive /run/netns 2>/dev/null; exec "$@"', 'sh'],
+];
 const PODS = 12;
 const ROUNDS = 9;
 

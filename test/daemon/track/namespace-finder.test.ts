@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { NamespaceFinder } from '../../../daemon/track/namespace-finder.ts';
@@ -22,6 +22,26 @@ async function makeProc() {
   return {
     procRoot: dir.path,
     add,
+    /** Mounts for process 1 as the machine's `ip netns` makes them; a file stands for each, by its inode. */
+    mount: (...names: readonly string[]) => {
+      const folder = join(dir.path, '1/root/run/netns');
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder, { recursive: true });
+      const mounts = names.map((name) => {
+        const path = join(folder, name);
+        writeFileSync(path, '');
+        return { path, inode: statSync(path).ino };
+      });
+      const lines = mounts.map(
+        ({ inode }, at) =>
+          `66 42 0:4 net:[${inode}] /run/netns/${names[at]?.replaceAll(' ', '\\040')} rw shared:2 - nsfs nsfs rw\n`,
+      );
+      writeFileSync(
+        join(dir.path, '1/mountinfo'),
+        `41 31 0:38 / /sys rw - sysfs sysfs rw\n${lines.join('')}`,
+      );
+      return mounts;
+    },
     remove: (pid: number) => rmSync(join(dir.path, String(pid)), { recursive: true }),
     [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
   };
@@ -35,11 +55,12 @@ spec('the search for network namespaces', (test) => {
     proc.add(12, 7, IN_POD);
     proc.add(13, 8);
     const found = new NamespaceFinder(proc).find(0);
+    const path = (pid: number) => join(proc.procRoot, String(pid), 'ns/net');
     assert.equal(
       [...found.values()],
       [
-        { inode: 7, pid: 12, pod: { uid: UID } },
-        { inode: 8, pid: 13, pod: undefined },
+        { inode: 7, pid: 12, path: path(12), pod: { uid: UID } },
+        { inode: 8, pid: 13, path: path(13), pod: undefined },
       ],
     );
   });
@@ -78,5 +99,39 @@ spec('the search for network namespaces', (test) => {
     for (let i = 0; i < 2; i++) proc.remove(10 + i);
     assert.is(finder.find(100).size, 3);
     assert.not.ok(finder.full);
+  });
+
+  test('finds those that no process is in by their mounts on the machine, and looks after each time whether they are there', async () => {
+    await using proc = await makeProc();
+    proc.add(1, OWN);
+    const [plain, spaced] = proc.mount('plain', 'with blanks');
+    if (plain === undefined || spaced === undefined) throw new Error('two were made');
+    const finder = new NamespaceFinder(proc);
+    assert.equal(
+      [...finder.find(0).values()],
+      [
+        { inode: plain.inode, pid: undefined, path: plain.path, pod: undefined },
+        { inode: spaced.inode, pid: undefined, path: spaced.path, pod: undefined },
+      ],
+    );
+    rmSync(plain.path);
+    assert.equal([...finder.find(100).keys()], [spaced.inode]);
+  });
+
+  test('keeps the pod of a namespace whose processes have ended, as long as it is mounted at the same place', async () => {
+    await using proc = await makeProc();
+    proc.add(1, OWN);
+    const [cni] = proc.mount('cni-1');
+    if (cni === undefined) throw new Error('one was made');
+    proc.add(20, cni.inode, IN_POD);
+    const finder = new NamespaceFinder(proc);
+    assert.is(finder.find(0).get(cni.inode)?.pid, 20);
+    proc.remove(20);
+    const left = finder.find(100).get(cni.inode);
+    assert.equal([left?.pid, left?.path, left?.pod], [undefined, cni.path, { uid: UID }]);
+    // Somebody looks into it from outside.
+    proc.add(21, cni.inode);
+    const visited = finder.find(5_200).get(cni.inode);
+    assert.equal([visited?.pid, visited?.pod], [21, { uid: UID }]);
   });
 });

@@ -1,0 +1,194 @@
+/** The sockets of other network namespaces as they are read from sweep to sweep: what is seen, spared and said. */
+
+import { readdirSync, statSync } from 'node:fs';
+import * as assert from 'uvu/assert';
+import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
+import { insideNamespace } from '../../daemon/kernel/network-namespace.ts';
+import { CgroupPods } from '../../daemon/track/cgroup-pods.ts';
+import { localAddresses } from '../../daemon/track/local-addresses.ts';
+import { CounterSums } from '../../daemon/track/namespace-counters.ts';
+import type { NamespaceSocketsOptions } from '../../daemon/track/namespace-sockets.ts';
+import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
+import { ProcessTable } from '../../daemon/track/processes.ts';
+import { noSocketCounts } from '../../daemon/track/socket-table.ts';
+import { parseIpAddress } from '../../daemon/wire/address.ts';
+import { spec } from '../harness.ts';
+import { runProgram } from '../support/child.ts';
+import type { Netns } from '../support/netns.ts';
+import { joinNetns, makeNetns } from '../support/netns.ts';
+import { until } from '../support/until.ts';
+import type { Seen } from './namespaces-starved.ts';
+
+const NEEDS = { needs: ['root' as const, 'netns' as const], timeoutMs: 120_000 };
+
+/** Listens on PORT of all addresses. */
+const SERVER = `require('node:net').createServer().listen(Number(process.argv[1]), '0.0.0.0', () => console.log('listening'));`;
+
+/** Makes COUNT connections to HOST PORT, and waits for ever. */
+const CLIENT = `
+  const [host, port, count] = process.argv.slice(1);
+  for (let i = 0; i < Number(count); i++) require('node:net').connect({ host, port: Number(port) }).on('error', () => {});
+  setInterval(() => {}, 1000);
+`;
+
+/** Leaves COUNT connections of loopback in TIME-WAIT, and ends. */
+const LEAVE = `
+  const net = require('node:net');
+  const server = net.createServer((socket) => socket.resume()).listen(0, '127.0.0.1', async () => {
+    for (let left = Number(process.argv[1]); left > 0; left--) {
+      const client = net.connect(server.address().port, '127.0.0.1').resume();
+      await new Promise((resolve) => client.on('connect', () => client.end()).on('close', resolve));
+    }
+    server.close();
+  });
+`;
+
+function reader(options: Partial<NamespaceSocketsOptions> = {}): NamespaceSockets {
+  return new NamespaceSockets({
+    processes: new ProcessTable(),
+    cgroups: new CgroupPods(),
+    maxTracked: 100_000,
+    ephemeralFrom: 32_768,
+    faults: noNetlinkFaults(),
+    counters: noSocketCounts(),
+    sums: new CounterSums(),
+    ...options,
+  });
+}
+
+function statesIn(ns: Netns, sockets: NamespaceSockets): Record<string, number> {
+  const { ino } = statSync(`/run/netns/${ns.name}`);
+  const tables = [...sockets.tables()].filter(({ inode }) => inode === ino);
+  return Object.fromEntries(
+    tables.flatMap(({ table }) =>
+      Array.from(table.counts(), ([state, count]) => [state, count[4] + count[6]]),
+    ),
+  );
+}
+
+async function serve(ns: Netns, port: number) {
+  const server = ns.start(process.execPath, ['-e', SERVER, String(port)]);
+  await server.output(/listening/);
+  return server;
+}
+
+spec('the sockets of other network namespaces', (test) => {
+  test(
+    'are read when connections hang half open, which no count of sockets shows',
+    async () => {
+      await using pod = await makeNetns('pod');
+      await using peer = await makeNetns('peer');
+      await joinNetns(pod, peer, { addressesA: ['10.9.0.1/24'], addressesB: ['10.9.0.2/24'] });
+      await using _server = await serve(pod, 8080);
+      const sockets = reader();
+      sockets.read(0, 0);
+      sockets.read(2_000, 0);
+      // Two readings more tell that there was nothing to see.
+      sockets.read(10_000, 0);
+      assert.equal(statesIn(pod, sockets), { LISTEN: 1 });
+      // The SYN-ACK gets lost.
+      await peer.run('nft', 'add table ip t; add chain ip t in { type filter hook input priority 0; }');
+      await peer.run('nft', 'add rule ip t in tcp sport 8080 drop');
+      await using _client = peer.start(process.execPath, ['-e', CLIENT, '10.9.0.1', '8080', '5']);
+      await until('a SYN-ACK sent again', async () => {
+        const snmp = await pod.run('cat', '/proc/thread-self/net/snmp');
+        const [names = [], values = []] = snmp
+          .split('\n')
+          .flatMap((line) => (line.startsWith('Tcp: ') ? [line.split(' ')] : []));
+        return Number(values[names.indexOf('RetransSegs')]) >= 5 ? true : undefined;
+      });
+      sockets.read(14_000, 0);
+      assert.equal(statesIn(pod, sockets), { LISTEN: 1, 'SYN-RECEIVED': 5 });
+    },
+    { ...NEEDS, needs: [...NEEDS.needs, 'nft'] },
+  );
+
+  test(
+    'are read where no process is any more, and nothing holds such a namespace back',
+    async () => {
+      const sockets = reader();
+      const name = await (async () => {
+        await using ns = await makeNetns('left');
+        await ns.run(process.execPath, '-e', LEAVE, '7');
+        sockets.read(0, 0);
+        assert.equal(statesIn(ns, sockets), { 'TIME-WAIT': 7 });
+        return ns.name;
+      })();
+      assert.not.ok(readdirSync('/run/netns').includes(name));
+      const { namespaces_vanished: before = 0 } = sockets.counters();
+      sockets.read(100, 0);
+      assert.ok((sockets.counters().namespaces_vanished ?? 0) > before);
+    },
+    NEEDS,
+  );
+
+  test(
+    'are read without a descriptor that is kept when few may be open',
+    async () => {
+      await using ns = await makeNetns('few');
+      await using _server = await serve(ns, 8081);
+      const open = () => readdirSync('/proc/self/fd').length;
+      const before = open();
+      const few = reader({ openFiles: 100 });
+      for (const nowMs of [0, 1_000]) few.read(nowMs, 0);
+      assert.equal([open(), statesIn(ns, few)], [before, { LISTEN: 1 }]);
+      const many = reader();
+      many.read(0, 0);
+      assert.ok(open() > before, 'else one is kept for each that has sockets');
+      assert.is(many.condition(), undefined);
+    },
+    NEEDS,
+  );
+
+  test(
+    'are in no figure while their reading breaks off, the condition says so, and nothing dies of having no descriptor left',
+    async () => {
+      await using ns = await makeNetns('starved');
+      await using _server = await serve(ns, 8082);
+      const { ino } = statSync(`/run/netns/${ns.name}`);
+      const args = ['test/kernel/namespaces-starved.ts', String(ino)];
+      const within = ['prlimit', '--nofile=100:100'];
+      const { code, stdout, stderr } = await runProgram(process.execPath, args, { within });
+      assert.is(code, 0, stderr);
+      const [before, meanwhile, after] = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Seen);
+      for (const seen of [before, after]) {
+        assert.equal([seen?.states, seen?.inUse, seen?.condition], [['LISTEN'], 1, undefined]);
+        assert.not.ok(seen?.swept.includes('RESOURCES_EXHAUSTED'));
+      }
+      assert.equal(meanwhile?.states, []);
+      assert.match(meanwhile?.condition ?? '', /in no figure: .*EMFILE/);
+      assert.ok(meanwhile?.swept.includes('RESOURCES_EXHAUSTED'), stdout);
+    },
+    NEEDS,
+  );
+});
+
+spec('the addresses of a network namespace', (test) => {
+  test(
+    'are those of all its links, also where the link is down',
+    async () => {
+      await using ns = await makeNetns('addresses');
+      await ns.run('ip', 'link', 'add', 'ipvs0', 'type', 'bridge');
+      for (const address of ['10.9.9.9/32', 'fd00:9::9/128']) {
+        await ns.run('ip', 'address', 'add', address, 'dev', 'ipvs0');
+      }
+      await ns.run('ip', 'link', 'add', 'tun9', 'type', 'bridge');
+      await ns.run('ip', 'address', 'add', '10.9.8.1', 'peer', '10.9.8.2', 'dev', 'tun9');
+      const path = `/run/netns/${ns.name}`;
+      const isLocal = insideNamespace(path, statSync(path).ino, localAddresses);
+      const locals = ['10.9.9.9', '10.9.8.1', '127.0.0.1', '127.0.0.53', '::1'].map(bytesOf);
+      assert.ok(locals.every(isLocal));
+      assert.not.ok(['10.9.8.2', '10.9.9.8', 'fd00:9::8'].map(bytesOf).some(isLocal));
+    },
+    NEEDS,
+  );
+});
+
+function bytesOf(text: string): Uint8Array {
+  const address = parseIpAddress(text);
+  if (!address.ok) throw new Error(address.reason);
+  return address.value.bytes;
+}

@@ -1,0 +1,64 @@
+/**
+ * Reads the sockets of other network namespaces, and all tables, while no descriptor is left: `namespaces-starved.ts INODE`
+ * prints three lines of JSON, `Seen` before, meanwhile and after.
+ */
+
+import { closeSync, openSync } from 'node:fs';
+import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
+import { CgroupPods } from '../../daemon/track/cgroup-pods.ts';
+import { CounterSums } from '../../daemon/track/namespace-counters.ts';
+import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
+import { ProcessTable } from '../../daemon/track/processes.ts';
+import { noSocketCounts } from '../../daemon/track/socket-table.ts';
+import { Sweeper } from '../../daemon/track/sweeper.ts';
+
+export interface Seen {
+  /** States of the sockets in the namespace. */
+  readonly states: readonly string[];
+  /** How many connections its own counts tell of. */
+  readonly inUse: number | undefined;
+  readonly condition: string | undefined;
+  /** Codes of the conditions of a sweep of all tables. */
+  readonly swept: readonly string[];
+}
+
+const inode = Number(process.argv[2]);
+const sockets = new NamespaceSockets({
+  processes: new ProcessTable(),
+  cgroups: new CgroupPods(),
+  maxTracked: 100_000,
+  ephemeralFrom: 32_768,
+  faults: noNetlinkFaults(),
+  counters: noSocketCounts(),
+  sums: new CounterSums(),
+});
+const sweeper = new Sweeper({ maxTracked: 100_000, allNamespaces: true });
+
+function look(nowMs: number): Seen {
+  sockets.read(nowMs, 0);
+  const { table, numbers } = [...sockets.tables()].find((each) => each.inode === inode) ?? {};
+  return {
+    states: [...(table?.counts().keys() ?? [])].sort(),
+    inUse: numbers?.sockstat.inUse,
+    condition: sockets.condition()?.message,
+    // The clock leaps, so that namespaces are looked for.
+    swept: sweeper.sweep(10 * nowMs).conditions.map(({ code }) => code),
+  };
+}
+
+function takeAll(): number[] {
+  const taken: number[] = [];
+  try {
+    for (;;) taken.push(openSync('/dev/null', 'r'));
+  } catch {
+    return taken;
+  }
+}
+
+const before = look(0);
+const taken = takeAll();
+const meanwhile = look(1_000);
+for (const fd of taken) closeSync(fd);
+const after = look(2_000);
+for (const seen of [before, meanwhile, after]) console.log(JSON.stringify(seen));
+sweeper[Symbol.dispose]();
