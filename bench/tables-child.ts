@@ -10,6 +10,7 @@ import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
 import { tcpEventsFilter } from '../daemon/netlink/conntrack-filter.ts';
 import { CONNTRACK_EVENT_GROUPS, NETLINK_NETFILTER } from '../daemon/netlink/ctnetlink-attributes.ts';
 import { idleClock } from '../daemon/track/conntrack-flows.ts';
+import type { EventSource } from '../daemon/track/conntrack-follower.ts';
 import { ConntrackFollower } from '../daemon/track/conntrack-follower.ts';
 import { dumpFlowRows, dumpSockets } from '../daemon/track/dumps.ts';
 import { FlowEnds } from '../daemon/track/flow-ends.ts';
@@ -36,14 +37,15 @@ const flows = new FlowTable({
   seed: 1,
   ownMark: 1,
   ends: new FlowEnds(),
-  idleMs: idleClock(),
+  idleClock,
+  unixOffsetMs: () => Date.now() - clock(),
 });
 
-function follow(events: NetlinkEvents | undefined): ConntrackFollower {
+function follow(events: EventSource): ConntrackFollower {
   return new ConntrackFollower({
     table: flows,
     events,
-    sendsEvents: () => true,
+    hasEvents: () => true,
     dump: (onFlow, between) => dumpFlowRows(onFlow, between, faults),
     clock,
   });
@@ -52,7 +54,7 @@ function follow(events: NetlinkEvents | undefined): ConntrackFollower {
 /** What reads once, and tells how many rows there are. */
 function reader(): () => number {
   if (what === 'flows') {
-    const follower = follow(undefined);
+    const follower = follow({ read: () => 'empty' });
     return () => {
       skippedMs += PAUSE_MS;
       follower.sweep();

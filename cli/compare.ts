@@ -73,9 +73,10 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
     conditions.length = 0;
     const nowMs = performance.now();
     const { table: sockets, dropped } = readOwnSockets(nowMs);
+    conntrack.readAnew();
     conntrack.sweep(conditions);
-    const { table: flows, disbelief } = conntrack;
-    const tables = { sockets, flows, disbelief };
+    const { table: flows, knownMs, disbelief } = conntrack;
+    const tables = { sockets, flows, knownMs, disbelief };
     const divergence = divergenceOf(comparison, tables, () => conntrack.follow(), performance.now());
     return { divergence, dropped };
   };

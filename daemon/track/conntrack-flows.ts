@@ -111,6 +111,7 @@ function kernelTimeout(name: string): number | undefined {
 }
 
 type TimeoutSetting = (name: string) => number | undefined;
+/** Time since the last packet of a flow that is in this state with this time left, where that can be told. */
 export type IdleClock = (state: ConntrackTcpState, timeoutS: number) => number | null;
 
 const TIMEOUT_SETTINGS: Readonly<Partial<Record<ConntrackTcpState, string>>> = {

@@ -22,9 +22,9 @@ const FIRST_BACKOFF_MS = 1_000;
 const LONGEST_BACKOFF_MS = 30_000;
 const CALM_MS = 60_000;
 
-/** Where events come from. */
+/** Where events come from. `gap`: listening broke off, or has begun anew. */
 export interface EventSource {
-  read(onDatagram: OnDatagram, most: number): 'empty' | 'more' | 'overflowed';
+  read(onDatagram: OnDatagram, most: number): 'empty' | 'more' | 'overflowed' | 'gap';
 }
 
 /** Hands over each row of a dump, and calls `between` before each wait for more of them. */
@@ -32,10 +32,9 @@ export type DumpFlows = (onFlow: OnDatagram, between: () => void) => void;
 
 export interface FollowerOptions {
   readonly table: FlowTable;
-  /** Undefined where they may not be listened to. */
-  readonly events: EventSource | undefined;
-  /** Whether the kernel sends events at all. */
-  readonly sendsEvents: () => boolean;
+  readonly events: EventSource;
+  /** Whether events are listened to, and the kernel sends them at all. */
+  readonly hasEvents: () => boolean;
   readonly dump: DumpFlows;
   /** A clock that never steps back, in milliseconds. */
   readonly clock: () => number;
@@ -50,7 +49,7 @@ export interface FollowerCounters {
   /** Times the kernel had no room for events; how many were lost it does not tell. */
   overflows: number;
   dumps: number;
-  /** Dumps that were needed because events were lost. */
+  /** Dumps that were needed because events were lost, or not listened to. */
   resyncs: number;
 }
 
@@ -71,6 +70,8 @@ export class ConntrackFollower {
   #nowMs = 0;
   #nextDumpMs = Number.NEGATIVE_INFINITY;
   #lastOverflowMs = Number.NEGATIVE_INFINITY;
+  /** The same, or listening broke off. */
+  #lastLossMs = Number.NEGATIVE_INFINITY;
   /** Dumps still wanted because events were lost: what is missing is believed to be gone when two do not have it. */
   #resyncsWanted = 0;
   #backoffMs = FIRST_BACKOFF_MS;
@@ -81,6 +82,11 @@ export class ConntrackFollower {
 
   /** Whether events were lost a short time ago, so that the table may lack what began and ended since. */
   get lossy(): boolean {
+    return this.#options.clock() - this.#lastLossMs < CALM_MS;
+  }
+
+  /** Whether they were lost because they came faster than they were read. */
+  get overflowing(): boolean {
     return this.#options.clock() - this.#lastOverflowMs < CALM_MS;
   }
 
@@ -88,12 +94,20 @@ export class ConntrackFollower {
   drain(): void {
     const { events, clock } = this.#options;
     this.#nowMs = clock();
-    if (events === undefined) return;
     for (let turns = 0; turns < 2; turns++) {
       // What still waits in a queue that was full has to be read before the kernel puts anything into it.
-      if (events.read(this.#onEvents, MOST_EVENTS) !== 'overflowed') return;
-      this.#overflowed();
+      const answer = events.read(this.#onEvents, MOST_EVENTS);
+      if (answer !== 'overflowed' && answer !== 'gap') return;
+      this.#lost();
+      if (answer === 'gap') continue;
+      this.counters.overflows++;
+      this.#lastOverflowMs = this.#nowMs;
     }
+  }
+
+  /** Lets the next sweep read the whole table. */
+  readAnew(): void {
+    this.#nextDumpMs = Number.NEGATIVE_INFINITY;
   }
 
   /**
@@ -106,12 +120,15 @@ export class ConntrackFollower {
     return 'swept';
   }
 
-  /** What a sweep does that finds nothing, without the cost of a dump. */
+  /** What a sweep does when the kernel has just said that there is no flow, without the cost of a dump. */
   sweepEmpty(): void {
-    this.drain();
-    this.#options.table.clear();
-    this.others = 0;
+    const { table, clock } = this.#options;
     this.#resyncsWanted = 0;
+    table.beginDump(clock());
+    // A flow may have begun since.
+    this.drain();
+    table.endEmptyDump();
+    this.others = 0;
   }
 
   readonly #onEvents: OnDatagram = (view, from, to) => {
@@ -152,17 +169,16 @@ export class ConntrackFollower {
     }
   }
 
-  #overflowed(): void {
-    const nowMs = this.#options.clock();
-    this.counters.overflows++;
-    if (nowMs - this.#lastOverflowMs > CALM_MS) this.#backoffMs = FIRST_BACKOFF_MS;
-    this.#lastOverflowMs = nowMs;
+  #lost(): void {
+    const nowMs = this.#nowMs;
+    if (nowMs - this.#lastLossMs > CALM_MS) this.#backoffMs = FIRST_BACKOFF_MS;
+    this.#lastLossMs = nowMs;
     if (this.#resyncsWanted === 0) this.#nextDumpMs = Math.min(this.#nextDumpMs, nowMs);
     this.#resyncsWanted = 2;
   }
 
   #dump(): void {
-    const { table, dump, clock, events, sendsEvents } = this.#options;
+    const { table, dump, clock, hasEvents } = this.#options;
     const startMs = clock();
     const forLoss = this.#resyncsWanted > 0;
     if (forLoss) {
@@ -171,7 +187,7 @@ export class ConntrackFollower {
     }
     this.counters.dumps++;
     this.others = 0;
-    table.beginDump();
+    table.beginDump(startMs);
     let whole = false;
     try {
       dump(
@@ -183,7 +199,7 @@ export class ConntrackFollower {
     } finally {
       table.endDump(whole);
       const tookMs = clock() - startMs;
-      const factor = events !== undefined && sendsEvents() ? DUMP_PAUSE_FACTOR : BLIND_PAUSE_FACTOR;
+      const factor = hasEvents() ? DUMP_PAUSE_FACTOR : BLIND_PAUSE_FACTOR;
       const pauseMs = Math.min(tookMs * factor, LONGEST_PAUSE_MS);
       this.#nextDumpMs = clock() + (this.#resyncsWanted > 0 ? Math.max(this.#backoffMs, tookMs) : pauseMs);
       if (forLoss) this.#backoffMs = Math.min(2 * this.#backoffMs, LONGEST_BACKOFF_MS);

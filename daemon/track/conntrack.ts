@@ -2,14 +2,11 @@
 
 import { randomInt } from 'node:crypto';
 import type { Condition } from '#base/errors.ts';
-import { conditionOf } from '#base/errors.ts';
 import type { ConntrackActivity, ConntrackSummary } from '#contract';
 import { CONNTRACK_ACTIVITY_LIMITS } from '#contract';
 import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
-import { NetlinkEvents } from '../kernel/netlink-events.ts';
 import type { NetlinkCounters } from '../kernel/netlink-socket.ts';
-import { tcpEventsFilter } from '../netlink/conntrack-filter.ts';
-import { CONNTRACK_EVENT_GROUPS, NETLINK_NETFILTER } from '../netlink/ctnetlink-attributes.ts';
+import { ConntrackEvents } from './conntrack-events.ts';
 import { idleClock } from './conntrack-flows.ts';
 import { ConntrackFollower } from './conntrack-follower.ts';
 import { ConntrackGrowth, EventRate, StatTotals, timeToFullMs } from './conntrack-rates.ts';
@@ -20,10 +17,8 @@ import { FLOW_END_REASONS, FlowEnds, LIFETIME_BOUNDS_MS } from './flow-ends.ts';
 import { FlowTable } from './flow-table.ts';
 import type { ConntrackFill, ConntrackSettings } from './kernel-numbers.ts';
 import { readConntrackFill, readConntrackSettings } from './kernel-numbers.ts';
-import { readingConntrack, unlessRefused } from './refusals.ts';
+import { unlessRefused } from './refusals.ts';
 
-/** The kernel doubles it: about 52,000 events, a quarter of a second at 200,000 in a second. */
-const QUEUE_BYTES = 32 << 20;
 const MAX_FLOWS = 1_000_000;
 /** Walking a million flows for their sources takes as long as a small dump. */
 const CONSUMERS_PAUSE_FACTOR = 200;
@@ -44,12 +39,9 @@ export class Conntrack implements Disposable {
   readonly #ends = new FlowEnds();
   readonly #faults: NetlinkCounters;
   readonly #clock: () => number;
-  readonly #queueBytes: number;
   #settings: ConntrackSettings = { events: undefined, accounting: undefined, timestamps: undefined };
-  #events: NetlinkEvents | undefined;
-  #follower: ConntrackFollower | undefined;
-  /** Why events may not be listened to. */
-  #refusal: Condition | undefined;
+  readonly #events: ConntrackEvents;
+  readonly #follower: ConntrackFollower;
   #wasUsed = false;
   /** Whether the last sweep read the table as far as it had to. */
   #whole = false;
@@ -64,19 +56,32 @@ export class Conntrack implements Disposable {
     this.#maxFlows = maxFlows ?? MAX_FLOWS;
     this.#faults = faults;
     this.#clock = clock ?? (() => performance.now());
-    this.#queueBytes = queueBytes ?? QUEUE_BYTES;
+    this.#events = new ConntrackEvents(queueBytes);
     this.table = new FlowTable({
       maxFlows: this.#maxFlows,
       seed: randomInt(2 ** 32),
       ownMark: FOOTPRINT_MARK,
       ends: this.#ends,
-      idleMs: idleClock(),
+      idleClock,
+      unixOffsetMs: () => Date.now() - this.#clock(),
+    });
+    this.#follower = new ConntrackFollower({
+      table: this.table,
+      events: this.#events,
+      hasEvents: () => this.#hasEvents,
+      dump: (onFlow, between) => dumpFlowRows(onFlow, between, this.#faults),
+      clock: this.#clock,
     });
   }
 
   /** Reads the events that wait; to be called again and again between sweeps, and within long ones. */
   follow(): void {
-    this.#follower?.drain();
+    this.#follower.drain();
+  }
+
+  /** Lets the next sweep read the whole table, even where events tell what has changed. */
+  readAnew(): void {
+    this.#follower.readAnew();
   }
 
   /**
@@ -87,7 +92,7 @@ export class Conntrack implements Disposable {
     const fill = unlessRefused(conditions, readConntrackFill);
     if (fill === undefined) return undefined;
     this.#settings = readConntrackSettings();
-    this.#follower ??= this.#start();
+    this.#events.listen();
     const follower = this.#follower;
     // A dump walks the tables of all network namespaces; a namespace without flows is not worth it.
     if (fill.count > 0) {
@@ -99,6 +104,7 @@ export class Conntrack implements Disposable {
     }
     this.#addConditions(follower, conditions);
     const nowMs = this.#clock();
+    this.#ends.settle(nowMs);
     const { states, own } = this.table.summary(nowMs);
     return {
       // The kernel does not tell whether a rule hooks conntrack in; flows tell that one does.
@@ -115,53 +121,36 @@ export class Conntrack implements Disposable {
   /** Why the table does not tell what flows there are, if it does not, as of the last sweep. */
   get disbelief(): 'conntrack-idle' | 'conntrack-incomplete' | undefined {
     if (!this.#wasUsed) return 'conntrack-idle';
-    const whole = this.#whole && this.table.size < this.#maxFlows && this.#follower?.lossy === false;
+    const whole = this.#whole && this.table.size < this.#maxFlows && !this.#follower.lossy;
     return whole ? undefined : 'conntrack-incomplete';
+  }
+
+  /** Whatever flow there was then is known; infinite while events tell of each that begins. */
+  get knownMs(): number {
+    return this.#hasEvents ? Number.POSITIVE_INFINITY : this.table.wholeMs;
   }
 
   /** Totals by name. */
   get counters(): Record<string, number> {
     const { untracked, vanished, unknownEnds, offloaded } = this.table.counters;
-    const follower = this.#follower?.counters;
-    const events = this.#events?.counters;
+    const follower = this.#follower.counters;
+    const events = this.#events.counters;
     return {
       conntrack_untracked: untracked,
       conntrack_vanished: vanished,
       conntrack_unknown_ends: unknownEnds,
       conntrack_offloaded: offloaded,
-      conntrack_undecodable: follower?.undecodable ?? 0,
-      conntrack_begun: follower?.begun ?? 0,
-      conntrack_changed: follower?.changed ?? 0,
-      conntrack_ended: follower?.ended ?? 0,
-      conntrack_event_overflows: follower?.overflows ?? 0,
-      conntrack_event_foreign_sender: events?.foreignSender ?? 0,
-      conntrack_event_truncated: events?.truncated ?? 0,
-      conntrack_dumps: follower?.dumps ?? 0,
-      conntrack_resyncs: follower?.resyncs ?? 0,
+      conntrack_undecodable: follower.undecodable,
+      conntrack_begun: follower.begun,
+      conntrack_changed: follower.changed,
+      conntrack_ended: follower.ended,
+      conntrack_event_overflows: follower.overflows,
+      conntrack_event_failures: events.failures,
+      conntrack_event_foreign_sender: events.foreignSender,
+      conntrack_event_truncated: events.truncated,
+      conntrack_dumps: follower.dumps,
+      conntrack_resyncs: follower.resyncs,
     };
-  }
-
-  #start(): ConntrackFollower {
-    try {
-      this.#events = readingConntrack(
-        () =>
-          new NetlinkEvents({
-            protocol: NETLINK_NETFILTER,
-            groups: CONNTRACK_EVENT_GROUPS,
-            queueBytes: this.#queueBytes,
-            filter: tcpEventsFilter(),
-          }),
-      );
-    } catch (error) {
-      this.#refusal = conditionOf(error);
-    }
-    return new ConntrackFollower({
-      table: this.table,
-      events: this.#events,
-      sendsEvents: () => this.#sendsEvents,
-      dump: (onFlow, between) => dumpFlowRows(onFlow, between, this.#faults),
-      clock: this.#clock,
-    });
   }
 
   get #sendsEvents(): boolean {
@@ -169,16 +158,16 @@ export class Conntrack implements Disposable {
   }
 
   get #hasEvents(): boolean {
-    return this.#events !== undefined && this.#sendsEvents;
+    return this.#events.listening && this.#sendsEvents;
   }
 
   #addConditions(follower: ConntrackFollower, conditions: Condition[]): void {
-    const { code } = this.#refusal ?? {};
-    if (this.#refusal !== undefined && !conditions.some((each) => each.code === code)) {
-      conditions.push(this.#refusal);
+    const { refusal } = this.#events;
+    if (refusal !== undefined && !conditions.some(({ code }) => code === refusal.code)) {
+      conditions.push(refusal);
     }
     if (!this.#sendsEvents) conditions.push(EVENTS_OFF);
-    if (follower.lossy) conditions.push(EVENTS_LOST);
+    if (follower.overflowing) conditions.push(this.#events.loss);
   }
 
   #activity(follower: ConntrackFollower, fill: ConntrackFill, nowMs: number): ConntrackActivity {
@@ -233,7 +222,7 @@ export class Conntrack implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#events?.[Symbol.dispose]();
+    this.#events[Symbol.dispose]();
   }
 }
 
@@ -241,10 +230,4 @@ const EVENTS_OFF: Condition = {
   code: 'CONNTRACK_EVENTS_OFF',
   message: 'the kernel tells no events of conntrack: net.netfilter.nf_conntrack_events is 0 or missing',
   hint: 'sysctl -w net.netfilter.nf_conntrack_events=1; until then flows that begin and end between two readings go unseen',
-};
-
-const EVENTS_LOST: Condition = {
-  code: 'CONNTRACK_EVENTS_LOST',
-  message: 'events of conntrack came faster than they were read, and some were lost; the table is read anew',
-  hint: 'ends and lifetimes of flows are counted too low; if it persists, give the agent more processor time',
 };

@@ -41,12 +41,16 @@ export interface ComparedFlow {
   /** Since when it is in its state, and when the kernel forgets it, on the clock of the sweeps. */
   readonly sinceMs: number;
   readonly expiresMs: number;
+  /** When the kernel last spoke of it: what it said before a socket was missed proves nothing. */
+  readonly toldMs: number;
 }
 
 export interface Compared {
   /** Gone over twice: once before the flows and once after them. */
   readonly sockets: () => Iterable<ComparedSocket>;
   readonly forEachFlow: (visit: (flow: ComparedFlow) => void) => void;
+  /** Of which moment the flows are: each that there was then is known. */
+  readonly knownMs: number;
   /** Whether an address of 4 or 16 bytes is one of this network namespace. */
   readonly isLocal: (address: Uint8Array) => boolean;
   /** The mark of finwait's own flows, whose engine has no sockets. */
@@ -93,7 +97,7 @@ export class Comparison {
       const isFollowed = followed.has(kindOf(here, bytesOf(peer.address))) && compared.isLocal(here);
       if (!isFollowed || (compared.picksUp && hadPackets)) {
         untracked++;
-      } else if (forgotten.isBelieved(key)) {
+      } else if (forgotten.isBelieved(key, compared.knownMs)) {
         const ageMs = Math.max(0, Math.round(nowMs - sinceMs));
         forgotten.believed.add(state, { ageMs }, () => ({ local, peer }));
       }
@@ -158,7 +162,7 @@ export class Comparison {
       if (isAnswered) {
         end(answerer, flow.replySourcePort, unmapped(flow.replyDestination), flow.replyDestinationPort);
       }
-      if (hasSocket || ghost === undefined || !ghosts.isBelieved(ghost)) return;
+      if (hasSocket || ghost === undefined || !ghosts.isBelieved(ghost, flow.toldMs)) return;
       const ageMs = Math.max(0, Math.round(nowMs - flow.sinceMs));
       const timeoutMs = Math.max(0, Math.round(flow.expiresMs - nowMs));
       ghosts.believed.add(CONNTRACK_TCP_STATES[flow.state] ?? 'NONE', { ageMs, timeoutMs }, () =>
@@ -193,15 +197,17 @@ class Missing {
     this.#room = REMEMBERED_MAX - before.size;
   }
 
-  /** Counts one that is missing, once; whether it was missed by the last comparison as well. */
-  isBelieved(key: number): boolean {
+  /**
+   * Counts one that is missing, once; whether it was missed by the last comparison as well.
+   * @param toldMs when the other table was heard of it: it must be after it was missed first
+   */
+  isBelieved(key: number, toldMs: number): boolean {
     if (this.kept.has(key)) return false;
     const firstMs = this.#before.get(key);
-    if (firstMs !== undefined) {
-      this.kept.set(key, firstMs);
-      return true;
-    }
+    if (firstMs !== undefined) this.kept.set(key, firstMs);
+    if (firstMs !== undefined && toldMs > firstMs) return true;
     this.unsettled++;
+    if (firstMs !== undefined) return false;
     if (this.#room > 0) {
       this.#room--;
       this.kept.set(key, this.#nowMs);

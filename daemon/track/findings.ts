@@ -36,6 +36,8 @@ export interface ReadTables {
     | undefined;
   readonly others: Iterable<NamespaceOfSockets>;
   readonly flows: FlowTable;
+  /** Whatever flow there was then is known. */
+  readonly flowsKnownMs: number;
   /** Why the flows are not to be compared; `unreadable` when nothing is known of them. */
   readonly flowsDisbelief: 'conntrack-idle' | 'conntrack-incomplete' | 'unreadable' | undefined;
 }
@@ -87,9 +89,13 @@ export class Finder {
     return sourceNat === undefined ? {} : { sourceNat };
   }
 
-  #divergence({ own, flows, flowsDisbelief }: ReadTables, between: () => void, nowMs: number): Findings {
+  #divergence(
+    { own, flows, flowsKnownMs, flowsDisbelief }: ReadTables,
+    between: () => void,
+    nowMs: number,
+  ): Findings {
     if (flowsDisbelief === 'unreadable') return {};
-    const tables = { sockets: own?.table, flows, disbelief: flowsDisbelief };
+    const tables = { sockets: own?.table, flows, knownMs: flowsKnownMs, disbelief: flowsDisbelief };
     return { divergence: divergenceOf(this.#comparison, tables, between, nowMs) };
   }
 }
@@ -98,6 +104,8 @@ export interface ComparedTables {
   /** Of this network namespace; undefined when they could not be read. */
   readonly sockets: SocketTable | undefined;
   readonly flows: FlowTable;
+  /** Whatever flow there was then is known. */
+  readonly knownMs: number;
   /** Why the flows are not to be compared. */
   readonly disbelief: 'conntrack-idle' | 'conntrack-incomplete' | undefined;
 }
@@ -109,7 +117,7 @@ export interface ComparedTables {
  */
 export function divergenceOf(
   comparison: Comparison,
-  { sockets, flows, disbelief }: ComparedTables,
+  { sockets, flows, knownMs, disbelief }: ComparedTables,
   between: () => void,
   nowMs: number,
 ): Divergence {
@@ -118,6 +126,7 @@ export function divergenceOf(
   const compared = {
     sockets: () => sockets.sockets(),
     forEachFlow: (visit: (flow: FlowRow) => void) => flows.forEachFlow(visit, between),
+    knownMs,
     isLocal: localAddresses(),
     ownMark: FOOTPRINT_MARK,
     picksUp: readNumber('net/netfilter/nf_conntrack_tcp_loose') !== 0,

@@ -19,7 +19,7 @@ export class FlowColumns {
   zones = new Uint16Array(0);
   states = new Uint8Array(0);
   /** Bits that the table gives a meaning. */
-  flags = new Uint8Array(0);
+  flags = new Uint16Array(0);
   status = new Uint16Array(0);
   marks = new Uint32Array(0);
   ids = new Uint32Array(0);
@@ -30,6 +30,8 @@ export class FlowColumns {
   expiresS = new Uint32Array(0);
   /** The last dump that had it, or during which an event spoke of it. */
   dumps = new Uint32Array(0);
+  /** Four of each flow: packets and bytes sent, packets and bytes received. There only while the kernel counts. */
+  counts: Float64Array | undefined;
   /** Row + 1 by hash, 0 where there is none. At most half full. */
   #index = new Uint32Array(0);
   #capacity = 0;
@@ -38,6 +40,8 @@ export class FlowColumns {
   readonly #key: Uint32Array;
   #keyPorts = 0;
   #keyZone = 0;
+  /** The row found last. */
+  #found = -1;
 
   /** @param seed secret, so that nobody can choose flows that collide */
   constructor(words: 1 | 4, seed: number) {
@@ -53,7 +57,7 @@ export class FlowColumns {
       this;
     return [addresses, ports, zones, states, flags, status, marks, ids, sinceMs, bornMs, expiresS, dumps]
       .map(({ byteLength }) => byteLength)
-      .reduce((sum, each) => sum + each, this.#index.byteLength);
+      .reduce((sum, each) => sum + each, this.#index.byteLength + (this.counts?.byteLength ?? 0));
   }
 
   /** The row of a flow, or -1. */
@@ -65,13 +69,28 @@ export class FlowColumns {
     }
     this.#keyPorts = (original.sourcePort << 16) | original.destinationPort;
     this.#keyZone = zone === 0 ? original.zone : zone;
+    // Dumps come in the same order again and again: behind the row found last lies the next, in memory that is at hand.
+    const next = this.#found + 1;
+    if (next < this.size && this.#isKey(next)) {
+      this.#found = next;
+      return next;
+    }
     const mask = this.#index.length - 1;
-    let slot = this.#hash(this.#key, 0, this.#keyPorts, this.#keyZone) & mask;
+    let slot = this.locatedHash & mask;
     for (;;) {
       const row = (this.#index[slot] as number) - 1;
-      if (row < 0 || this.#isKey(row)) return row;
+      if (row < 0) return row;
+      if (this.#isKey(row)) {
+        this.#found = row;
+        return row;
+      }
       slot = (slot + 1) & mask;
     }
+  }
+
+  /** The hash of what `locate` looked for. */
+  get locatedHash(): number {
+    return this.#hash(this.#key, 0, this.#keyPorts, this.#keyZone);
   }
 
   /** Adds the flow that `locate` has just not found. The columns that are not of its name or reply hold anything. */
@@ -96,6 +115,15 @@ export class FlowColumns {
     }
     ports[row * 4 + 2] = reply.sourcePort;
     ports[row * 4 + 3] = reply.destinationPort;
+  }
+
+  /** Writes what the message counts; a row keeps what it has when the message counts nothing. */
+  setCounts(row: number, { originalCounters, replyCounters }: FlowRecord): void {
+    this.counts ??= new Float64Array(4 * this.#capacity);
+    this.counts[4 * row] = originalCounters.packets;
+    this.counts[4 * row + 1] = originalCounters.bytes;
+    this.counts[4 * row + 2] = replyCounters.packets;
+    this.counts[4 * row + 3] = replyCounters.bytes;
   }
 
   /** Takes a row away; the last row gets its number. */
@@ -173,6 +201,7 @@ export class FlowColumns {
     this.bornMs[to] = this.bornMs[from] as number;
     this.expiresS[to] = this.expiresS[from] as number;
     this.dumps[to] = this.dumps[from] as number;
+    this.counts?.copyWithin(to * 4, from * 4, (from + 1) * 4);
   }
 
   /** One column after the other, so that only one exists twice. */
@@ -184,7 +213,7 @@ export class FlowColumns {
     this.ports = resized(this.ports, new Uint16Array(capacity * 4), size * 4);
     this.zones = resized(this.zones, new Uint16Array(capacity), size);
     this.states = resized(this.states, new Uint8Array(capacity), size);
-    this.flags = resized(this.flags, new Uint8Array(capacity), size);
+    this.flags = resized(this.flags, new Uint16Array(capacity), size);
     this.status = resized(this.status, new Uint16Array(capacity), size);
     this.marks = resized(this.marks, new Uint32Array(capacity), size);
     this.ids = resized(this.ids, new Uint32Array(capacity), size);
@@ -192,6 +221,9 @@ export class FlowColumns {
     this.bornMs = resized(this.bornMs, new Float64Array(capacity), size);
     this.expiresS = resized(this.expiresS, new Uint32Array(capacity), size);
     this.dumps = resized(this.dumps, new Uint32Array(capacity), size);
+    if (this.counts !== undefined) {
+      this.counts = resized(this.counts, new Float64Array(capacity * 4), size * 4);
+    }
     this.#index = new Uint32Array(2 * capacity);
     for (let row = 0; row < size; row++) this.#link(row);
   }

@@ -8,7 +8,7 @@ export const FLOW_END_REASONS = [
   'closed',
   /** A RST came. */
   'reset',
-  /** Killed before any answer but a RST: nobody listens there. */
+  /** A RST answered the SYN, and nothing else did: nobody listens there. */
   'refused',
   /** No answer to the SYN. */
   'unanswered',
@@ -37,6 +37,25 @@ export const LIFETIME_BOUNDS_MS = [
 /** `kernel`: by its time stamps. `seen`: from the event of its begin to that of its end. */
 export type LifetimeBasis = 'kernel' | 'seen';
 
+/** The kernel's last word of a flow. */
+export interface LastWord {
+  /** Index into CONNTRACK_TCP_STATES. */
+  readonly state: number;
+  readonly replied: boolean;
+  /** Time it had left. */
+  readonly timeoutS: number;
+}
+
+/** What a flow is known by: its tuple and zone, hashed. */
+interface Named {
+  readonly locatedHash: number;
+}
+
+/** The kernel tells of the new flow as soon as its first packet has passed. */
+const REUSED_WITHIN_MS = 1_000;
+/** Ends that wait for a successor; the oldest over it waits no longer. */
+const WAITING_MAX = 4_096;
+
 export class FlowEnds {
   /** Totals, in the order of FLOW_END_REASONS. */
   readonly reasons = new Float64Array(FLOW_END_REASONS.length);
@@ -47,6 +66,40 @@ export class FlowEnds {
   readonly sumsMs: Record<LifetimeBasis, number> = { kernel: 0, seen: 0 };
   /** Flows whose begin nobody saw, so that their life has no known length. */
   unknownLifetimes = 0;
+  /** When flows ended that a successor may have taken the place of, by their name. */
+  readonly #waiting = new Map<number, number>();
+
+  /** The kernel told an end. */
+  told(word: LastWord, flow: Named, nowMs: number): void {
+    const reason = endReason(word);
+    if (reason !== 'removed' || !isOver(word)) {
+      this.ended(reason);
+      return;
+    }
+    if (this.#waiting.size >= WAITING_MAX) this.#settleOldest();
+    this.#waiting.set(flow.locatedHash, nowMs);
+  }
+
+  /** A flow has begun. */
+  begun(flow: Named): void {
+    if (this.#waiting.size > 0 && this.#waiting.delete(flow.locatedHash)) this.ended('reused');
+  }
+
+  /** To be called now and then: what has waited for a successor for long enough had none. */
+  settle(nowMs: number): void {
+    for (const atMs of this.#waiting.values()) {
+      if (nowMs - atMs < REUSED_WITHIN_MS) return;
+      this.#settleOldest();
+    }
+  }
+
+  #settleOldest(): void {
+    for (const hash of this.#waiting.keys()) {
+      this.#waiting.delete(hash);
+      this.ended('removed');
+      return;
+    }
+  }
 
   ended(reason: FlowEndReason): void {
     const at = FLOW_END_REASONS.indexOf(reason);
@@ -62,18 +115,11 @@ export class FlowEnds {
   }
 }
 
-/**
- * Why a flow ended, from the kernel's last word of it.
- * @param state index into CONNTRACK_TCP_STATES
- * @param timeoutS time it had left
- */
-export function endReason(state: number, replied: boolean, timeoutS: number): FlowEndReason {
+/** Why a flow ended, from the kernel's last word of it alone: one that was `reused` shows in its successor. */
+export function endReason({ state, replied, timeoutS }: LastWord): FlowEndReason {
   const name = CONNTRACK_TCP_STATES[state] ?? 'NONE';
-  if (timeoutS > 0) {
-    // A RST that answers a SYN kills the flow at once.
-    if (!replied && (name === 'SYN_SENT' || name === 'CLOSE')) return 'refused';
-    return name === 'TIME_WAIT' || name === 'CLOSE' ? 'reused' : 'removed';
-  }
+  // A RST that answers a SYN kills the flow at once, in CLOSE; one that is evicted stays in SYN_SENT.
+  if (timeoutS > 0) return !replied && name === 'CLOSE' ? 'refused' : 'removed';
   switch (name) {
     case 'TIME_WAIT':
       return 'closed';
@@ -94,4 +140,10 @@ export function endReason(state: number, replied: boolean, timeoutS: number): Fl
     default:
       return 'removed';
   }
+}
+
+/** Whether a new connection may take the place of a flow that is in this state. nf_conntrack_proto_tcp.c */
+function isOver({ state }: LastWord): boolean {
+  const name = CONNTRACK_TCP_STATES[state];
+  return name === 'TIME_WAIT' || name === 'CLOSE';
 }

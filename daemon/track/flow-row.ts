@@ -1,5 +1,7 @@
 /** A row of the flow table as it is shown to who walks it. */
 
+import { TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink-attributes.ts';
+import type { FlowRecord } from '../netlink/flow-record.ts';
 import type { FlowColumns } from './flow-columns.ts';
 
 /** What the bits of the column `flags` mean. */
@@ -17,10 +19,29 @@ export const FLAG = {
   bornSeen: 32,
   /** The last dump that had it told no state; the one known before is kept. */
   offloaded: 64,
+  /** The kernel sends its events, and so will tell its end. */
+  followed: 128,
+  /** The kernel stamped its begin. */
+  bornKernel: 256,
+  /** The kernel counts its packets and bytes. */
+  counted: 512,
 } as const;
+
+/** What holds as long as the flow lives. */
+export const OF_FLOW = FLAG.bornSeen | FLAG.followed | FLAG.bornKernel | FLAG.counted;
+export const CLOSER = FLAG.sourceClosed | FLAG.destinationClosed;
+
+/** The flag of who sent the first FIN, 0 when the message does not tell. */
+export function closerOf({ originalFlags, replyFlags }: FlowRecord): number {
+  if ((originalFlags & TCP_FLAG_CLOSE_INIT) !== 0) return FLAG.sourceClosed;
+  return (replyFlags & TCP_FLAG_CLOSE_INIT) !== 0 ? FLAG.destinationClosed : 0;
+}
 
 /** `event`: the change was seen. `kernel`: at least since then, by the time left. `seen`: found in it then, by a dump. */
 export type SinceBasis = 'event' | 'kernel' | 'seen';
+
+/** `kernel`: by its time stamp. `event`: it was seen to begin. `seen`: it is as old at least. */
+export type BornBasis = 'kernel' | 'event' | 'seen';
 
 /** One flow. The object and its bytes are used again for the next. */
 export interface FlowRow {
@@ -48,6 +69,20 @@ export interface FlowRow {
   readonly closedFirst: 'source' | 'destination' | null;
   /** When the kernel forgets it, by its last word; a packet since then makes it later. Within a second. */
   readonly expiresMs: number;
+  /**
+   * When the kernel last spoke of it; infinite where the kernel would tell its end. Of flows that began before anybody
+   * listened it does not.
+   */
+  readonly toldMs: number;
+  /** When it began. */
+  readonly bornMs: number;
+  readonly bornBasis: BornBasis;
+  /** Whether the kernel counts its packets and bytes; 0 otherwise. As of the last dump. */
+  readonly counted: boolean;
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly receivedPackets: number;
+  readonly receivedBytes: number;
 }
 
 export class FlowCursor implements FlowRow {
@@ -58,10 +93,13 @@ export class FlowCursor implements FlowRow {
   readonly replyDestination: Uint8Array;
   readonly #columns: FlowColumns;
   readonly #bytes: DataView;
+  readonly #dumpedMs: (dump: number) => number;
   #row = 0;
 
-  constructor(columns: FlowColumns) {
+  /** @param dumpedMs when a dump took place, by its number */
+  constructor(columns: FlowColumns, dumpedMs: (dump: number) => number) {
     this.#columns = columns;
+    this.#dumpedMs = dumpedMs;
     const length = 4 * columns.words;
     const bytes = new Uint8Array(4 * length);
     this.family = columns.words === 1 ? 4 : 6;
@@ -108,16 +146,49 @@ export class FlowCursor implements FlowRow {
     return this.#columns.sinceMs[this.#row] as number;
   }
   get sinceBasis(): SinceBasis {
-    const flags = this.#columns.flags[this.#row] as number;
-    if ((flags & FLAG.sinceEvent) !== 0) return 'event';
-    return (flags & FLAG.sinceKernel) !== 0 ? 'kernel' : 'seen';
+    if (this.#has(FLAG.sinceEvent)) return 'event';
+    return this.#has(FLAG.sinceKernel) ? 'kernel' : 'seen';
   }
   get closedFirst(): 'source' | 'destination' | null {
-    const flags = this.#columns.flags[this.#row] as number;
-    if ((flags & FLAG.sourceClosed) !== 0) return 'source';
-    return (flags & FLAG.destinationClosed) !== 0 ? 'destination' : null;
+    if (this.#has(FLAG.sourceClosed)) return 'source';
+    return this.#has(FLAG.destinationClosed) ? 'destination' : null;
   }
   get expiresMs(): number {
     return (this.#columns.expiresS[this.#row] as number) * 1000;
+  }
+  get toldMs(): number {
+    return this.#has(FLAG.followed)
+      ? Number.POSITIVE_INFINITY
+      : this.#dumpedMs(this.#columns.dumps[this.#row] as number);
+  }
+  get bornMs(): number {
+    return this.#columns.bornMs[this.#row] as number;
+  }
+  get bornBasis(): BornBasis {
+    if (this.#has(FLAG.bornKernel)) return 'kernel';
+    return this.#has(FLAG.bornSeen) ? 'event' : 'seen';
+  }
+  get counted(): boolean {
+    return this.#has(FLAG.counted);
+  }
+  get sentPackets(): number {
+    return this.#count(0);
+  }
+  get sentBytes(): number {
+    return this.#count(1);
+  }
+  get receivedPackets(): number {
+    return this.#count(2);
+  }
+  get receivedBytes(): number {
+    return this.#count(3);
+  }
+
+  #has(flag: number): boolean {
+    return ((this.#columns.flags[this.#row] as number) & flag) !== 0;
+  }
+
+  #count(which: number): number {
+    return this.counted ? (this.#columns.counts?.[4 * this.#row + which] ?? 0) : 0;
   }
 }

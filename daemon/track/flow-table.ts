@@ -5,13 +5,13 @@
  */
 
 import type { ConntrackTcpState } from '../netlink/ctnetlink-attributes.ts';
-import { CONNTRACK_TCP_STATES, STATUS, TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink-attributes.ts';
+import { CONNTRACK_TCP_STATES, STATUS } from '../netlink/ctnetlink-attributes.ts';
 import type { FlowRecord } from '../netlink/flow-record.ts';
+import type { IdleClock } from './conntrack-flows.ts';
 import { FlowColumns } from './flow-columns.ts';
 import type { FlowEnds } from './flow-ends.ts';
-import { endReason } from './flow-ends.ts';
 import type { FlowRow } from './flow-row.ts';
-import { FLAG, FlowCursor } from './flow-row.ts';
+import { CLOSER, closerOf, FLAG, FlowCursor, OF_FLOW } from './flow-row.ts';
 
 /** They take some tens of milliseconds, in which the queue of events does not fill. */
 const ROWS_AT_ONCE = 16_384;
@@ -24,8 +24,10 @@ export interface FlowTableOptions {
   /** The mark of finwait's own flows. */
   readonly ownMark: number;
   readonly ends: FlowEnds;
-  /** Time since the last packet of a flow that is in this state with this time left, where that can be told. */
-  readonly idleMs: (state: ConntrackTcpState, timeoutS: number) => number | null;
+  /** Asked for at each dump, because the kernel's timeouts may be set anew. */
+  readonly idleClock: () => IdleClock;
+  /** Unix time in milliseconds, in which the kernel stamps flows, less the time of the caller's clock. */
+  readonly unixOffsetMs: () => number;
 }
 
 export interface FlowTableCounters {
@@ -55,13 +57,18 @@ export class FlowTable {
   #dumping = false;
   /** Never used twice, so that what a dump that broke off had touched is read anew by the next. */
   #dump = 1;
-  /** The last dump that was read to its end. */
+  #dumpMs = Number.NEGATIVE_INFINITY;
+  /** The last dump that was read to its end, and when it began. */
   #lastWhole = 1;
+  #wholeMs = Number.NEGATIVE_INFINITY;
+  #idleMs: IdleClock = () => null;
+  #unixOffsetMs: number;
   /** Flows by state that the last dump had and the table has no room for. */
   readonly #outside = new Uint32Array(CONNTRACK_TCP_STATES.length);
 
   constructor(options: FlowTableOptions) {
     this.#options = options;
+    this.#unixOffsetMs = options.unixOffsetMs();
     this.#v4 = new FlowColumns(1, options.seed);
     this.#v6 = new FlowColumns(4, options.seed);
   }
@@ -75,19 +82,25 @@ export class FlowTable {
     return this.#v4.bytes + this.#v6.bytes;
   }
 
+  /** When the last dump began that was read to its end: whatever flow there was then is known. */
+  get wholeMs(): number {
+    return this.#wholeMs;
+  }
+
   /** A flow has begun: whatever had its name before is over. */
   begun(view: DataView, record: FlowRecord, nowMs: number): void {
     if (record.tcpState < 0) return;
     const columns = this.#columnsOf(record);
     const found = columns.locate(view, record);
+    this.#options.ends.begun(columns);
     // A dump that was read between may have brought it already.
     if (this.#isAlive(columns, found) && !isSame(columns, found, record)) this.#vanished();
     const row = this.#take(columns, found, view, record);
     if (row < 0) return;
-    this.#write(columns, row, record, nowMs);
-    columns.flags[row] = closerOf(record) | FLAG.sinceEvent | FLAG.bornSeen;
+    columns.flags[row] = closerOf(record) | FLAG.sinceEvent | FLAG.bornSeen | FLAG.followed;
     columns.sinceMs[row] = nowMs;
     columns.bornMs[row] = nowMs;
+    this.#write(columns, row, record, nowMs);
   }
 
   /** A flow has changed: its state, or something else. */
@@ -108,8 +121,9 @@ export class FlowTable {
       const other = columns.states[row] !== record.tcpState;
       if (other) columns.sinceMs[row] = nowMs;
       const basis = other ? FLAG.sinceEvent : flags & (FLAG.sinceEvent | FLAG.sinceKernel);
-      columns.flags[row] = basis | (flags & FLAG.bornSeen) | (closerOf(record) || flags & CLOSER);
+      columns.flags[row] = basis | (flags & OF_FLOW) | (closerOf(record) || flags & CLOSER);
     }
+    columns.flags[row] = (columns.flags[row] as number) | FLAG.followed;
     this.#write(columns, row, record, nowMs);
   }
 
@@ -125,17 +139,20 @@ export class FlowTable {
       if (known) columns.remove(found);
       return;
     }
-    // The dump may have read it before it ended: the row stays to tell.
+    // The dump may have read it before it ended: the row stays to tell, where there is room for one.
+    if (found < 0 && this.#isFull) return;
     const row = known ? found : this.#take(columns, found, view, record);
-    if (row < 0) return;
     columns.flags[row] = FLAG.dead;
     this.#dead++;
   }
 
   /** From here to `endDump` come the rows of a dump, and events in between. */
-  beginDump(): void {
+  beginDump(nowMs: number): void {
     this.#dumping = true;
     this.#dump++;
+    this.#dumpMs = nowMs;
+    this.#idleMs = this.#options.idleClock();
+    this.#unixOffsetMs = this.#options.unixOffsetMs();
     this.#outside.fill(0);
   }
 
@@ -179,47 +196,49 @@ export class FlowTable {
     nowMs: number,
   ): void {
     if (!same) {
-      const idle = this.#options.idleMs(stateName(record.tcpState), record.timeoutS);
+      const idle = this.#idleMs(stateName(record.tcpState), record.timeoutS);
       columns.flags[row] = closerOf(record) | (idle === null ? 0 : FLAG.sinceKernel);
-      columns.sinceMs[row] = nowMs - (idle ?? 0);
+      // Nothing is older than the flow itself.
+      columns.sinceMs[row] = Math.max(nowMs - (idle ?? 0), this.#stampMs(record));
       columns.bornMs[row] = nowMs;
     } else {
-      if (columns.states[row] !== record.tcpState) {
-        columns.sinceMs[row] = nowMs;
-        columns.flags[row] = (columns.flags[row] as number) & FLAG.bornSeen;
-      }
-      columns.flags[row] = ((columns.flags[row] as number) & ~(CLOSER | FLAG.offloaded)) | closerOf(record);
+      const other = columns.states[row] !== record.tcpState;
+      if (other) columns.sinceMs[row] = nowMs;
+      const kept = other ? OF_FLOW : ~(CLOSER | FLAG.offloaded);
+      columns.flags[row] = ((columns.flags[row] as number) & kept) | closerOf(record);
     }
   }
 
   /** @param whole whether the dump was read to its end; if not, absence from it means nothing */
   endDump(whole: boolean): void {
+    this.#endDump(whole, this.#lastWhole);
+  }
+
+  /** Ends a dump in whose place the kernel said that there is no flow: what no event spoke of since is gone. */
+  endEmptyDump(): void {
+    this.#endDump(true, this.#dump);
+  }
+
+  /** @param before a flow that neither this dump had nor a later one is gone */
+  #endDump(whole: boolean, before: number): void {
     this.#dumping = false;
-    const before = this.#lastWhole;
-    if (whole) this.#lastWhole = this.#dump;
+    if (whole) {
+      this.#lastWhole = this.#dump;
+      this.#wholeMs = this.#dumpMs;
+    }
     for (const columns of [this.#v4, this.#v6]) {
+      let counted = 0;
       // From the end: the row that takes the place of one that goes has been looked at.
       for (let row = columns.size - 1; row >= 0; row--) {
         if (!this.#isAlive(columns, row)) columns.remove(row);
         else if (whole && (columns.dumps[row] as number) < before) {
           this.#vanished();
           columns.remove(row);
-        }
+        } else counted |= columns.flags[row] as number;
       }
+      if ((counted & FLAG.counted) === 0) columns.counts = undefined;
     }
     this.#dead = 0;
-  }
-
-  /** Forgets every flow: conntrack has none. */
-  clear(): void {
-    for (const columns of [this.#v4, this.#v6]) {
-      for (let row = columns.size - 1; row >= 0; row--) {
-        if (this.#isAlive(columns, row)) this.#vanished();
-        columns.remove(row);
-      }
-    }
-    this.#dead = 0;
-    this.#outside.fill(0);
   }
 
   /**
@@ -230,8 +249,9 @@ export class FlowTable {
    */
   forEachFlow(visit: (row: FlowRow) => void, between?: () => void): void {
     let left = ROWS_AT_ONCE;
+    const toldMs = (dump: number) => (dump === this.#lastWhole ? this.#wholeMs : Number.NEGATIVE_INFINITY);
     for (const columns of [this.#v4, this.#v6]) {
-      const cursor = new FlowCursor(columns);
+      const cursor = new FlowCursor(columns, toldMs);
       for (let row = columns.size - 1; row >= 0; row--) {
         if (between !== undefined && --left < 0) {
           between();
@@ -281,6 +301,10 @@ export class FlowTable {
     return row >= 0 && ((columns.flags[row] as number) & FLAG.dead) === 0;
   }
 
+  get #isFull(): boolean {
+    return this.#v4.size + this.#v6.size >= this.#options.maxFlows;
+  }
+
   /** The row that was found, alive again, or a new one; -1 when there is no room. */
   #take(columns: FlowColumns, found: number, view: DataView, record: FlowRecord): number {
     if (found >= 0) {
@@ -288,14 +312,14 @@ export class FlowTable {
       columns.setReply(found, view, record);
       return found;
     }
-    if (this.#v4.size + this.#v6.size >= this.#options.maxFlows) {
+    if (this.#isFull) {
       this.counters.untracked++;
       return -1;
     }
     return columns.append(view, record);
   }
 
-  /** What the message says beyond name and age. */
+  /** What the message says beyond name and age of the state. */
   #write(columns: FlowColumns, row: number, record: FlowRecord, nowMs: number): void {
     if (record.tcpState >= 0) columns.states[row] = record.tcpState;
     columns.status[row] = record.status;
@@ -305,6 +329,19 @@ export class FlowTable {
       columns.expiresS[row] = nowMs / 1000 + record.timeoutS;
     }
     columns.dumps[row] = this.#dump;
+    if (record.startMs > 0) {
+      columns.bornMs[row] = this.#stampMs(record);
+      columns.flags[row] = (columns.flags[row] as number) | FLAG.bornKernel;
+    }
+    if (record.originalCounters.present && record.replyCounters.present) {
+      columns.setCounts(row, record);
+      columns.flags[row] = (columns.flags[row] as number) | FLAG.counted;
+    }
+  }
+
+  /** When the flow began by the kernel's stamp, on the clock of the caller; long ago without one. */
+  #stampMs({ startMs }: FlowRecord): number {
+    return startMs > 0 ? startMs - this.#unixOffsetMs : Number.NEGATIVE_INFINITY;
   }
 
   #vanished(): void {
@@ -318,20 +355,16 @@ export class FlowTable {
     if (row < 0) this.counters.unknownEnds++;
     // An older kernel does not tell the state of what has ended.
     const state = record.tcpState >= 0 ? record.tcpState : row >= 0 ? (columns.states[row] as number) : 0;
-    ends.ended(endReason(state, (record.status & STATUS.seenReply) !== 0, record.timeoutS));
-    const bornSeen = row >= 0 && ((columns.flags[row] as number) & FLAG.bornSeen) !== 0;
-    if (record.startMs > 0 && record.stopMs >= record.startMs)
+    const replied = (record.status & STATUS.seenReply) !== 0;
+    ends.told({ state, replied, timeoutS: record.timeoutS }, columns, nowMs);
+    const flags = row < 0 ? 0 : (columns.flags[row] as number);
+    if (record.startMs > 0 && record.stopMs >= record.startMs) {
       ends.lived(record.stopMs - record.startMs, 'kernel');
-    else if (bornSeen) ends.lived(nowMs - (columns.bornMs[row] as number), 'seen');
+    } else if ((flags & FLAG.bornKernel) !== 0) {
+      ends.lived(Math.max(0, nowMs - (columns.bornMs[row] as number)), 'kernel');
+    } else if ((flags & FLAG.bornSeen) !== 0) ends.lived(nowMs - (columns.bornMs[row] as number), 'seen');
     else ends.unknownLifetimes++;
   }
-}
-
-const CLOSER = FLAG.sourceClosed | FLAG.destinationClosed;
-
-function closerOf({ originalFlags, replyFlags }: FlowRecord): number {
-  if ((originalFlags & TCP_FLAG_CLOSE_INIT) !== 0) return FLAG.sourceClosed;
-  return (replyFlags & TCP_FLAG_CLOSE_INIT) !== 0 ? FLAG.destinationClosed : 0;
 }
 
 /** Ids are hashes and prove nothing by being equal; of flows of one name that is enough. */

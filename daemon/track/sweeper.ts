@@ -108,6 +108,7 @@ export class Sweeper implements Disposable {
       own: hasSockets ? own : undefined,
       others: this.#namespaces?.tables() ?? [],
       flows: this.#conntrack.table,
+      flowsKnownMs: this.#conntrack.knownMs,
       flowsDisbelief: hasConntrack ? this.#conntrack.disbelief : 'unreadable',
     };
     return this.#finder.find(tables, () => this.follow());

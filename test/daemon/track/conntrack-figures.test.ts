@@ -120,7 +120,8 @@ spec('who has the most flows', (test) => {
       seed: testSeed(),
       ownMark: 0,
       ends: new FlowEnds(),
-      idleMs: () => null,
+      idleClock: () => () => null,
+      unixOffsetMs: () => 0,
     });
     const record = new FlowRecord();
     const add = (source: string, destination: string) => {

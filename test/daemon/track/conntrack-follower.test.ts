@@ -13,12 +13,13 @@ const FLOW = { source: '10.0.0.1:40000', destination: '10.0.0.2:443', state: 'ES
 
 /** A kernel whose queue, dump and clock are set by hand. */
 function followed({ sendsEvents = true } = {}) {
-  const queue: (Uint8Array | 'overflow')[] = [];
+  const queue: (Uint8Array | 'overflow' | 'gap')[] = [];
   const kernel = { nowMs: 0, flows: [] as FlowFields[], dumpTakesMs: 0, between: () => {}, dumpFails: false };
   const events: EventSource = {
     read(onDatagram) {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         if (next === 'overflow') return 'overflowed';
+        if (next === 'gap') return next;
         onDatagram(viewOf(next), 0, next.length);
       }
       return 'empty';
@@ -30,12 +31,13 @@ function followed({ sendsEvents = true } = {}) {
     seed: testSeed(),
     ownMark: 0,
     ends,
-    idleMs: () => null,
+    idleClock: () => () => null,
+    unixOffsetMs: () => 0,
   });
   const follower = new ConntrackFollower({
     table,
     events,
-    sendsEvents: () => sendsEvents,
+    hasEvents: () => sendsEvents,
     clock: () => kernel.nowMs,
     dump(onFlow, between) {
       kernel.nowMs += kernel.dumpTakesMs;
@@ -102,9 +104,45 @@ spec('following conntrack', (test) => {
     follower.sweep();
     // The flow whose end was lost has been missing twice.
     assert.equal([follower.counters.resyncs, table.size, follower.counters.overflows], [2, 1, 1]);
-    assert.is(follower.lossy, true);
+    assert.equal([follower.lossy, follower.overflowing], [true, true]);
     kernel.nowMs += 60_000;
     assert.is(follower.lossy, false);
+  });
+
+  test('keeps a flow that begins when the kernel has just said that there is none', () => {
+    const { queue, kernel, table, follower } = followed();
+    kernel.flows = [FLOW];
+    follower.sweep();
+    queue.push(eventMessage('begun', { ...FLOW, source: '10.0.0.1:2', state: 'SYN_SENT' }));
+    follower.sweepEmpty();
+    assert.equal([table.size, table.counters.vanished], [1, 1]);
+  });
+
+  test('reads the table anew when listening broke off or begins again, and believes it after two dumps', () => {
+    const { queue, kernel, table, follower } = followed();
+    kernel.flows = [FLOW];
+    kernel.dumpTakesMs = 100;
+    follower.sweep();
+    const second = { ...FLOW, source: '10.0.0.1:2', state: 'SYN_SENT' } as const;
+    queue.push('gap', eventMessage('begun', second));
+    kernel.flows = [second];
+    follower.sweep();
+    assert.equal([follower.counters.begun, follower.counters.resyncs, table.size], [1, 1, 2]);
+    kernel.nowMs += 1_000;
+    follower.sweep();
+    assert.equal([follower.counters.resyncs, table.size], [2, 1]);
+    // Nobody was too slow.
+    assert.equal([follower.lossy, follower.overflowing, follower.counters.overflows], [true, false, 0]);
+  });
+
+  test('dumps at once when it is told to', () => {
+    const { kernel, follower } = followed();
+    kernel.dumpTakesMs = 100;
+    follower.sweep();
+    follower.sweep();
+    follower.readAnew();
+    follower.sweep();
+    assert.is(follower.counters.dumps, 2);
   });
 
   test('dumps less and less often while events go on being lost', () => {

@@ -33,6 +33,7 @@ interface DrawnFlow {
   readonly mark?: number;
   readonly sinceMs?: number;
   readonly expiresMs?: number;
+  readonly toldMs?: number;
 }
 
 function flow(source: string, destination: string, drawn: DrawnFlow = {}): ComparedFlow {
@@ -42,6 +43,7 @@ function flow(source: string, destination: string, drawn: DrawnFlow = {}): Compa
     mark = 0,
     sinceMs = 0,
     expiresMs = 30_000,
+    toldMs = Number.POSITIVE_INFINITY,
   } = drawn;
   const bytesOf = (end: string) => {
     const address = parseIpAddress(endOf(end).address);
@@ -61,6 +63,7 @@ function flow(source: string, destination: string, drawn: DrawnFlow = {}): Compa
     mark,
     sinceMs,
     expiresMs,
+    toldMs,
   };
 }
 
@@ -76,11 +79,13 @@ function comparing(comparison: Comparison) {
     flows: readonly ComparedFlow[],
     nowMs = 100_000,
     picksUp = true,
+    knownMs = Number.POSITIVE_INFINITY,
   ): Divergence =>
     comparison.compare(
       {
         sockets: () => sockets,
         forEachFlow: (visit) => flows.forEach(visit),
+        knownMs,
         isLocal,
         ownMark: OWN_MARK,
         picksUp,
@@ -174,6 +179,28 @@ spec('sockets and flows compared', (test) => {
     assert.equal([counts(third).sockets, third.unsettled], [{}, 1]);
   });
 
+  test('believe a flow without a socket only when the kernel spoke of it since the socket is missed', () => {
+    const compare = comparing(new Comparison());
+    const old = (toldMs: number) => [KNOWN.flow, flow(`${HOST}:2`, `${PEER}:2`, { toldMs })];
+    compare([KNOWN.socket], old(90_000), 100_000);
+    for (const nowMs of [105_000, 110_000]) {
+      const { flowsWithoutSocket, unsettled } = compare([KNOWN.socket], old(90_000), nowMs);
+      assert.equal([flowsWithoutSocket, unsettled], [[], 1]);
+    }
+    const { flowsWithoutSocket, unsettled } = compare([KNOWN.socket], old(112_000), 115_000);
+    assert.equal([flowsWithoutSocket[0]?.count, unsettled], [1, 0]);
+  });
+
+  test('believe a socket without a flow only when all flows were read since the flow is missed', () => {
+    const compare = comparing(new Comparison());
+    const sockets = [KNOWN.socket, socket(`${HOST}:2`, `${PEER}:2`)];
+    const missed = (knownMs: number, nowMs: number) =>
+      counts(compare(sockets, [KNOWN.flow], nowMs, true, knownMs)).sockets;
+    missed(90_000, 100_000);
+    assert.equal(missed(90_000, 105_000), {});
+    assert.equal(missed(106_000, 110_000), { ESTABLISHED: 1 });
+  });
+
   test('leave out what passes through and what finwait itself does', () => {
     const result = twice(
       [KNOWN.socket],
@@ -241,6 +268,7 @@ spec('sockets and flows compared', (test) => {
             }
             heapBytes = heapInUse() - before;
           },
+          knownMs: Number.POSITIVE_INFINITY,
           isLocal,
           ownMark: OWN_MARK,
           picksUp: true,

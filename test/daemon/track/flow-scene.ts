@@ -13,12 +13,25 @@ import type { FlowFields } from './flow-message.ts';
 import { flowMessage } from './flow-message.ts';
 
 export const OWN = 0x66696e77;
+/** Unix time when the clock of the tests is 0. */
+export const UNIX_OFFSET_MS = 1_700_000_000_000;
 export const FLOW = { source: '10.0.0.1:40000', destination: '10.0.0.2:443', id: 1 } as const;
 export type Said = FlowFields & { readonly state: ConntrackTcpState };
 
 export function tableOf({ maxFlows = 1_000, idleMs = null as number | null } = {}) {
   const ends = new FlowEnds();
-  const table = new FlowTable({ maxFlows, seed: testSeed(), ownMark: OWN, ends, idleMs: () => idleMs });
+  const idle = { ms: idleMs };
+  const table = new FlowTable({
+    maxFlows,
+    seed: testSeed(),
+    ownMark: OWN,
+    ends,
+    idleClock: () => {
+      const { ms } = idle;
+      return () => ms;
+    },
+    unixOffsetMs: () => UNIX_OFFSET_MS,
+  });
   const record = new FlowRecord();
   const read = (fields: FlowFields) => {
     const payload = flowMessage(fields);
@@ -29,12 +42,14 @@ export function tableOf({ maxFlows = 1_000, idleMs = null as number | null } = {
   return {
     table,
     ends,
+    /** What the time left tells, as the kernel is set from now on. */
+    idle,
     begun: (fields: Said, nowMs = 0) => table.begun(read(fields), record, nowMs),
     changed: (fields: FlowFields, nowMs = 0) => table.changed(read(fields), record, nowMs),
     ended: (fields: FlowFields, nowMs = 0) => table.ended(read(fields), record, nowMs),
     dumped,
     dump(nowMs: number, ...flows: readonly FlowFields[]) {
-      table.beginDump();
+      table.beginDump(nowMs);
       for (const flow of flows) dumped(flow, nowMs);
       table.endDump(true);
     },

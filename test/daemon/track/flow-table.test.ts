@@ -85,7 +85,7 @@ spec('the flow table', (test) => {
     const { table, changed, ended, dumped, begun, rows } = tableOf();
     begun({ ...FLOW, state: 'ESTABLISHED' });
     begun({ ...FLOW, source: '10.0.0.9:9', state: 'ESTABLISHED' });
-    table.beginDump();
+    table.beginDump(0);
     changed({ ...FLOW, state: 'FIN_WAIT' });
     ended({ ...FLOW, source: '10.0.0.9:9', state: 'CLOSE' });
     // One that the table has never heard of, and that the dump has read before it ended.
@@ -101,7 +101,7 @@ spec('the flow table', (test) => {
   test('takes a flow that begins anew during a dump for a new one', () => {
     const { table, begun, ended, dumped, rows } = tableOf();
     begun({ ...FLOW, state: 'TIME_WAIT' });
-    table.beginDump();
+    table.beginDump(0);
     ended({ ...FLOW, state: 'TIME_WAIT' });
     begun({ ...FLOW, id: 2, state: 'SYN_SENT' });
     dumped({ ...FLOW, state: 'TIME_WAIT' });
@@ -114,7 +114,7 @@ spec('the flow table', (test) => {
     begun({ ...FLOW, state: 'ESTABLISHED' });
     dump(1);
     assert.is(table.size, 1);
-    table.beginDump();
+    table.beginDump(0);
     table.endDump(false);
     assert.is(table.size, 1);
     dump(2);
@@ -126,7 +126,7 @@ spec('the flow table', (test) => {
   test('reads anew after a dump that broke off what that one had', () => {
     const { table, dump, dumped, rows } = tableOf();
     dump(0, { ...FLOW, state: 'ESTABLISHED' });
-    table.beginDump();
+    table.beginDump(0);
     dumped({ ...FLOW, state: 'ESTABLISHED' }, 10);
     table.endDump(false);
     dump(20, { ...FLOW, state: 'CLOSE_WAIT' });
@@ -183,20 +183,103 @@ spec('the flow table', (test) => {
       ['TIME_WAIT', 0, 0x0e, 'closed'],
       ['CLOSE', 0, 0x0e, 'reset'],
       ['SYN_SENT', 0, 0, 'unanswered'],
-      ['SYN_SENT', 119, 0, 'refused'],
+      // Evicted from a full table, or deleted: a RST leaves it in CLOSE.
+      ['SYN_SENT', 119, 0, 'removed'],
       ['CLOSE', 10, 0, 'refused'],
       ['SYN_RECV', 0, 2, 'handshake-timeout'],
       ['ESTABLISHED', 0, 0x0e, 'idle-timeout'],
       ['ESTABLISHED', 431_000, 0x0e, 'removed'],
       ['CLOSE_WAIT', 0, 0x0e, 'half-closed-timeout'],
       ['LAST_ACK', 0, 0x0e, 'last-ack-timeout'],
-      ['TIME_WAIT', 60, 0x0e, 'reused'],
+      ['TIME_WAIT', 60, 0x0e, 'removed'],
+      ['CLOSE', 5, 0x0e, 'removed'],
     ] as const) {
-      const { begun, ended, reasons } = tableOf();
+      const { begun, ended, ends, reasons } = tableOf();
       begun({ ...FLOW, state: 'SYN_SENT' });
       ended({ ...FLOW, state, timeoutS, status });
+      ends.settle(60_000);
       assert.equal(reasons(), { [reason]: 1 }, `${state} ${timeoutS}`);
     }
+  });
+
+  test('takes a flow that was over for reused when another of its name follows at once', () => {
+    const { begun, ended, ends, reasons } = tableOf();
+    const last = { ...FLOW, state: 'TIME_WAIT', timeoutS: 60, status: 0x0e } as const;
+    begun({ ...FLOW, state: 'SYN_SENT' });
+    ended(last, 1_000);
+    // Another name proves nothing.
+    begun({ ...FLOW, source: '10.0.0.1:2', state: 'SYN_SENT' }, 1_000);
+    begun({ ...FLOW, zone: 3, state: 'SYN_SENT' }, 1_000);
+    ends.settle(1_999);
+    assert.equal(reasons(), {});
+    begun({ ...FLOW, state: 'SYN_SENT' }, 1_999);
+    assert.equal(reasons(), { reused: 1 });
+    ended(last, 2_000);
+    ends.settle(3_000);
+    begun({ ...FLOW, state: 'SYN_SENT' }, 3_000);
+    assert.equal(reasons(), { reused: 1, removed: 1 });
+  });
+
+  test('remembers few ends that may have a successor', () => {
+    const { begun, ended, ends, reasons } = tableOf({ maxFlows: 10_000 });
+    for (let port = 1; port <= 5_000; port++) {
+      const flow = { ...FLOW, source: `10.0.0.1:${port}` };
+      begun({ ...flow, state: 'SYN_SENT' });
+      ended({ ...flow, state: 'TIME_WAIT', timeoutS: 60, status: 0x0e }, 1_000);
+    }
+    assert.equal(reasons(), { removed: 5_000 - 4_096 });
+    ends.settle(2_000);
+    assert.equal(reasons(), { removed: 5_000 });
+  });
+
+  test('takes the timeouts of the kernel as they are when it reads', () => {
+    const { dump, idle, states } = tableOf({ idleMs: 400_000 });
+    idle.ms = 1_000;
+    dump(500_000, { ...FLOW, state: 'ESTABLISHED' });
+    assert.equal(states(500_000), { ESTABLISHED: '1 1000' });
+  });
+
+  test('does not count the end of a flow that it never knew as one that found no room', () => {
+    const { table, begun, ended } = tableOf({ maxFlows: 1 });
+    begun({ ...FLOW, state: 'ESTABLISHED' });
+    table.beginDump(0);
+    ended({ ...FLOW, source: '10.0.0.9:9', state: 'CLOSE' });
+    table.endDump(true);
+    assert.equal([table.counters.untracked, table.counters.unknownEnds, table.size], [0, 1, 1]);
+  });
+
+  test('says when the kernel last spoke of a flow: of those that began before anybody listened by dumps alone', () => {
+    const { table, begun, changed, dump } = tableOf();
+    const [older, spoken] = ['10.0.0.1:2', '10.0.0.1:3'];
+    const told = () => {
+      const rows: Record<number, number> = {};
+      table.forEachFlow((row) => {
+        rows[row.sourcePort] = row.toldMs;
+      });
+      return rows;
+    };
+    begun({ ...FLOW, state: 'ESTABLISHED' }, 500);
+    const before = [older, spoken].map((source) => ({ ...FLOW, source, state: 'ESTABLISHED' as const }));
+    dump(1_000, { ...FLOW, state: 'ESTABLISHED' }, ...before);
+    assert.equal(told(), { 40000: Number.POSITIVE_INFINITY, 2: 1_000, 3: 1_000 });
+    changed({ ...FLOW, source: spoken, mark: 1 });
+    dump(2_000, { ...FLOW, state: 'ESTABLISHED' });
+    assert.equal(told(), {
+      40000: Number.POSITIVE_INFINITY,
+      2: Number.NEGATIVE_INFINITY,
+      3: Number.POSITIVE_INFINITY,
+    });
+    assert.is(table.wholeMs, 2_000);
+  });
+
+  test('is emptied at once when the kernel says that there is no flow, but for those that began since', () => {
+    const { table, begun, rows } = tableOf();
+    begun({ ...FLOW, source: '10.0.0.1:2', state: 'ESTABLISHED' });
+    table.beginDump(0);
+    begun({ ...FLOW, state: 'SYN_SENT' });
+    table.endEmptyDump();
+    assert.equal(rows(), ['10.0.0.1 40000 10.0.0.2 443 0 SYN_SENT']);
+    assert.is(table.counters.vanished, 1);
   });
 
   test('takes the state that it knows where the kernel does not tell that of the end', () => {
@@ -274,7 +357,8 @@ spec('the flow table', (test) => {
       }
       assert.is(table.size, 1_000_000);
       assert.ok(table.bytes <= 120 << 20, `${table.bytes} bytes`);
-      table.clear();
+      table.beginDump(0);
+      table.endEmptyDump();
       assert.equal([table.size, table.bytes], [0, small]);
     }
   });
@@ -349,7 +433,7 @@ class Kernel {
   /** The kernel makes the next part of the dump. */
   fill(): void {
     if (this.#bucket < 0) {
-      this.followed.table.beginDump();
+      this.followed.table.beginDump(0);
       this.#bucket = 0;
     }
     if (this.#bucket > 2) return;
