@@ -1,6 +1,5 @@
 /** Whose the ends of conntrack's flows are: by the sockets of this machine, and by the addresses of its namespaces. */
 
-import { statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
@@ -9,7 +8,7 @@ import { hasCapability } from '../daemon/kernel/capabilities.ts';
 import { NamespaceFinder } from '../daemon/track/namespace-finder.ts';
 import type { FlowHolder, FlowRow } from './conntrack-rows.ts';
 import type { Place } from './place.ts';
-import { inside } from './place.ts';
+import { inside, ownNamespace } from './place.ts';
 import { SocketsReader } from './sockets-reader.ts';
 import type { SocketRow } from './sockets-rows.ts';
 
@@ -36,7 +35,7 @@ export class FlowOwners {
   }
 
   read(): OwnersRead {
-    const here = this.#place?.inode ?? statSync('/proc/thread-self/ns/net').ino;
+    const here = this.#place?.inode ?? ownNamespace();
     const { rows, podNames, conditions, processes } = this.#reader.read();
     const namespaces = this.#finder.find(performance.now());
     const nameOf = (pod: PodRef | null) => (pod === null ? null : (podNames.get(pod.uid) ?? null));

@@ -13,7 +13,6 @@ import { isPod, readPodNames } from './pod-names.ts';
 import { namesIn } from './quiet-read.ts';
 
 const NAMED = '/run/netns';
-const OWN = '/proc/thread-self/ns/net';
 /** linux/magic.h */
 const NSFS_MAGIC = 0x6e736673;
 
@@ -72,7 +71,7 @@ export function placeOf(name: string): Decoded<Place> {
  * @throws FinwaitError NAMESPACES_DENIED, NAMESPACE_NOT_FOUND
  */
 export function inside<T>(place: Place | undefined, use: () => T): T {
-  if (place === undefined || place.inode === statSync(OWN).ino) return use();
+  if (place === undefined || place.inode === ownNamespace()) return use();
   try {
     return insideNamespace(place.path, place.inode, use);
   } catch (error) {
@@ -81,6 +80,11 @@ export function inside<T>(place: Place | undefined, use: () => T): T {
     if (error.errno === ENOENT) throw notFound('the network namespace is gone');
     throw error;
   }
+}
+
+/** Inode of the one that the thread is in. */
+export function ownNamespace(): number {
+  return statSync('/proc/thread-self/ns/net').ino;
 }
 
 export function namespacesDenied(cause?: Error): FinwaitError {

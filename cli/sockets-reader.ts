@@ -1,6 +1,5 @@
 /** Reads the sockets for the table commands: of this network namespace, of those that are named, or of all of the machine. */
 
-import { statSync } from 'node:fs';
 import type { Condition } from '#base/errors.ts';
 import type { PodRef } from '#contract';
 import { hasCapability } from '../daemon/kernel/capabilities.ts';
@@ -16,7 +15,7 @@ import { ProcessTable } from '../daemon/track/processes.ts';
 import { noSocketCounts, SocketTable } from '../daemon/track/socket-table.ts';
 import { readSockstat } from '../daemon/track/sockstat.ts';
 import type { Place } from './place.ts';
-import { inside, namespacesDenied } from './place.ts';
+import { inside, namespacesDenied, ownNamespace } from './place.ts';
 import { readPodNames } from './pod-names.ts';
 import type { SocketRow } from './sockets-rows.ts';
 import { socketRow } from './sockets-rows.ts';
@@ -63,10 +62,15 @@ export class SocketsReader {
   readonly #entered: readonly EnteredPlace[];
   readonly #others: NamespaceSockets | undefined;
   readonly #isProbe = finwaitAddresses();
+  readonly #onlyEnds: boolean;
   #reads = 0;
 
-  /** @throws FinwaitError NAMESPACES_DENIED when all namespaces are asked for and this may not enter them */
-  constructor(places: Places) {
+  /**
+   * @param onlyEnds for who wants neither rows nor processes: they are left empty
+   * @throws FinwaitError NAMESPACES_DENIED when all namespaces are asked for and this may not enter them
+   */
+  constructor(places: Places, { onlyEnds = false } = {}) {
+    this.#onlyEnds = onlyEnds;
     if (places === 'all' && !hasCapability('SYS_ADMIN')) throw namespacesDenied();
     const sums = new CounterSums();
     const common = {
@@ -75,10 +79,11 @@ export class SocketsReader {
       maxTracked: UNBOUNDED,
       ephemeralFrom: readEphemeralFrom(),
       counters: this.#counters,
-      details: true,
+      details: !onlyEnds,
     };
     const faults = this.#faults;
-    const dump = (onSocket: (payload: Uint8Array) => void) => dumpSockets(onSocket, faults, EXTRAS);
+    const extras = onlyEnds ? {} : EXTRAS;
+    const dump = (onSocket: (payload: Uint8Array) => void) => dumpSockets(onSocket, faults, extras);
     const finder = new NamespaceFinder();
     const entered = typeof places === 'string' ? [undefined] : byInode(places);
     this.#entered = entered.map(
@@ -86,9 +91,7 @@ export class SocketsReader {
         new EnteredPlace(place, new SocketTable({ ...common, dump }), new NamespaceNumbers(sums), finder),
     );
     this.#others =
-      places === 'all'
-        ? new NamespaceSockets({ ...common, faults, sums, extras: EXTRAS, finder })
-        : undefined;
+      places === 'all' ? new NamespaceSockets({ ...common, faults, sums, extras, finder }) : undefined;
   }
 
   /** @throws FinwaitError of `dumpSockets` and of `inside` */
@@ -103,13 +106,15 @@ export class SocketsReader {
         return { inode, own: false, pod, numbers, table, interfaceName: String };
       }),
     ];
-    this.#processes.update(new Set(namespaces.flatMap(({ table }) => [...table.inodes()])));
-    this.#cgroups.update(nowMs);
+    if (!this.#onlyEnds) {
+      this.#processes.update(new Set(namespaces.flatMap(({ table }) => [...table.inodes()])));
+      this.#cgroups.update(nowMs);
+    }
     for (const { table } of namespaces) table.attribute();
     const podNames = readPodNames();
     const partial = this.#others?.condition();
     return {
-      rows: this.#rows(nowMs, namespaces, podNames),
+      rows: this.#onlyEnds ? [] : this.#rows(nowMs, namespaces, podNames),
       namespaces,
       podNames,
       dropped: this.#counters.undecodable + this.#faults.truncated + this.#faults.undecodable,
@@ -137,7 +142,7 @@ class EnteredPlace {
   readonly #table: SocketTable;
   readonly #numbers: NamespaceNumbers;
   readonly #finder: NamespaceFinder;
-  readonly #own = statSync('/proc/thread-self/ns/net').ino;
+  readonly #own = ownNamespace();
   #devices: ReadonlyMap<number, string> = new Map();
 
   constructor(

@@ -1,7 +1,11 @@
+import { statSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import type { Divergence } from '#contract';
+import type { PortRow } from '../../cli/ports-view.ts';
 import type { PortUse } from '../../daemon/track/port-pressure.ts';
 import { spec } from '../harness.ts';
+import { startPod } from '../kernel/pods.ts';
+import { runFinwait } from '../support/child.ts';
 import { makeNetns } from '../support/netns.ts';
 
 const NEEDS = {
@@ -59,6 +63,35 @@ spec('finwait ports', (test) => {
       const [use, ...others] = JSON.parse(await ended('ports', '--port', '7001', '--json')) as PortUse[];
       assert.equal([use?.used, use?.usable, others.length], [1, 10, 0]);
       assert.match(await ended('ports', '--nat'), /^0 destinations/m);
+    },
+    NEEDS,
+  );
+});
+
+spec('finwait ports elsewhere', (test) => {
+  test(
+    'looks into namespaces by name and by pod, each with its own range of ports',
+    async () => {
+      await using ns = await makeNetns('ports-cli');
+      await ns.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=40000 40009');
+      await using pod = await startPod(ns.enter, 0, 0);
+      await using pairs = ns.start(process.execPath, ['-e', PAIRS, '7000', '9']);
+      await pairs.output(/open/);
+      for (const place of [
+        ['--netns', ns.name],
+        ['--pod', pod.uid],
+        ['-A', '--port', '7000', '--min-used', '90'],
+      ]) {
+        const { stdout, stderr } = await runFinwait(['ports', '--json', ...place]);
+        const uses = JSON.parse(stdout) as PortRow[];
+        // The pod itself listens on a port of the range.
+        const [use] = uses.filter(({ netns }) => netns === statSync(`/run/netns/${ns.name}`).ino);
+        assert.equal([use?.used, use?.usable, use?.pod], [9, 9, pod.uid], stderr);
+      }
+      const none = await runFinwait(['ports', '--json', '--netns', ns.name, '--min-used', '91']);
+      assert.is(none.stdout, '[]\n');
+      const nat = await runFinwait(['ports', '--nat', '--netns', ns.name]);
+      assert.match(nat.stdout, /^0 destinations/m);
     },
     NEEDS,
   );
