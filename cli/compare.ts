@@ -14,10 +14,12 @@ import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
-import { readOwnSockets } from './own-sockets.ts';
+import { chosenPlace, inside, PLACE_SETTINGS } from './place.ts';
+import { SocketsReader } from './sockets-reader.ts';
 import type { TableColumn } from './table.ts';
 import { incompleteAnswer, printConditions, printJson, printTable, TABLE_SETTINGS } from './table.ts';
 import { age, count } from './view-text.ts';
+import { WATCH_SETTINGS, watching } from './watch.ts';
 
 const { output, json, noHeader } = TABLE_SETTINGS;
 
@@ -30,6 +32,8 @@ export const COMPARE_SETTINGS = {
     defaultText: '1s',
     parse: durationMs(100, 3_600_000),
   },
+  ...PLACE_SETTINGS,
+  ...WATCH_SETTINGS,
   output,
   json,
   noHeader,
@@ -38,14 +42,15 @@ export const COMPARE_SETTINGS = {
 const HELP: CommandHelp = {
   usage: 'finwait compare [options]',
   about: [
-    "Compares the sockets of this network namespace with conntrack's flows, twice. A socket whose flow conntrack has",
-    'forgotten loses its packets where rules drop what is invalid. A flow without a socket takes room in the table;',
-    'flows that only pass through this machine are left out.',
+    "Compares the sockets of this network namespace, or of that given, with conntrack's flows there, twice. A socket whose",
+    'flow conntrack has forgotten loses its packets where rules drop what is invalid. A flow without a socket takes room',
+    'in the table; flows that only pass through are left out.',
   ].join('\n'),
   settings: COMPARE_SETTINGS,
   examples: [
     ['finwait compare', 'what one of them has and the other has not'],
     ['finwait compare --pause 10s --json', 'the same with more patience, as data'],
+    ['finwait compare --pod default/web --watch', 'in the namespace of a pod, again and again'],
   ],
   notes: [
     'Needs CAP_NET_ADMIN. AGE is as far as one look tells; the agent, which follows both tables, knows better. docs/tables.md\n' +
@@ -69,10 +74,14 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
   const conditions: Condition[] = [];
   using conntrack = new Conntrack({ faults });
   const comparison = new Comparison();
+  const place = chosenPlace(settings);
+  const reader = new SocketsReader(place === undefined ? 'own' : [place], { onlyEnds: true });
   const compare = () => {
     conditions.length = 0;
-    const nowMs = performance.now();
-    const { table: sockets, dropped } = readOwnSockets(nowMs);
+    const { namespaces, dropped } = reader.read();
+    const [namespace] = namespaces;
+    if (namespace === undefined) throw new Error('one namespace is read');
+    const { table: sockets } = namespace;
     conntrack.readAnew();
     conntrack.sweep(conditions);
     const { table: flows, knownMs, disbelief } = conntrack;
@@ -80,13 +89,14 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
     const divergence = divergenceOf(comparison, tables, () => conntrack.follow(), performance.now());
     return { divergence, dropped };
   };
-  compare();
+  inside(place, compare);
   await sleep(settings.pause);
-  const { divergence, dropped } = compare();
-  print(io, settings, divergence);
-  const missed = dropped + faults.truncated + faults.undecodable;
-  printConditions(io, [...conditions, ...incompleteAnswer(missed)]);
-  return EXIT.ok;
+  return watching(io, settings, () => {
+    const { divergence, dropped } = inside(place, compare);
+    print(io, settings, divergence);
+    const missed = dropped + faults.truncated + faults.undecodable;
+    printConditions(io, [...conditions, ...incompleteAnswer(missed)]);
+  });
 }
 
 function print(io: CliIo, settings: Settings<typeof COMPARE_SETTINGS>, divergence: Divergence): void {

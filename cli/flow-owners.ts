@@ -41,8 +41,7 @@ export class FlowOwners {
     const nameOf = (pod: PodRef | null) => (pod === null ? null : (podNames.get(pod.uid) ?? null));
     const holders = new HolderTable(here);
     for (const row of rows) holders.addSocket(row);
-    for (const [inode, { pid, pod = null }] of namespaces) {
-      const path = `/proc/${pid}/ns/net`;
+    for (const [inode, { path, pod = null }] of namespaces) {
       for (const address of addressesInside({ inode, path })) {
         holders.addAddress(address, { inode, pod, podName: nameOf(pod) });
       }

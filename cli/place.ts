@@ -118,9 +118,7 @@ function placeOfPod(filter: string): Place {
     );
   }
   if (another !== undefined) throw usage(`--pod ${filter} is the beginning of ${found.length} pods`);
-  const place = ofInode(only.inode);
-  if (!place.ok) throw notFound('the network namespace is gone');
-  return place.value;
+  return only;
 }
 
 function usage(problem: string): FinwaitError {

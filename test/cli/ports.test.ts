@@ -5,7 +5,7 @@ import type { PortRow } from '../../cli/ports-view.ts';
 import type { PortUse } from '../../daemon/track/port-pressure.ts';
 import { spec } from '../harness.ts';
 import { startPod } from '../kernel/pods.ts';
-import { runFinwait } from '../support/child.ts';
+import { runFinwait, startFinwait } from '../support/child.ts';
 import { makeNetns } from '../support/netns.ts';
 
 const NEEDS = {
@@ -80,7 +80,7 @@ spec('finwait ports elsewhere', (test) => {
       for (const place of [
         ['--netns', ns.name],
         ['--pod', pod.uid],
-        ['-A', '--port', '7000', '--min-used', '90'],
+        ['-A', '--port', '7000', '--min-used', '100'],
       ]) {
         const { stdout, stderr } = await runFinwait(['ports', '--json', ...place]);
         const uses = JSON.parse(stdout) as PortRow[];
@@ -88,7 +88,7 @@ spec('finwait ports elsewhere', (test) => {
         const [use] = uses.filter(({ netns }) => netns === statSync(`/run/netns/${ns.name}`).ino);
         assert.equal([use?.used, use?.usable, use?.pod], [9, 9, pod.uid], stderr);
       }
-      const none = await runFinwait(['ports', '--json', '--netns', ns.name, '--min-used', '91']);
+      const none = await runFinwait(['ports', '--json', '--netns', ns.name, '--port', '1']);
       assert.is(none.stdout, '[]\n');
       const nat = await runFinwait(['ports', '--nat', '--netns', ns.name]);
       assert.match(nat.stdout, /^0 destinations/m);
@@ -113,7 +113,7 @@ spec('finwait compare', (test) => {
       );
       await using kept = ns.start(process.execPath, ['-e', PAIRS, '7001', '1']);
       await kept.output(/open/);
-      const child = ns.finwait(['compare', '--pause', '100ms', '--json']);
+      const child = startFinwait(['compare', '--pause', '100ms', '--json', '--netns', String(kept.pid)]);
       assert.is((await child.ended).code, 0, child.stderr);
       const [found] = JSON.parse(child.stdout) as Divergence[];
       // The first three began before conntrack was used: it never knew them.
