@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   SOCK_DIAG_DENIED: 'the socket table may not be read',
   PROCESS_NAMES_PARTIAL: 'the processes of other users cannot be seen',
   NAMESPACES_PARTIAL: 'the sockets of some network namespaces cannot be read',
+  CGROUPS_HIDDEN: 'the control groups of some sockets cannot be seen',
   NAMESPACES_DENIED: 'the other network namespaces of the machine may not be entered',
   NAMESPACE_NOT_FOUND: 'there is no such network namespace',
   SOCKET_NOT_FOUND: 'there is no such socket',

@@ -85,7 +85,7 @@ export class Sweeper implements Disposable {
     const conditions: Condition[] = [];
     const sockets = unlessRefused(conditions, () => this.#sweepSockets(nowMs));
     if (sockets !== undefined) {
-      const partial = [this.#processes.condition(), this.#namespaces?.condition()];
+      const partial = [this.#processes, this.#namespaces, this.#cgroups].map((each) => each?.condition());
       conditions.push(...partial.filter((condition) => condition !== undefined));
     }
     const conntrack = this.#conntrack.sweep(conditions);

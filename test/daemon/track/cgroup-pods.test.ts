@@ -1,6 +1,7 @@
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { cgroupMount } from '../../../daemon/track/cgroup-mount.ts';
 import { CgroupPods } from '../../../daemon/track/cgroup-pods.ts';
 import { spec } from '../../harness.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';
@@ -43,11 +44,106 @@ spec('pods by control group', (test) => {
     assert.is(pods.counters.cgroup_searches, 2);
   });
 
-  test('have room for so many, and count the rest', async () => {
+  test('are searched for again when they were not there at first, less and less often', async () => {
     await using root = await makeTempDir('cgroup');
     const pods = new CgroupPods(root.path);
-    for (let id = 1; id <= 65_537; id++) pods.numberOf(id);
-    assert.is(pods.numberOf(65_536), 0);
-    assert.is(pods.counters.cgroup_ids_left_out, 3);
+    const folder = join(root.path, `kubepods/pod${UID}`);
+    mkdirSync(folder, { recursive: true });
+    const { ino } = statSync(folder);
+    // Moved away, so that a search does not meet it.
+    renameSync(folder, `${root.path}-away`);
+    const searches: number[] = [];
+    for (let nowMs = 0; nowMs <= 100_000; nowMs += 1_000) {
+      pods.numberOf(ino);
+      const before = pods.counters.cgroup_searches;
+      pods.update(nowMs);
+      if (pods.counters.cgroup_searches > before) searches.push(nowMs / 1_000);
+    }
+    assert.equal(searches, [0, 10, 30, 70]);
+    assert.is(pods.condition()?.code, 'CGROUPS_HIDDEN');
+    renameSync(`${root.path}-away`, folder);
+    pods.numberOf(ino);
+    pods.update(200_000);
+    assert.is(pods.podAt(pods.numberOf(ino))?.uid, UID);
+    assert.is(pods.condition(), undefined);
+  });
+
+  test('that no socket has any more are not searched for again', async () => {
+    await using root = await makeTempDir('cgroup');
+    const pods = new CgroupPods(root.path);
+    pods.numberOf(7);
+    for (let nowMs = 0; nowMs <= 100_000; nowMs += 1_000) pods.update(nowMs);
+    assert.is(pods.counters.cgroup_searches, 3);
+    assert.is(pods.condition(), undefined);
+  });
+
+  test('are searched for a part at a time, and found when the last part has been looked through', async () => {
+    await using root = await makeTempDir('cgroup');
+    for (let i = 0; i < 2_500; i++) mkdirSync(join(root.path, `x${i}`));
+    const ids = [0, 2_499].map((i) => {
+      const folder = join(root.path, `x${i}/pod${UID}`);
+      mkdirSync(folder);
+      return statSync(folder).ino;
+    });
+    const pods = new CgroupPods(root.path);
+    const numbers = ids.map((id) => pods.numberOf(id));
+    const uids = () => numbers.map((number) => pods.podAt(number)?.uid);
+    pods.update(0);
+    assert.is(uids().filter((uid) => uid === UID).length, 1);
+    pods.update(1);
+    assert.equal(uids(), [UID, UID]);
+    assert.is(pods.counters.cgroup_searches, 1);
+  });
+
+  test('have room for so many, count the rest, and give the room of those that are gone to others', async () => {
+    await using root = await makeTempDir('cgroup');
+    const folder = join(root.path, `kubepods/pod${UID}`);
+    mkdirSync(folder, { recursive: true });
+    const { ino } = statSync(folder);
+    const pods = new CgroupPods(root.path, { max: 3 });
+    const [here, gone] = [ino, 7, 8].map((id) => pods.numberOf(id));
+    pods.update(0);
+    assert.is(pods.numberOf(9), 0);
+    assert.is(pods.counters.cgroup_ids_left_out, 1);
+    pods.update(3_500_000);
+    // Sockets of a group may outlive it by the time that one is in TIME-WAIT, not by an hour.
+    pods.numberOf(8);
+    pods.numberOf(9);
+    pods.update(4_000_000);
+    assert.is(pods.numberOf(9), gone);
+    assert.is(pods.podAt(here ?? 0)?.uid, UID);
+    assert.is(pods.numberOf(10), 0, 'one was read a while ago only');
+  });
+});
+
+spec('the mount of control groups', (test) => {
+  test('is the one that shows most: of a container, that of the machine', async () => {
+    await using proc = await makeTempDir('proc');
+    const write = (process: string, ...mounts: readonly (readonly [root: string, point: string])[]) => {
+      mkdirSync(join(proc.path, process), { recursive: true });
+      const lines = mounts.map(
+        ([root, point]) => `500 490 0:30 ${root} ${point} ro,nosuid shared:9 - cgroup2 cgroup rw\n`,
+      );
+      writeFileSync(
+        join(proc.path, process, 'mountinfo'),
+        `27 1 254:0 / / rw - ext4 /dev/vda rw\n${lines.join('')}`,
+      );
+    };
+    const own = join(proc.path, 'own');
+    const shown = join(proc.path, 'shown');
+    mkdirSync(own);
+    write('self', ['/', own], ['/../../..', shown]);
+    assert.is(cgroupMount(proc.path), own, 'the other cannot be looked at');
+    mkdirSync(shown);
+    assert.is(cgroupMount(proc.path), shown);
+    write('self', ['/', own]);
+    write('1', ['/../..', '/sys/fs/cgroup']);
+    assert.is(cgroupMount(proc.path), own);
+    const machine = join(proc.path, '1/root/sys/fs/cgroup');
+    mkdirSync(machine, { recursive: true });
+    assert.is(cgroupMount(proc.path), machine);
+    write('self');
+    write('1');
+    assert.is(cgroupMount(proc.path), undefined);
   });
 });
