@@ -1,5 +1,24 @@
 /** What a report says of conntrack beyond its fill: how it is followed, how fast it turns over, how flows end. */
 
+/** What the kernel counted of flows. */
+export interface FlowTraffic {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface FlowConsumer {
+  readonly address: string;
+  /** Flows. */
+  readonly count: number;
+  /** By those who opened the connections, and to them; absent where the kernel has not counted any of the flows. */
+  readonly sent?: FlowTraffic;
+  readonly received?: FlowTraffic;
+}
+
+export interface FlowDestination extends FlowConsumer {
+  readonly port: number;
+}
+
 export interface ConntrackActivity {
   /** `dumps`: the kernel sends no events, so what begins and ends between two readings goes unseen. */
   readonly followed: 'events' | 'dumps';
@@ -30,12 +49,13 @@ export interface ConntrackActivity {
   /** Flows that ended and whose begin nobody saw. */
   readonly lifetimesUnknown: number;
   /** Who has the most TCP flows, largest first. */
-  readonly sources: readonly { readonly address: string; readonly count: number }[];
-  readonly destinations: readonly {
-    readonly address: string;
-    readonly port: number;
-    readonly count: number;
-  }[];
+  readonly sources: readonly FlowConsumer[];
+  readonly destinations: readonly FlowDestination[];
+  /** Whose TCP flows carried the most bytes, as of the last reading; absent while the kernel does not count them. */
+  readonly sourcesByBytes?: readonly FlowConsumer[];
+  readonly destinationsByBytes?: readonly FlowDestination[];
+  /** Age of the oldest TCP flow by the kernel's time stamps; absent where no flow has one. */
+  readonly oldestFlowMs?: number;
   /** What all processors count of conntrack, since the agent started. */
   readonly statistics: readonly {
     /** `drop`, `earlyDrop`, `insertFailed`, `chainTooLong`, ... */

@@ -105,7 +105,7 @@ export class Conntrack implements Disposable {
     this.#addConditions(follower, conditions);
     const nowMs = this.#clock();
     this.#ends.settle(nowMs);
-    const { states, own } = this.table.summary(nowMs);
+    const { states, own, oldestFlowMs } = this.table.summary(nowMs);
     return {
       // The kernel does not tell whether a rule hooks conntrack in; flows tell that one does.
       status: this.#wasUsed ? 'on' : 'idle',
@@ -114,7 +114,10 @@ export class Conntrack implements Disposable {
         .map(([state, { count, oldestMs }]) => ({ state, count, oldestMs }))
         .sort((a, b) => b.count - a.count),
       own,
-      activity: this.#activity(follower, fill, nowMs),
+      activity: {
+        ...this.#activity(follower, fill, nowMs),
+        ...(oldestFlowMs === undefined ? {} : { oldestFlowMs }),
+      },
     };
   }
 
@@ -210,7 +213,8 @@ export class Conntrack implements Disposable {
     if (nowMs < this.#nextConsumersMs) return;
     const forEachFlow: FlowTable['forEachFlow'] = (visit) =>
       this.table.forEachFlow(visit, () => this.follow());
-    this.#consumers = findConsumers({ forEachFlow }, CONNTRACK_ACTIVITY_LIMITS.consumers);
+    const accounting = this.#settings.accounting === 1;
+    this.#consumers = findConsumers({ forEachFlow }, CONNTRACK_ACTIVITY_LIMITS.consumers, accounting);
     const doneMs = this.#clock();
     this.#nextConsumersMs = doneMs + CONSUMERS_PAUSE_FACTOR * (doneMs - nowMs);
   }

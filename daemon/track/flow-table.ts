@@ -47,6 +47,13 @@ export interface StateOfFlows {
   oldestMs: number;
 }
 
+export interface SummaryOfFlows {
+  readonly states: ReadonlyMap<ConntrackTcpState, StateOfFlows>;
+  readonly own: number;
+  /** Age of the oldest flow with a time stamp of the kernel's. */
+  readonly oldestFlowMs?: number;
+}
+
 export class FlowTable {
   readonly counters: FlowTableCounters = { untracked: 0, vanished: 0, unknownEnds: 0, offloaded: 0 };
   readonly #options: FlowTableOptions;
@@ -268,16 +275,16 @@ export class FlowTable {
   }
 
   /** Flows by state, with those that a dump had and the table has no room for; and how many are finwait's own. */
-  summary(nowMs: number): {
-    readonly states: ReadonlyMap<ConntrackTcpState, StateOfFlows>;
-    readonly own: number;
-  } {
+  summary(nowMs: number): SummaryOfFlows {
     const counts = Float64Array.from(this.#outside);
     const oldest = new Float64Array(counts.length).fill(nowMs);
     let own = 0;
+    let firstMs = Number.POSITIVE_INFINITY;
     for (const columns of [this.#v4, this.#v6]) {
       for (let row = 0; row < columns.size; row++) {
-        if (!this.#isAlive(columns, row)) continue;
+        const flags = columns.flags[row] as number;
+        if ((flags & FLAG.dead) !== 0) continue;
+        if ((flags & FLAG.bornKernel) !== 0) firstMs = Math.min(firstMs, columns.bornMs[row] as number);
         const state = columns.states[row] as number;
         const sinceMs = columns.sinceMs[row] as number;
         counts[state] = (counts[state] as number) + 1;
@@ -290,7 +297,8 @@ export class FlowTable {
       const count = counts[state] as number;
       if (count > 0) states.set(name, { count, oldestMs: nowMs - (oldest[state] as number) });
     }
-    return { states, own };
+    const oldestFlowMs = Math.max(0, Math.round(nowMs - firstMs));
+    return { states, own, ...(firstMs === Number.POSITIVE_INFINITY ? {} : { oldestFlowMs }) };
   }
 
   #columnsOf({ addressBytes }: FlowRecord): FlowColumns {

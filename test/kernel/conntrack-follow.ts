@@ -5,6 +5,7 @@
  */
 
 import type { Condition } from '#base/errors.ts';
+import type { ConntrackActivity } from '#contract';
 import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
 import { CONNTRACK_TCP_STATES } from '../../daemon/netlink/ctnetlink-attributes.ts';
 import { Conntrack } from '../../daemon/track/conntrack.ts';
@@ -13,6 +14,9 @@ import { ipFromBytes } from '../../daemon/wire/address.ts';
 export interface Followed {
   /** As `flowTexts` of tables-oracles.ts has them. */
   readonly flows: readonly string[];
+  /** Of those that the kernel counts, by source port: packets and bytes as `flowsByConntrack` has them. */
+  readonly counted: Readonly<Record<string, string>>;
+  readonly activity: ConntrackActivity | undefined;
   readonly counters: Readonly<Record<string, number>>;
   readonly conditions: readonly string[];
 }
@@ -31,23 +35,33 @@ const conntrack = new Conntrack({
   queueBytes: Number(queueBytes),
 });
 
-function sweep(): Condition[] {
+function sweep(): { conditions: Condition[]; activity: ConntrackActivity | undefined } {
   const conditions: Condition[] = [];
   if (how === 'dumps') skippedMs += PAUSE_MS;
-  conntrack.sweep(conditions);
-  return conditions;
+  return { activity: conntrack.sweep(conditions)?.activity, conditions };
 }
 
 function told(): Followed {
-  const conditions = sweep().map(({ code }) => code);
+  const { conditions, activity } = sweep();
   const flows: string[] = [];
+  const counted: Record<string, string> = {};
   conntrack.table.forEachFlow((row) => {
     const end = (address: Uint8Array, port: number) => `${ipFromBytes(address).text} ${port}`;
     const original = `${end(row.source, row.sourcePort)}>${end(row.destination, row.destinationPort)}`;
     const reply = `${end(row.replySource, row.replySourcePort)}>${end(row.replyDestination, row.replyDestinationPort)}`;
+    if (row.counted) {
+      counted[row.sourcePort] =
+        `${row.sentPackets},${row.receivedPackets} ${row.sentBytes},${row.receivedBytes}`;
+    }
     flows.push(`${CONNTRACK_TCP_STATES[row.state]} ${original} ${reply} zone ${row.zone} mark ${row.mark}`);
   });
-  return { flows: flows.sort(), counters: conntrack.counters, conditions };
+  return {
+    flows: flows.sort(),
+    counted,
+    activity,
+    counters: conntrack.counters,
+    conditions: conditions.map(({ code }) => code),
+  };
 }
 
 sweep();

@@ -176,6 +176,16 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
         lifetimesUnknown: 3,
         sources: [{ address: '10.244.0.7', count: 40 }],
         destinations: [{ address: '10.96.0.10', port: 53, count: 30 }],
+        sourcesByBytes: [
+          {
+            address: '10.244.0.7',
+            count: 40,
+            sent: { packets: 400, bytes: 24_000 },
+            received: { packets: 300, bytes: 4_000_000 },
+          },
+        ],
+        destinationsByBytes: [{ address: '10.96.0.10', port: 53, count: 30 }],
+        oldestFlowMs: 86_400_000,
         statistics: [{ name: 'insertFailed', total: 2, perS: 0 }],
       },
       own: 4,

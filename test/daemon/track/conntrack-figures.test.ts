@@ -16,6 +16,7 @@ import { FlowTable } from '../../../daemon/track/flow-table.ts';
 import { spec, testSeed } from '../../harness.ts';
 import { hostile, seededRandom } from '../netlink/mutate.ts';
 import { flowMessage } from './flow-message.ts';
+import { FLOW, tableOf } from './flow-scene.ts';
 
 const u32 = (value: number) => new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value]);
 
@@ -132,7 +133,7 @@ spec('who has the most flows', (test) => {
     for (let each = 0; each < 20_000; each++) add(`10.1.${each >> 8}.${each & 0xff}:1000`, '10.0.0.2:80');
     for (let port = 1; port <= 300; port++) add(`10.9.9.9:${port}`, '10.0.0.3:443');
     for (let port = 1; port <= 200; port++) add(`[fd00::1]:${port}`, '[fd00::2]:443');
-    const { sources, destinations } = findConsumers(table, 3);
+    const { sources, destinations } = findConsumers(table, 3, false);
     assert.equal(sources.slice(0, 2), [
       { address: '10.9.9.9', count: 300 },
       { address: 'fd00::1', count: 200 },
@@ -157,11 +158,65 @@ spec('who has the most flows', (test) => {
         for (const row of flows) visit(row as FlowRow);
       },
     };
-    const { sources, destinations } = findConsumers(table, 2);
+    const { sources, destinations } = findConsumers(table, 2, false);
     assert.equal(
       sources.map(({ count }) => count),
       [1_000, 1],
     );
     assert.equal(destinations[0], { address: '10.9.9.9', port: 443, count: 1_000 });
+  });
+
+  test('is found by bytes as well, where the kernel counts them, with what was sent and received', () => {
+    const { table, dump } = tableOf();
+    const small = (port: number) => ({ ...FLOW, source: `10.1.0.1:${port}`, state: 'ESTABLISHED' as const });
+    const large = {
+      ...FLOW,
+      source: '10.1.0.2:1',
+      destination: '10.0.0.3:443',
+      state: 'ESTABLISHED',
+    } as const;
+    dump(
+      0,
+      {
+        ...small(1),
+        counters: [
+          [1, 100],
+          [2, 200],
+        ],
+      },
+      // It began before the kernel counted.
+      small(2),
+      {
+        ...large,
+        counters: [
+          [10, 1_000],
+          [20, 2 ** 40],
+        ],
+      },
+    );
+    const { sources, sourcesByBytes, destinationsByBytes } = findConsumers(table, 5, true);
+    assert.equal(
+      sources.map(({ address, count }) => [address, count]),
+      [
+        ['10.1.0.1', 2],
+        ['10.1.0.2', 1],
+      ],
+    );
+    assert.equal(sourcesByBytes, [
+      {
+        address: '10.1.0.2',
+        count: 1,
+        sent: { packets: 10, bytes: 1_000 },
+        received: { packets: 20, bytes: 2 ** 40 },
+      },
+      {
+        address: '10.1.0.1',
+        count: 2,
+        sent: { packets: 1, bytes: 100 },
+        received: { packets: 2, bytes: 200 },
+      },
+    ]);
+    assert.equal(destinationsByBytes?.[0]?.address, '10.0.0.3');
+    assert.equal(Object.keys(findConsumers(table, 5, false)), ['sources', 'destinations']);
   });
 });

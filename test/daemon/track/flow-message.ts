@@ -31,6 +31,8 @@ export interface FlowFields {
   /** Unix time in milliseconds. */
   readonly startMs?: number;
   readonly stopMs?: number;
+  /** Packets and bytes: of who opened the connection, and of the other. */
+  readonly counters?: readonly [sent: readonly [number, number], received: readonly [number, number]];
   readonly originalFlags?: number;
   readonly replyFlags?: number;
 }
@@ -39,10 +41,16 @@ const u8 = (value: number) => new Uint8Array([value]);
 const u16 = (value: number) => new Uint8Array([value >> 8, value]);
 const u32 = (value: number) => new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value]);
 
-function nanoseconds(ms: number): Uint8Array {
+function u64(value: bigint): Uint8Array {
   const out = new DataView(new ArrayBuffer(8));
-  out.setBigUint64(0, BigInt(ms) * 1_000_000n);
+  out.setBigUint64(0, value);
   return new Uint8Array(out.buffer);
+}
+
+const nanoseconds = (ms: number) => u64(BigInt(ms) * 1_000_000n);
+
+function counters(type: number, [packets, bytes]: readonly [number, number]): Uint8Array {
+  return encodeNested(type, encodeAttribute(1, u64(BigInt(packets))), encodeAttribute(2, u64(BigInt(bytes))));
 }
 
 /** An event as the kernel sends it: the message with its header. */
@@ -84,6 +92,9 @@ export function flowMessage(fields: FlowFields): Uint8Array {
     ...protoInfo,
     ...(offloaded ? [] : [encodeAttribute(7, u32(fields.timeoutS ?? 60))]),
     encodeAttribute(8, u32(fields.mark ?? 0)),
+    ...(fields.counters === undefined
+      ? []
+      : [counters(9, fields.counters[0]), counters(10, fields.counters[1])]),
     ...(fields.id === undefined ? [] : [encodeAttribute(12, u32(fields.id))]),
     ...(fields.startMs === undefined
       ? []
