@@ -5,6 +5,7 @@
  * `tables-child.ts events RECEIVE_BUFFER` follows the events of conntrack as bench/c/conntrack.c does.
  */
 
+import type { OnDatagram } from '../daemon/kernel/netlink-events.ts';
 import { NetlinkEvents } from '../daemon/kernel/netlink-events.ts';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
 import { tcpEventsFilter } from '../daemon/netlink/conntrack-filter.ts';
@@ -66,7 +67,7 @@ function reader(): () => number {
     return () => sweeper.sweep(clock()).counters.namespaces_found ?? 0;
   }
   const processes = new ProcessTable({ maxDescriptors: 1_000_000 });
-  const dump = (onSocket: (payload: Uint8Array) => void) => dumpSockets(onSocket, faults);
+  const dump = (onSocket: OnDatagram) => dumpSockets(onSocket, faults);
   const maxTracked = MAX_TRACKED;
   const sockets = new SocketTable({ dump, processes, maxTracked, ephemeralFrom: EPHEMERAL_FROM });
   return () => {

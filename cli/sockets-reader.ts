@@ -3,6 +3,7 @@
 import type { Condition } from '#base/errors.ts';
 import type { PodRef } from '#contract';
 import { hasCapability } from '../daemon/kernel/capabilities.ts';
+import type { OnDatagram } from '../daemon/kernel/netlink-events.ts';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
 import { CgroupPods } from '../daemon/track/cgroup-pods.ts';
 import { deviceNames, dumpSockets } from '../daemon/track/dumps.ts';
@@ -83,7 +84,7 @@ export class SocketsReader {
     };
     const faults = this.#faults;
     const extras = onlyEnds ? {} : EXTRAS;
-    const dump = (onSocket: (payload: Uint8Array) => void) => dumpSockets(onSocket, faults, extras);
+    const dump = (onSocket: OnDatagram) => dumpSockets(onSocket, faults, extras);
     const finder = new NamespaceFinder();
     const entered = typeof places === 'string' ? [undefined] : byInode(places);
     this.#entered = entered.map(

@@ -159,7 +159,7 @@ export class NetlinkSocket implements Disposable {
     encode: (seq: number) => Uint8Array,
     doing: string,
     onPayload: (view: DataView, from: number, to: number) => void,
-    between: () => void,
+    between = () => {},
   ): void {
     const seq = this.nextSeq();
     this.#send(encode(seq), doing);

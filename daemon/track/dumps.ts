@@ -20,39 +20,29 @@ export type OnPayload = (payload: Uint8Array) => void;
  * @param faults what the netlink socket had to drop is added here
  * @throws FinwaitError SOCK_DIAG_DENIED, SOCK_DIAG_MISSING, NETLINK_FAILED
  */
-export function dumpSockets(onSocket: OnPayload, faults: NetlinkCounters, extras: DiagExtras = {}): void {
+export function dumpSockets(onSocket: OnDatagram, faults: NetlinkCounters, extras: DiagExtras = {}): void {
   readingSockets(() =>
     withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket, extras)),
   );
 }
 
-/** How often a dump is begun anew during which the kernel says that its table changed. */
-const DUMP_TRIES = 3;
 /** Answers of a kernel that does not know the older form of the request. */
 const UNKNOWN_REQUEST: ReadonlySet<number> = new Set([EINVAL, ENOENT, EOPNOTSUPP]);
 
 /**
- * The same for the network namespace that the netlink socket was made in.
+ * The same for the network namespace that the netlink socket was made in. Each dump walks the table of the whole
+ * machine, so both families are asked for in one where that is possible.
  * @throws NetlinkError
  */
-export function dumpSocketsOf(socket: NetlinkSocket, onSocket: OnPayload, extras: DiagExtras = {}): void {
-  for (let tries = 1; ; tries++) {
-    const { interrupted } = socket.counters;
-    dumpSocketsOnce(socket, onSocket, extras);
-    if (socket.counters.interrupted === interrupted || tries === DUMP_TRIES) return;
-  }
-}
-
-/** Each dump walks the table of the whole machine, so both families are asked for in one where that is possible. */
-function dumpSocketsOnce(socket: NetlinkSocket, onSocket: OnPayload, extras: DiagExtras): void {
-  const request = (encode: (seq: number) => Uint8Array, doing: string) =>
-    socket.request(encode, doing, (message) => onSocket(message.payload));
+export function dumpSocketsOf(socket: NetlinkSocket, onSocket: OnDatagram, extras: DiagExtras = {}): void {
+  const encode = (seq: number) => encodeDiagDumpOfBoth(seq, ALL_STATES, extras);
   try {
-    request((seq) => encodeDiagDumpOfBoth(seq, ALL_STATES, extras), 'dump the TCP sockets');
+    socket.dump(encode, 'dump the TCP sockets', onSocket);
   } catch (error) {
     if (!(error instanceof NetlinkError) || !UNKNOWN_REQUEST.has(error.errno)) throw error;
     for (const family of [4, 6] as const) {
-      request((seq) => encodeDiagDump(seq, family, ALL_STATES, extras), `dump the IPv${family} TCP sockets`);
+      const encodeOne = (seq: number) => encodeDiagDump(seq, family, ALL_STATES, extras);
+      socket.dump(encodeOne, `dump the IPv${family} TCP sockets`, onSocket);
     }
   }
 }

@@ -4,6 +4,7 @@ import type { AddressCache } from './address-cache.ts';
 import { isMapped } from './address-cache.ts';
 import type { Owners } from './owners.ts';
 import * as record from './socket-record.ts';
+import { BITS } from './socket-record.ts';
 import type { SocketStore } from './socket-store.ts';
 import { WORD } from './socket-store.ts';
 
@@ -28,7 +29,7 @@ export class Listeners {
   add(store: SocketStore): void {
     const listener = {
       address: this.#addressOf(store),
-      dualStack: record.bit(store, 'dualStack') === 1,
+      dualStack: record.bit(store, BITS.dualStack) === 1,
       owner: store.get(WORD.owner),
     };
     const others = this.#byPort.get(store.localPort());
@@ -41,10 +42,12 @@ export class Listeners {
     const candidates = this.#byPort.get(store.localPort());
     const listener = candidates === undefined ? undefined : this.#among(candidates, store);
     if (listener === undefined) return;
-    if (record.stateOf(store) !== 'LISTEN') record.setFlag(store, 'inbound', true);
+    if (record.stateOf(store) !== 'LISTEN') record.setFlag(store, BITS.inbound, true);
     const attribution = record.attributionOf(store);
+    if (attribution === 'socket' || attribution === 'last-owner' || listener.owner === 0) return;
+    // A listener whose process is not seen tells no more than the socket's own control group does.
     const { process } = this.#owners.get(listener.owner);
-    if (attribution === 'socket' || attribution === 'last-owner' || process === null) return;
+    if (process === null && this.#owners.get(store.get(WORD.owner)).pod !== undefined) return;
     store.set(WORD.owner, listener.owner);
     record.setAttribution(store, 'listener');
   }

@@ -7,6 +7,7 @@ import type { Condition } from '#base/errors.ts';
 import { openFilesLimit } from '#base/open-files.ts';
 import type { PodRef } from '#contract';
 import { EMFILE, ENOENT, ESRCH } from '../kernel/libc.ts';
+import type { OnDatagram } from '../kernel/netlink-events.ts';
 import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 import { insideNamespace, openNetlinkInside } from '../kernel/network-namespace.ts';
@@ -14,7 +15,6 @@ import type { DiagExtras } from '../netlink/inet-diag.ts';
 import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
-import type { OnPayload } from './dumps.ts';
 import { dumpSocketsOf } from './dumps.ts';
 import { namespacesCondition } from './namespace-condition.ts';
 import type { CounterSums } from './namespace-counters.ts';
@@ -164,7 +164,7 @@ export class NamespaceSockets {
     const known = this.#namespaces.get(found.inode);
     if (known !== undefined) return known;
     const { processes, cgroups, sums, counters, details = false } = this.#options;
-    const dump = (onSocket: OnPayload) => this.#dump(namespace, onSocket);
+    const dump = (onSocket: OnDatagram) => this.#dump(namespace, onSocket);
     const ephemeralFrom = () => namespace.numbers.settings?.portRange?.from ?? this.#options.ephemeralFrom;
     const maxTracked = () => this.#room;
     const namespace: Namespace = {
@@ -236,7 +236,7 @@ export class NamespaceSockets {
     }
   }
 
-  #dump(namespace: Namespace, onSocket: OnPayload): void {
+  #dump(namespace: Namespace, onSocket: OnDatagram): void {
     const { inUse, timeWait } = namespace.counts;
     if (inUse + timeWait === 0) return;
     const { path, inode } = namespace.found;

@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { decodeCpuStats } from '../../daemon/netlink/conntrack-stats.ts';
 import { decodeFlow } from '../../daemon/netlink/ctnetlink.ts';
-import { decodeDiagDetails, decodeDiagSocket, diagAddress } from '../../daemon/netlink/inet-diag.ts';
+import { DiagRecord } from '../../daemon/netlink/diag-record.ts';
 import {
   decodeAttributes,
   decodeErrno,
   decodeExtendedError,
   decodeMessages,
+  viewOf,
 } from '../../daemon/netlink/message.ts';
 import { decodeChain, decodeTable } from '../../daemon/netlink/nftables.ts';
 import { decodeLink, decodeRoute } from '../../daemon/netlink/rtnetlink.ts';
@@ -26,7 +27,7 @@ type Decoder = (payload: Uint8Array) => unknown;
 const DECODERS: Readonly<Record<Kind, readonly Decoder[]>> = {
   flow: [decodeFlow],
   statistics: [decodeCpuStats],
-  socket: [decodeDiagSocket, decodeDiagDetailsOf],
+  socket: [readSocket],
   link: [decodeLink, eventOf(16)],
   address: [eventOf(20)],
   route: [decodeRoute, eventOf(24)],
@@ -132,13 +133,18 @@ function attributesIn(payload: Uint8Array, from: number): number {
   return count;
 }
 
-function decodeDiagDetailsOf(payload: Uint8Array): unknown {
-  if (!decodeDiagSocket(payload).ok) return undefined;
-  for (const end of ['local', 'remote'] as const) {
-    const { length } = diagAddress(payload, end);
-    assert.ok(length === 4 || length === 16);
-  }
-  return decodeDiagDetails(payload);
+const socket = new DiagRecord();
+
+function readSocket(payload: Uint8Array): unknown {
+  const reason = socket.read(viewOf(payload), 0, payload.length);
+  if (reason !== undefined) return { ok: false, reason };
+  const words = Array.from({ length: 18 }, (_, index) => socket.word(index));
+  const { family, state, timer, retransmits, shutdown, v6Only, bindAddressNoPort, cgroupId } = socket;
+  const { spokenFamily, localPort, remotePort, hasInfo } = socket;
+  const times = hasInfo ? [socket.lastDataSentMs, socket.lastDataReceivedMs, socket.lastAckReceivedMs] : [];
+  const own = { family, state, timer, retransmits, shutdown, v6Only, bindAddressNoPort, cgroupId };
+  const value = { ...own, spokenFamily, localPort, remotePort, words, times, details: socket.details() };
+  return { ok: true, value };
 }
 
 function eventOf(type: number): Decoder {

@@ -1,5 +1,7 @@
 /** inet_diag messages from what they say, for tables that are fed by hand. */
 
+import type { OnDatagram } from '../../../daemon/kernel/netlink-events.ts';
+import { viewOf } from '../../../daemon/netlink/message.ts';
 import { parseIpAddress } from '../../../daemon/wire/address.ts';
 
 export interface DiagFields {
@@ -66,4 +68,9 @@ export function diagMessage(fields: DiagFields): Uint8Array {
         : [Buffer.from([6, 0, 22, 0, 0xff, bindAddressNoPort ? 0xff : 0xfe, 0, 0])]),
     ]),
   );
+}
+
+/** Shows a table messages, as a dump does. */
+export function show(messages: readonly Uint8Array[], onSocket: OnDatagram): void {
+  for (const message of messages) onSocket(viewOf(message), 0, message.length);
 }

@@ -1,19 +1,20 @@
 import * as assert from 'uvu/assert';
 import type { SocketSummary } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
+import type { OnDatagram } from '../../../daemon/kernel/netlink-events.ts';
 import { ProcessTable } from '../../../daemon/track/processes.ts';
 import { summarizeSockets } from '../../../daemon/track/socket-summary.ts';
 import { SocketTable } from '../../../daemon/track/socket-table.ts';
 import { spec } from '../../harness.ts';
 import type { DiagFields } from './diag-message.ts';
-import { diagMessage, STATE } from './diag-message.ts';
+import { diagMessage, STATE, show } from './diag-message.ts';
 import { makeFakeProc } from './fake-proc.ts';
 
 async function summaryOf(...rows: readonly DiagFields[]): Promise<SocketSummary> {
   await using proc = await makeFakeProc();
   proc.add(10, 'nginx', ['socket:[1]', 'socket:[2]']);
   const table = new SocketTable({
-    dump: (onSocket) => rows.map(diagMessage).forEach(onSocket),
+    dump: (onSocket) => show(rows.map(diagMessage), onSocket),
     processes: new ProcessTable({ procRoot: proc.path }),
     maxTracked: 100_000,
     ephemeralFrom: 32_768,
@@ -107,7 +108,7 @@ spec('the summary of the sockets', (test) => {
     await using proc = await makeFakeProc();
     let rows: readonly DiagFields[] = [];
     const table = new SocketTable({
-      dump: (onSocket) => rows.map(diagMessage).forEach(onSocket),
+      dump: (onSocket) => show(rows.map(diagMessage), onSocket),
       processes: new ProcessTable({ procRoot: proc.path }),
       maxTracked: 100,
       ephemeralFrom: 32_768,
@@ -168,7 +169,7 @@ spec('the summary of pods', (test) => {
     await using proc = await makeFakeProc();
     const processes = new ProcessTable({ procRoot: proc.path });
     const tableOf = (...rows: readonly DiagFields[]) => {
-      const dump = (onSocket: (payload: Uint8Array) => void) => rows.map(diagMessage).forEach(onSocket);
+      const dump = (onSocket: OnDatagram) => show(rows.map(diagMessage), onSocket);
       const table = new SocketTable({ dump, processes, maxTracked: 1, ephemeralFrom: 32_768 });
       table.read(0);
       return table;

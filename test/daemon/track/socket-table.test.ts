@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
 import * as assert from 'uvu/assert';
+import type { PodRef } from '#contract';
+import type { CgroupPods } from '../../../daemon/track/cgroup-pods.ts';
 import { ProcessTable } from '../../../daemon/track/processes.ts';
 import type { TrackedSocket } from '../../../daemon/track/socket-table.ts';
 import { SocketTable } from '../../../daemon/track/socket-table.ts';
@@ -7,7 +9,7 @@ import { spec, testSeed } from '../../harness.ts';
 import { hostile, seededRandom } from '../netlink/mutate.ts';
 import { DIAG } from '../netlink/recorded.ts';
 import type { DiagFields } from './diag-message.ts';
-import { diagMessage, STATE } from './diag-message.ts';
+import { diagMessage, STATE, show } from './diag-message.ts';
 import type { FakeProc } from './fake-proc.ts';
 import { makeFakeProc } from './fake-proc.ts';
 
@@ -19,7 +21,7 @@ const TIMER_TIME_WAIT = 3;
 function tableOf(proc: FakeProc, maxTracked = 1_000) {
   let messages: readonly Uint8Array[] = [];
   const table = new SocketTable({
-    dump: (onSocket) => messages.forEach(onSocket),
+    dump: (onSocket) => show(messages, onSocket),
     processes: new ProcessTable({ procRoot: proc.path }),
     maxTracked,
     ephemeralFrom: 32_768,
@@ -33,6 +35,11 @@ function tableOf(proc: FakeProc, maxTracked = 1_000) {
       return Array.from(table.sockets(), (socket) => ({ ...socket }));
     },
   };
+}
+
+/** Knows control groups by their ids. */
+function podsByCgroup(pods: Readonly<Record<number, PodRef>>): CgroupPods {
+  return { numberOf: (id: number) => id, podAt: (id: number) => pods[id] } as unknown as CgroupPods;
 }
 
 function only(sockets: readonly TrackedSocket[]): TrackedSocket {
@@ -86,6 +93,62 @@ spec('the socket table', (test) => {
     sweep(4_000);
     sweep(5_000);
     assert.is(only(sweep(6_000, row)).sinceMs, 6_000);
+  });
+
+  test('tells what it told before when a dump breaks off, and takes nothing that it missed for gone', async () => {
+    await using proc = await makeFakeProc();
+    const rows = Array.from({ length: 10 }, (_, index) =>
+      diagMessage({
+        state: STATE.closeWait,
+        local: `10.0.0.1:${index + 1}`,
+        peer: PEER,
+        lastAckReceivedMs: 0,
+      }),
+    );
+    let seen = 3;
+    const table = new SocketTable({
+      dump: (onSocket) => {
+        show(rows.slice(0, seen), onSocket);
+        if (seen < rows.length) throw new Error('no answer');
+      },
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 1_000,
+      ephemeralFrom: 32_768,
+    });
+    const told = () => [
+      table.counts().get('CLOSE-WAIT')?.[4] ?? 0,
+      [...table.sockets()].length,
+      table.tracked,
+    ];
+    const breaksOff = (nowMs: number, after: number) => {
+      seen = after;
+      assert.throws(() => table.read(nowMs), /no answer/);
+    };
+    breaksOff(1_000, 3);
+    assert.equal(told(), [0, 0, 0]);
+    seen = rows.length;
+    table.read(2_000);
+    for (const [turn, after] of [3, 0, 7].entries()) {
+      breaksOff(3_000 + turn, after);
+      assert.equal(told(), [10, 10, 10]);
+    }
+    seen = rows.length;
+    table.read(4_000);
+    assert.equal(
+      Array.from(table.sockets(), ({ sinceMs }) => sinceMs),
+      rows.map(() => 2_000),
+    );
+    assert.equal([table.counters.entered['CLOSE-WAIT'], table.counters.left['CLOSE-WAIT']], [0, 0]);
+    // One whole sweep misses it, and a broken one in between is no second.
+    const [gone] = rows.splice(0, 1);
+    seen = rows.length;
+    table.read(5_000);
+    breaksOff(6_000, 2);
+    assert.equal(told(), [9, 9, 10]);
+    rows.push(gone as Uint8Array);
+    seen = rows.length;
+    table.read(7_000);
+    assert.ok(Array.from(table.sockets()).every(({ sinceMs }) => sinceMs === 2_000));
   });
 
   test('keeps the owner through FIN-WAIT-2 and TIME-WAIT, which have another cookie and no inode', async () => {
@@ -167,6 +230,50 @@ spec('the socket table', (test) => {
       '10.0.0.9:80 4 any listener inbound',
       '2001:db8::1:82 6 six listener inbound',
     ]);
+  });
+
+  test('gives a socket without a holder to the pod that listens, also when the process in it is not seen', async () => {
+    await using proc = await makeFakeProc();
+    let messages: readonly Uint8Array[] = [];
+    const table = new SocketTable({
+      dump: (onSocket) => show(messages, onSocket),
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 10,
+      ephemeralFrom: 32_768,
+      cgroups: podsByCgroup({ 5: { uid: 'serves' }, 6: { uid: 'asks' } }),
+    });
+    const told = (...rows: readonly DiagFields[]) => {
+      messages = rows.map(diagMessage);
+      table.sweep(1_000);
+      return Array.from(
+        table.sockets(),
+        ({ state, process, attribution, pod, podBy }) =>
+          `${state} ${process?.name} ${attribution} ${pod?.uid} ${podBy}`,
+      );
+    };
+    const listener = { state: STATE.listen, local: '0.0.0.0:80', inode: 1, cgroupId: 5 };
+    const served = { local: '10.0.0.1:80', peer: '10.0.0.2:50000' };
+    const asking = { local: '10.0.0.1:50001', peer: '10.0.0.1:80' };
+    assert.equal(
+      told(
+        listener,
+        { ...served, state: STATE.timeWait, timer: TIMER_TIME_WAIT },
+        { ...asking, state: STATE.established, inode: 2, cgroupId: 6 },
+        // Waits to be accepted: its group is known, nobody holds it.
+        { local: '10.0.0.1:80', peer: '10.0.0.3:50000', state: STATE.established, cgroupId: 5 },
+      ),
+      [
+        'LISTEN undefined unknown serves cgroup',
+        'TIME-WAIT undefined listener serves cgroup',
+        'ESTABLISHED undefined unknown asks cgroup',
+        'ESTABLISHED undefined unknown serves cgroup',
+      ],
+    );
+    // What the socket's own group told outlives the group's number in TIME-WAIT.
+    assert.equal(
+      told(listener, { ...asking, state: STATE.timeWait, timer: TIMER_TIME_WAIT, cookie: 9 })[1],
+      'TIME-WAIT undefined unknown asks cgroup',
+    );
   });
 
   test('holds on to the direction when the listener has gone', async () => {
@@ -290,13 +397,19 @@ spec('the socket table', (test) => {
 
   test('knows what was told of each socket, and since when, also when most others are gone', async () => {
     await using proc = await makeFakeProc();
-    const row = (port: number, shutdown: number) =>
-      diagMessage({ state: STATE.established, local: `10.0.0.1:${port}`, peer: PEER, inode: port, shutdown });
+    const row = (port: number, lastDataSentMs: number) =>
+      diagMessage({
+        state: STATE.established,
+        local: `10.0.0.1:${port}`,
+        peer: PEER,
+        inode: port,
+        lastDataSentMs,
+      });
     const all = Array.from({ length: 1_000 }, (_, index) => row(40_000 + index, 1));
     const few = [row(40_500, 2), row(40_700, 3), row(40_999, 0)];
     let messages: readonly Uint8Array[] = all;
     const table = new SocketTable({
-      dump: (onSocket) => messages.forEach(onSocket),
+      dump: (onSocket) => show(messages, onSocket),
       processes: new ProcessTable({ procRoot: proc.path }),
       maxTracked: 1_000,
       ephemeralFrom: 32_768,
@@ -307,7 +420,7 @@ spec('the socket table', (test) => {
         local.port,
         sinceMs,
         diag.inode,
-        details?.shutdown,
+        details?.info?.lastDataSentMs,
       ]).sort(([a = 0], [b = 0]) => a - b);
     table.sweep(1_000);
     messages = few;
@@ -327,11 +440,11 @@ spec('the socket table', (test) => {
   test('bears any message: what it takes in it can tell of, and the bound holds', async () => {
     await using proc = await makeFakeProc();
     const random = seededRandom(testSeed());
-    const { sweep, table } = tableOf(proc, 500);
+    const { sweep, table } = tableOf(proc, 200);
     for (let turn = 1; turn <= 20; turn++) {
       const rows = Array.from({ length: 1_000 }, () => hostile(Object.values(DIAG), random));
       const sockets = sweep(turn * 1_000, ...rows);
-      assert.ok(sockets.length <= 500 && table.tracked <= 500);
+      assert.ok(sockets.length <= 200 && table.tracked <= 200);
       for (const { local, peer } of sockets) assert.ok(isIP(local.address) > 0 && isIP(peer.address) > 0);
     }
     assert.ok(table.counters.undecodable > 0 && table.counters.untracked > 0);
