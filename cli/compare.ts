@@ -105,7 +105,7 @@ function print(io: CliIo, settings: Settings<typeof COMPARE_SETTINGS>, divergenc
     ...divergence.flowsWithoutSocket.map((state) => ({ missing: 'socket' as const, ...state })),
   ];
   if (settings.json || settings.output === 'json') {
-    printJson(io, [{ ...divergence }]);
+    printJson(io, [{ ...divergence }], settings);
     return;
   }
   const footer = footerOf(divergence).map((text) => [{ text, style: 'dim' as const }]);

@@ -51,7 +51,7 @@ export class StatsReader {
     const faults = noNetlinkFaults();
     const cpus = inside(this.#place, () => dumpConntrackStats(faults)).sort((a, b) => a.cpu - b.cpu);
     const rows = this.rows(cpus, performance.now());
-    if (settings.json || settings.output === 'json') printJson(io, rows);
+    if (settings.json || settings.output === 'json') printJson(io, rows, settings);
     else printTable(io, { columns: columns(rows), rows, footer: [] }, settings);
     printConditions(io, incompleteAnswer(faults.undecodable + faults.truncated));
   }

@@ -106,7 +106,7 @@ function print(io: CliIo, settings: ConntrackSettings, read: FlowsRead): void {
   const { by } = settings;
   const { totals, rows, groups, dropped, conditions } = read;
   const json = settings.json || settings.output === 'json';
-  if (json) printJson(io, by === undefined ? rows : groups);
+  if (json) printJson(io, by === undefined ? rows : groups, settings);
   else if (by !== undefined)
     printTable(io, { columns: flowGroupColumns(by), rows: groups, footer: flowsFooter(totals) }, settings);
   else {

@@ -8,6 +8,8 @@ export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Width of standard output when it is a terminal. */
   readonly columns: number | undefined;
+  /** Lines of it. */
+  readonly rows?: number | undefined;
   /** Whether standard output is a terminal. */
   readonly isTTY: boolean;
 }
@@ -28,8 +30,19 @@ export const EXIT = {
 /** The streams and environment of this process. */
 export function processIo(): CliIo {
   const { stdout, stderr, env } = process;
-  // A terminal that does not know its size says 0.
-  return { stdout, stderr, env, columns: stdout.columns || undefined, isTTY: stdout.isTTY === true };
+  return {
+    stdout,
+    stderr,
+    env,
+    // A terminal that does not know its size says 0; it may become larger or smaller at any time.
+    get columns() {
+      return stdout.columns || undefined;
+    },
+    get rows() {
+      return stdout.rows || undefined;
+    },
+    isTTY: stdout.isTTY === true,
+  };
 }
 
 /**

@@ -179,6 +179,6 @@ function show<U>(
   columns: readonly TableColumn<U>[],
   footer: string,
 ): void {
-  if (settings.json || settings.output === 'json') printJson(io, rows);
+  if (settings.json || settings.output === 'json') printJson(io, rows, settings);
   else printTable(io, { columns, rows, footer: [[{ text: footer, style: 'dim' }]] }, settings);
 }

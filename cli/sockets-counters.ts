@@ -28,7 +28,7 @@ export function printCounters(
     passes(pods, (filter) => isPod(pod, pod && podNames.get(pod.uid), filter)),
   );
   if (json || output === 'json') {
-    printJson(io, chosen.map(factsOf));
+    printJson(io, chosen.map(factsOf), settings);
     return;
   }
   const rows = chosen

@@ -147,7 +147,8 @@ function ageBasisOf({ sinceBasis, state }: TrackedSocket, followed: boolean): So
 
 /** The rows that pass every filter given; several values of one filter widen it. */
 export function selectSockets(rows: readonly SocketRow[], settings: SocketsSettings): SocketRow[] {
-  const { process, pod, address, port, localPort, peerPort, minAge, own, notOwn, ipv4, ipv6 } = settings;
+  const { process, pod, address, local, peer, port, localPort, peerPort, minAge, own, notOwn, ipv4, ipv6 } =
+    settings;
   const states = new Set(selectedStates(settings));
   return rows.filter(
     (row) =>
@@ -158,15 +159,18 @@ export function selectSockets(rows: readonly SocketRow[], settings: SocketsSetti
       passes(process, (filter) => isProcess(row.process, filter)) &&
       passes(pod, (filter) => isPod(row.pod, row.podName, filter)) &&
       passes(address, ({ matches }) => matches(row.local.address) || matches(row.peer.address)) &&
+      passes(local, ({ matches }) => matches(row.local.address)) &&
+      passes(peer, ({ matches }) => matches(row.peer.address)) &&
       passes(port, (each) => each === row.local.port || each === row.peer.port) &&
       passes(localPort, (each) => each === row.local.port) &&
       passes(peerPort, (each) => each === row.peer.port),
   );
 }
 
-function selectedStates({ listening, state }: SocketsSettings): readonly TcpStateName[] {
+function selectedStates({ listening, state, exclude }: SocketsSettings): readonly TcpStateName[] {
   if (listening) return ['LISTEN'];
-  return state.length > 0 ? state : TCP_STATES.filter((each) => each !== 'LISTEN');
+  const chosen = state.length > 0 ? state : TCP_STATES.filter((each) => each !== 'LISTEN');
+  return chosen.filter((each) => !exclude.includes(each));
 }
 
 export function isProcess(process: ProcessRef | null, filter: string): boolean {
@@ -184,8 +188,19 @@ const SOCKET_SORTS: Readonly<Record<Exclude<SocketSortKey, 'count'>, (row: Socke
   local: (row) => sortableEnd(row.local),
   'recv-q': (row) => descending(row.recvQueue),
   'send-q': (row) => descending(row.sendQueue),
+  pod: ({ podName, pod }) => podName ?? pod?.uid,
+  netns: (row) => row.netns,
+  timer: (row) => row.timer?.expiresMs,
   rtt: (row) => descending(row.rttUs),
   retransmits: (row) => descending(row.retransmits),
+  'last-recv': (row) => descending(row.lastDataReceivedMs),
+  'last-sent': (row) => descending(row.lastDataSentMs),
+  shutdown: (row) => row.shutdown ?? undefined,
+  congestion: (row) => row.congestion ?? undefined,
+  memory: ({ memory }) => (memory === null ? undefined : -(memory.receive + memory.send)),
+  drops: ({ memory }) => descending(memory?.drops ?? null),
+  uid: (row) => row.uid,
+  inode: (row) => row.inode,
 };
 
 /** Largest first: negated, so that one ascending order serves all keys. */

@@ -102,7 +102,7 @@ function printSockets(io: CliIo, settings: SocketsSettings, { rows: all, process
   if (by !== undefined) {
     const rows = sortGroups(groupSockets(selected, by), sort, reverse).slice(0, limit);
     const footer = socketsFooter(selected, selected, all.length);
-    if (json) printJson(io, rows);
+    if (json) printJson(io, rows, settings);
     else printTable(io, { columns: groupColumns(by), rows, footer }, settings);
   } else {
     // `count` is refused without --by.
@@ -110,7 +110,7 @@ function printSockets(io: CliIo, settings: SocketsSettings, { rows: all, process
     const rows = sortSockets(selected, key, reverse).slice(0, limit);
     const footer = socketsFooter(rows, selected, all.length);
     const columns = socketColumns(settings.listening, placesOf(settings) !== 'own');
-    if (json) printJson(io, rows);
+    if (json) printJson(io, rows, settings);
     else printTable(io, { columns, rows, footer }, settings);
   }
   // An unknown process elsewhere does not make this answer incomplete.

@@ -15,7 +15,7 @@ import type { Column } from './view-table.ts';
 import { rowLayout, titles, titleWidths, widen } from './view-table.ts';
 import { colours, writesUtf8 } from './view-terminal.ts';
 import type { Line, Span } from './view-text.ts';
-import { paintLine } from './view-text.ts';
+import { count, paintLine } from './view-text.ts';
 
 /** A column and the cell a row has in it. */
 export interface TableColumn<Row> extends Column {
@@ -144,12 +144,21 @@ export interface Printed<Row> {
   readonly footer: readonly Line[];
 }
 
+/** How a table is printed: what the settings of a table command say of it. */
+interface HowPrinted {
+  readonly output: 'table' | 'wide' | 'json';
+  readonly noHeader: boolean;
+  /** Again and again, in place: no longer than the terminal. */
+  readonly watch?: boolean;
+}
+
 /** Prints a table: fitted to a terminal, whole when standard output is none or all columns are asked for. */
 export function printTable<Row>(
   io: CliIo,
-  { columns, rows, footer }: Printed<Row>,
-  settings: { readonly output: 'table' | 'wide' | 'json'; readonly noHeader: boolean },
+  { columns, rows: all, footer: totals }: Printed<Row>,
+  settings: HowPrinted,
 ): void {
+  const { rows, footer } = fitted(io, all, totals, settings);
   const wide = settings.output === 'wide';
   const room = io.isTTY && !wide ? (io.columns ?? 80) : Number.POSITIVE_INFINITY;
   const shown = columns.filter((column) => wide || column.wide !== true);
@@ -166,16 +175,33 @@ export function printTable<Row>(
   if (!settings.noHeader) print(footer);
 }
 
-/** An array, as one text would be; of many rows that would be longer than a text can be. */
-export function printJson(io: CliIo, values: readonly unknown[]): void {
-  if (values.length === 0) io.stdout.write('[]\n');
-  let before = '[\n';
+/** What has room on a terminal that is written over in place, and how much has none. */
+function fitted<Row>(
+  { isTTY, rows: lines = Number.POSITIVE_INFINITY }: CliIo,
+  rows: readonly Row[],
+  footer: readonly Line[],
+  { watch = false, noHeader }: HowPrinted,
+): Pick<Printed<Row>, 'rows' | 'footer'> {
+  // The cursor has the last line, and what is left out another.
+  const room = Math.max(1, lines - (noHeader ? 1 : footer.length + 2) - 1);
+  if (!watch || !isTTY || rows.length <= room + 1) return { rows, footer };
+  const more = `+ ${count(rows.length - room)} more: --limit, --sort and --by choose what is seen here`;
+  return { rows: rows.slice(0, room), footer: [[{ text: more, style: 'dim' }], ...footer] };
+}
+
+/**
+ * An array, as one text would be; of many rows that would be longer than a text can be.
+ * @param watch one of many: each is one line
+ */
+export function printJson(io: CliIo, values: readonly unknown[], { watch = false } = {}): void {
+  const line = watch ? '' : '\n';
+  let before = `[${values.length === 0 ? '' : line}`;
   for (const part of parts(values)) {
-    const objects = part.map((value) => jsonText(value, 2).replaceAll(/^/gm, '  '));
-    io.stdout.write(`${before}${objects.join(',\n')}`);
-    before = ',\n';
+    const texts = part.map((each) => (watch ? jsonText(each) : jsonText(each, 2).replaceAll(/^/gm, '  ')));
+    io.stdout.write(`${before}${texts.join(`,${line}`)}`);
+    before = `,${line}`;
   }
-  if (values.length > 0) io.stdout.write('\n]\n');
+  io.stdout.write(values.length === 0 ? '[]\n' : `${line}]\n`);
 }
 
 /** Rows written at once. */

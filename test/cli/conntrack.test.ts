@@ -80,6 +80,11 @@ spec('finwait conntrack', (test) => {
     assert.is(select('--address', 'fd00::99'), '3');
     assert.is(select('--port', '8443'), '0');
     assert.is(select('--port', '443'), '03');
+    assert.is(select('--source', '10.0.0.0/8'), '01');
+    assert.is(select('--source', 'fd00::99', '--source-port', '61000'), '3');
+    assert.is(select('--destination', '10.244.1.5'), '0');
+    assert.is(select('-d', '10.96.0.0/12,127.0.0.1', '--destination-port', '80'), '2');
+    assert.is(select('--assured'), '023');
     assert.is(select('--mark', '42'), '3');
     assert.is(select('--mark', '0x2a,0x66696e77'), '23');
     assert.is(select('--nat'), '03');
@@ -106,6 +111,9 @@ spec('finwait conntrack', (test) => {
     assert.is(order('idle'), '0213');
     assert.is(order('age'), '3012');
     assert.is(order('bytes'), '3012');
+    assert.is(order('packets'), '3012');
+    assert.is(order('nat'), '0312');
+    assert.is(order('mark'), '0132');
     assert.is(order('source'), '0123');
     assert.is(order('destination'), '0213');
   });
@@ -174,6 +182,68 @@ spec('finwait conntrack', (test) => {
     assert.equal([selected('all'), selected('none'), selected('estab')], [2, 1, 1]);
   });
 
+  test('shows, filters, groups and sorts by whose the ends are', () => {
+    const nginx = {
+      process: { pid: 7, name: 'nginx' },
+      attribution: 'listener',
+      pod: null,
+      podName: null,
+    } as const;
+    const curl = {
+      process: { pid: 9, name: 'curl' },
+      attribution: 'socket',
+      pod: { uid: 'ab-1' },
+      podName: 'default/web',
+    } as const;
+    const rows = [flow({ acceptor: nginx }), flow(), flow({ opener: curl, acceptor: nginx })];
+    const chosen = (...args: string[]) =>
+      selectFrom(rows, ...args)
+        .map((row) => rows.indexOf(row))
+        .join('');
+    assert.is(chosen('--process', 'nginx'), '02');
+    assert.is(chosen('--process', '9,unknown'), '12');
+    assert.is(chosen('--pod', 'web'), '2');
+    assert.is(chosen('--pod', 'none'), '012');
+    assert.equal(
+      sortFlowGroups(groupFlows(rows, 'process'), 'process', false).map(({ process, count }) => [
+        process?.name,
+        count,
+      ]),
+      [
+        ['curl', 1],
+        ['nginx', 1],
+        [undefined, 1],
+      ],
+    );
+    assert.equal(
+      groupFlows(rows, 'pod').map(({ pod, podName, count }) => [pod, podName, count]),
+      [
+        [null, null, 2],
+        ['ab-1', 'default/web', 1],
+      ],
+    );
+    assert.equal(
+      sortFlows(rows, 'pod', false).map((row) => rows.indexOf(row)),
+      [2, 0, 1],
+    );
+    const io = caughtIo();
+    printTable(
+      io,
+      { columns: flowColumns(rows, true), rows, footer: [] },
+      { output: 'table', noHeader: false },
+    );
+    const [header, ...lines] = io.lines().map((line) => line.split(/ {2,}/).slice(5));
+    assert.equal(
+      [header, ...lines],
+      [
+        ['OPENED-BY', 'ACCEPTED-BY'],
+        ['-', '(nginx/7)'],
+        ['-', '-'],
+        ['default/web curl/9', '(nginx/7)'],
+      ],
+    );
+  });
+
   test('leaves out columns that no row fills', () => {
     const io = caughtIo();
     const rows = [flow()];
@@ -211,6 +281,9 @@ spec('finwait conntrack', (test) => {
       [['--sort', 'count'], /--sort count needs --by/],
       [['--by', 'source', '--sort', 'idle'], /--sort idle does not go with --by/],
       [['-F'], /unknown option -F/],
+      [['-E', '--pod', 'x'], /--events does not go with --owners/],
+      [['--only', 'begun'], /--only needs --events/],
+      [['--netns', 'no-such-fw'], /--netns: "no-such-fw" is no network namespace: not in \/run\/netns/],
       [['-E', '--by', 'state'], /--events goes with filters only/],
       [['delete'], /it takes SOURCE and DESTINATION/],
       [['delete', '10.0.0.1:1', '[::1]:2'], /not of one address family/],

@@ -20,6 +20,45 @@ spec('habits of ss and conntrack', (test) => {
     assert.equal(fromSs(['-sestab', '-pnginx', '-n5']), ['-sestab', '-pnginx', '-n5']);
   });
 
+  test('filters of ss are read', async () => {
+    for (const [line, read] of [
+      ['state close-wait', '--state close-wait'],
+      ['-tan state time-wait state estab', '--state time-wait --state estab'],
+      ['-Htn exclude time-wait', '--no-header --exclude time-wait'],
+      ['-t dst 10.0.0.0/8', '--peer 10.0.0.0/8'],
+      ['dst 10.0.0.1:443', '--peer 10.0.0.1 --peer-port 443'],
+      ['src [::1]:80', '--local [::1] --local-port 80'],
+      ['dst fd00::1', '--peer fd00::1'],
+      ['dst :443', '--peer-port 443'],
+      ['dst = 10.0.0.1', '--peer 10.0.0.1'],
+      ['( dport = :443 and sport == 22 )', '--peer-port 443 --local-port 22'],
+      ['sport 22 --json', '--local-port 22 --json'],
+      ['--process state', '--process state'],
+      ['-N web -p', '--netns web'],
+    ] as const) {
+      assert.is(fromSs(line.split(' ')).join(' '), read, line);
+    }
+    assert.equal(fromSs(['-tn', '( dport = :443 )']), ['--peer-port', '443']);
+    for (const line of ['dport = :https', 'dport gt :1000', 'dst 10.0.0.1 or dst 10.0.0.2']) {
+      assert.throws(() => fromSs(line.split(' ')), /unexpected/, line);
+    }
+    assert.is((await cliRun(['sockets', 'state', 'listening', '--json'])).code, 0);
+  });
+
+  test('options of conntrack are read', () => {
+    for (const [line, read] of [
+      ['-L -p tcp --state TIME_WAIT', '--state TIME_WAIT'],
+      ['-L --proto tcp -s 10.0.0.1 -d 10.0.0.2', '--source 10.0.0.1 -d 10.0.0.2'],
+      ['-s syn-sent', '-s syn-sent'],
+      ['--src 10.0.0.0/8 --dport 443', '--source 10.0.0.0/8 --destination-port 443'],
+      ['--orig-port-src 1 --orig-dst ::1 -m 7 -w 2', '--source-port 1 --destination ::1 --mark 7 --zone 2'],
+      ['-f ipv6 -u UNREPLIED', '--ipv6 --unreplied'],
+      ['-E -e NEW,DESTROY', '-E --only begun,ended'],
+    ] as const) {
+      assert.is(fromConntrack(line.split(' ')).join(' '), read, line);
+    }
+  });
+
   test('what is called otherwise here is named', async () => {
     const udp = await cliRun(['sockets', '-u']);
     assert.is(udp.code, 2);

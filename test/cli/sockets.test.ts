@@ -118,6 +118,10 @@ spec('finwait sockets', (test) => {
     assert.is(select('--port', '80'), '15');
     assert.is(select('--peer-port', '5432,443'), '234');
     assert.is(select('--local-port', '40000'), '234');
+    assert.is(select('--local', '2001:db8::/32,10.0.0.1'), '12345');
+    assert.is(select('--peer', '10.9.0.1'), '23');
+    assert.is(select('--exclude', 'close-wait,estab'), '45');
+    assert.is(select('-s', 'all', '-x', 'listen,time-wait'), '123');
     assert.is(select('-4'), '1234');
     assert.is(select('-6'), '5');
     assert.is(select('-4', '-6'), '12345');
@@ -138,6 +142,29 @@ spec('finwait sockets', (test) => {
     assert.is(order('peer'), '123405');
     assert.is(order('local'), '123405');
     assert.is(order('state', true), '452310');
+  });
+
+  test('has an order for every column but the cookie', () => {
+    const titles = [...socketColumns(false, true), ...socketColumns(true)].map(({ title }) => title);
+    const named: Record<string, string> = {
+      ...{ 'ACCEPT-Q': 'recv-q', BACKLOG: 'send-q', RETRANS: 'retransmits' },
+      ...{ SHUT: 'shutdown', CC: 'congestion', MEM: 'memory' },
+    };
+    for (const title of new Set(titles)) {
+      if (title === 'SK') continue;
+      const key = named[title] ?? title.toLowerCase();
+      const { settings } = readSettings(SOCKETS_SETTINGS, ['--sort', key], {});
+      assert.is(sortSockets(ROWS, settings.sort as Parameters<typeof order>[0], false).length, ROWS.length);
+    }
+    const [a, b, c] = [
+      socket({ podName: 'b/x', pod: { uid: '1' }, lastDataReceivedMs: 5, netns: 9 }),
+      socket({ podName: null, pod: { uid: 'a' }, lastDataReceivedMs: 50, netns: 8 }),
+      socket({ lastDataReceivedMs: null, netns: 7 }),
+    ];
+    const sortedBy = (key: Exclude<SocketSortKey, 'count'>) => sortSockets([a, b, c], key, false);
+    assert.equal(sortedBy('pod'), [b, a, c]);
+    assert.equal(sortedBy('last-recv'), [b, a, c]);
+    assert.equal(sortedBy('netns'), [c, b, a]);
   });
 
   test('groups by process with the states of each, the largest first', () => {

@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import type { AddressFilter, TableColumn } from '../../cli/table.ts';
-import { addressFilter, passes, printTable, sortableEnd, sorted } from '../../cli/table.ts';
+import { addressFilter, passes, printJson, printTable, sortableEnd, sorted } from '../../cli/table.ts';
 import { spec } from '../harness.ts';
 import { caughtIo } from './tables-fixture.ts';
 
@@ -114,6 +114,33 @@ spec('what the table commands share', (test) => {
     const io = caughtIo(12, { LANG: 'C.UTF-8', NO_COLOR: '1' });
     printTable(io, { columns: COLUMNS, rows: ROWS, footer: FOOTER }, { output: 'table', noHeader: false });
     assert.equal(io.lines(), ['NAME    LEGS', 'centi…    30', 'hippo…     4', '2 animals']);
+  });
+
+  test('what is written over in place keeps to the terminal, and says what is left out', () => {
+    const rows = Array.from({ length: 50 }, (_, legs) => ({ name: 'ant', legs }));
+    const print = (lines: number, count: number, watch = true) => {
+      const io = { ...caughtIo(80, { LANG: 'C.UTF-8', NO_COLOR: '1' }), rows: lines };
+      const settings = { output: 'table', noHeader: false, watch } as const;
+      printTable(io, { columns: COLUMNS, rows: rows.slice(0, count), footer: FOOTER }, settings);
+      return io.lines();
+    };
+    const lines = print(10, 50);
+    // One line is for the cursor.
+    assert.is(lines.length, 9);
+    assert.match(lines.at(-2) ?? '', /^\+ 44 more: /);
+    assert.is(lines.at(-1), '2 animals');
+    assert.is(print(10, 7).length, 9);
+    assert.is(print(10, 50, false).length, 52);
+  });
+
+  test('JSON is an array of objects, in one line each time when it comes again and again', () => {
+    for (const values of [[], [{ a: 1 }], Array.from({ length: 2_500 }, (_, at) => ({ at, more: [at] }))]) {
+      const io = caughtIo();
+      printJson(io, values);
+      assert.is(io.lines().join('\n'), JSON.stringify(values, null, 2));
+      printJson(io, values, { watch: true });
+      assert.equal(io.lines(), [JSON.stringify(values)]);
+    }
   });
 
   test('colours are for terminals that want them', () => {
