@@ -17,7 +17,14 @@ import { EXIT } from './io.ts';
 import { chosenPlace, inside, PLACE_SETTINGS } from './place.ts';
 import { SocketsReader } from './sockets-reader.ts';
 import type { TableColumn } from './table.ts';
-import { incompleteAnswer, printConditions, printJson, printTable, TABLE_SETTINGS } from './table.ts';
+import {
+  incompleteAnswer,
+  printConditions,
+  printJson,
+  printTable,
+  requireConntrack,
+  TABLE_SETTINGS,
+} from './table.ts';
 import { age, count } from './view-text.ts';
 import { WATCH_SETTINGS, watching } from './watch.ts';
 
@@ -93,6 +100,7 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
   await sleep(settings.pause);
   return watching(io, settings, () => {
     const { divergence, dropped } = inside(place, compare);
+    requireConntrack(conditions);
     print(io, settings, divergence);
     const missed = dropped + faults.truncated + faults.undecodable;
     printConditions(io, [...conditions, ...incompleteAnswer(missed)]);

@@ -68,7 +68,7 @@ export function flowColumns(rows: readonly FlowRow[], owners = false): TableColu
   ];
 }
 
-export function flowGroupColumns(by: FlowGrouping): TableColumn<FlowGroup>[] {
+export function flowGroupColumns(by: FlowGrouping, groups: readonly FlowGroup[]): TableColumn<FlowGroup>[] {
   const key: Readonly<Record<FlowGrouping, TableColumn<FlowGroup>>> = {
     state: { title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) },
     source: { title: 'SOURCE', drop: 0, cell: ({ source }) => ({ text: source ?? '-' }) },
@@ -93,6 +93,7 @@ export function flowGroupColumns(by: FlowGrouping): TableColumn<FlowGroup>[] {
       title: 'BYTES',
       align: 'right',
       drop: 1,
+      ...(groups.some(({ bytes }) => bytes !== null) ? {} : { wide: true as const }),
       cell: ({ bytes }) => ({ text: bytes === null ? '-' : count(bytes) }),
     },
   ];

@@ -108,7 +108,11 @@ function print(io: CliIo, settings: ConntrackSettings, read: FlowsRead): void {
   const json = settings.json || settings.output === 'json';
   if (json) printJson(io, by === undefined ? rows : groups, settings);
   else if (by !== undefined)
-    printTable(io, { columns: flowGroupColumns(by), rows: groups, footer: flowsFooter(totals) }, settings);
+    printTable(
+      io,
+      { columns: flowGroupColumns(by, groups), rows: groups, footer: flowsFooter(totals) },
+      settings,
+    );
   else {
     const columns = flowColumns(rows, asksForOwners(settings));
     printTable(io, { columns, rows, footer: flowsFooter(totals, rows.length) }, settings);

@@ -2,7 +2,6 @@
 
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
-import type { Endpoint } from '#contract';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
 import { Conntrack } from '../daemon/track/conntrack.ts';
 import { portUses } from '../daemon/track/port-pressure.ts';
@@ -28,6 +27,7 @@ import {
   printConditions,
   printJson,
   printTable,
+  requireConntrack,
   sortableEnd,
   sorted,
 } from './table.ts';
@@ -114,6 +114,7 @@ function printSourceNat(io: CliIo, settings: PortsSettings): void {
   const { netns } = settings;
   const conditions: Parameters<Conntrack['sweep']>[0] = [];
   const reads = (netns.length > 0 ? netns : [undefined]).map((place) => readSourceNat(place, conditions));
+  requireConntrack(conditions);
   const uses = reads.flatMap((read) => read.uses);
   const rows = inOrder(uses, settings, NAT_SORTS, ({ address }) => address);
   const folded = reads.reduce((sum, read) => sum + read.folded, 0);
@@ -154,8 +155,8 @@ const NAT_SORTS: Sorts<NatRow> = {
   destination: ({ destination }) => sortableEnd(destination),
 };
 
-/** Those that pass the filters; of those that are equal in the order the one with more ports in use first. */
-function inOrder<U extends Use & { readonly destination: Endpoint }>(
+/** Those that pass the filters; of those that are equal in the order the one with more ports in use or in TIME-WAIT first. */
+function inOrder<U extends Use & { readonly reusable?: number }>(
   uses: readonly U[],
   settings: PortsSettings,
   sorts: Sorts<U>,
@@ -168,8 +169,8 @@ function inOrder<U extends Use & { readonly destination: Endpoint }>(
       passes(address, ({ matches }) => matches(from(use)) || matches(use.destination.address)) &&
       passes(port, (each) => each === use.destination.port),
   );
-  const byUsed = sorted(rows, ({ used }) => -used, reverse);
-  return sorted(byUsed, sorts[sort] ?? (() => undefined), reverse).slice(0, limit);
+  const byPorts = sorted(rows, ({ used, reusable = 0 }) => -(used + reusable), reverse);
+  return sorted(byPorts, sorts[sort] ?? (() => undefined), reverse).slice(0, limit);
 }
 
 function show<U>(

@@ -38,6 +38,8 @@ const GROUP_SORTS: Readonly<Partial<Record<SocketSortKey, (group: SocketGroup) =
     group.peer === null ? undefined : sortableEnd({ address: group.peer, port: group.port ?? 0 }),
   state: (group) => TCP_STATES.findIndex((state) => group.states[state] !== undefined),
   'recv-q': (group) => descending(group.recvQueue),
+  pod: ({ podName, pod }) => podName ?? pod ?? undefined,
+  netns: ({ netns }) => netns ?? undefined,
 };
 
 export const GROUP_SORT_KEYS = Object.keys(GROUP_SORTS) as readonly SocketSortKey[];

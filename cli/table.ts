@@ -3,6 +3,7 @@
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Condition } from '#base/errors.ts';
+import { FinwaitError } from '#base/errors.ts';
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
 import type { Setting } from '#base/settings.ts';
@@ -171,7 +172,10 @@ export function printTable<Row>(
   const print = (lines: readonly Line[]) =>
     io.stdout.write(lines.map((each) => `${paintLine(each, paint).trimEnd()}\n`).join(''));
   if (!settings.noHeader) print([line(titles(shown))]);
-  for (const part of parts(rows)) print(part.map((row) => line(cells(row))));
+  for (const part of parts(rows)) {
+    if (isUnread(io.stdout)) return;
+    print(part.map((row) => line(cells(row))));
+  }
   if (!settings.noHeader) print(footer);
 }
 
@@ -198,10 +202,16 @@ export function printJson(io: CliIo, values: readonly unknown[], { watch = false
   let before = `[${values.length === 0 ? '' : line}`;
   for (const part of parts(values)) {
     const texts = part.map((each) => (watch ? jsonText(each) : jsonText(each, 2).replaceAll(/^/gm, '  ')));
+    if (isUnread(io.stdout)) return;
     io.stdout.write(`${before}${texts.join(`,${line}`)}`);
     before = `,${line}`;
   }
   io.stdout.write(values.length === 0 ? '[]\n' : `${line}]\n`);
+}
+
+/** Whether a write has failed already, as where nobody reads any more. */
+function isUnread(output: NodeJS.WritableStream): boolean {
+  return 'destroyed' in output && output.destroyed === true;
 }
 
 /** Rows written at once. */
@@ -221,6 +231,12 @@ export function incompleteAnswer(dropped: number): Condition[] {
       hint: 'run the command again; if it persists, report it with the version of the kernel',
     },
   ];
+}
+
+/** @throws FinwaitError when conntrack cannot be read at all, so that there is no answer */
+export function requireConntrack(conditions: readonly Condition[]): void {
+  const refusal = conditions.find(({ code }) => code === 'CONNTRACK_DENIED' || code === 'CONNTRACK_MISSING');
+  if (refusal !== undefined) throw new FinwaitError(refusal.code, refusal.message, refusal.hint);
 }
 
 /** Standing faults that leave the answer incomplete, on standard error. */

@@ -266,7 +266,7 @@ spec('finwait conntrack', (test) => {
         { output: 'table', noHeader: false },
       );
       const groups = groupFlows(ROWS, 'destination');
-      const groupTable = { columns: flowGroupColumns('destination'), rows: groups, footer: [] };
+      const groupTable = { columns: flowGroupColumns('destination', groups), rows: groups, footer: [] };
       printTable(io, groupTable, { output: 'table', noHeader: false });
       for (const line of io.lines())
         assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);

@@ -19,6 +19,15 @@ const NEEDS = {
   timeoutMs: 120_000,
 };
 
+const UNPRIVILEGED = [
+  'setpriv',
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+  '--reuid=65534',
+  '--clear-groups',
+  '--',
+];
+
 /** Listens on the port given and connects to it so many times. */
 const PAIRS = `
   const net = require('node:net');
@@ -92,8 +101,16 @@ spec('finwait ports elsewhere', (test) => {
       assert.is(none.stdout, '[]\n');
       const nat = await runFinwait(['ports', '--nat', '--netns', ns.name]);
       assert.match(nat.stdout, /^0 destinations/m);
+      for (const args of [
+        ['ports', '--nat'],
+        ['compare', '--pause', '100ms'],
+      ]) {
+        const denied = await runFinwait(args, { within: [...ns.enter, ...UNPRIVILEGED] });
+        assert.equal([denied.code, denied.stdout], [3, '']);
+        assert.match(denied.stderr, /^finwait: CONNTRACK_DENIED: /);
+      }
     },
-    NEEDS,
+    { ...NEEDS, needs: [...NEEDS.needs, 'setpriv'] },
   );
 });
 
