@@ -16,6 +16,8 @@ import type {
 } from '#contract';
 import { PRESSURE_LIMITS } from '#contract';
 
+type Consumer = SourceNatUse['consumers'][number];
+
 const count = integerIn(0, 0xffff_ffff);
 const durationMs = numberIn(0, Number.MAX_SAFE_INTEGER);
 const rate = numberIn(-0xffff_ffff, 0xffff_ffff);
@@ -48,7 +50,11 @@ export function pressureShapes({
     used: count,
     usable: count,
     waiting: count,
-    consumers: list(object({ source: address, count }), PRESSURE_LIMITS.consumers),
+    usableBasis: optional(among('assumed')),
+    consumers: list(
+      object<Consumer>({ source: address, count, pod: optional(pod) }),
+      PRESSURE_LIMITS.consumers,
+    ),
     perMinute: optional(rate),
     exhaustedInMs: optional(durationMs),
   });

@@ -53,12 +53,14 @@ export interface SourceNatUse {
   readonly destination: Endpoint;
   /** Ports of the address taken by flows to this destination, also by flows of its own. */
   readonly used: number;
-  /** Of 1024 to 65535, unless the rule of the NAT says less. */
+  /** All from 1024 to 65535. */
   readonly usable: number;
+  /** `assumed`: the rule of the NAT may name fewer, which the kernel does not tell of a flow. Absent where it is known. */
+  readonly usableBasis?: 'assumed';
   /** Of those used: their connection is over (TIME_WAIT, CLOSE). */
   readonly waiting: number;
-  /** Who used most, by the address before NAT. */
-  readonly consumers: readonly { readonly source: string; readonly count: number }[];
+  /** Who used most, by the address before NAT; with the pod where that is an address of one that is known here. */
+  readonly consumers: readonly { readonly source: string; readonly count: number; readonly pod?: PodRef }[];
   readonly perMinute?: number;
   readonly exhaustedInMs?: number;
 }

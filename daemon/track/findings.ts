@@ -3,13 +3,14 @@
  * tell the same. Looked for now and then, as it goes over every socket and every flow.
  */
 
-import type { Divergence, NamespaceSettings, PortPressure, SourceNatPressure } from '#contract';
+import type { Divergence, PortPressure, SourceNatPressure } from '#contract';
 import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
 import { Comparison } from './divergence.ts';
 import type { FlowRow } from './flow-row.ts';
 import type { FlowTable } from './flow-table.ts';
 import { readNumber } from './kernel-numbers.ts';
 import { localAddresses } from './local-addresses.ts';
+import type { NamespaceNumbers } from './namespace-numbers.ts';
 import type { NamespaceOfSockets } from './namespace-sockets.ts';
 import { Pressure } from './pressure.ts';
 import type { SocketTable } from './socket-table.ts';
@@ -31,7 +32,7 @@ export interface ReadTables {
     | {
         readonly inode: number;
         readonly table: SocketTable;
-        readonly settings: NamespaceSettings | undefined;
+        readonly numbers: NamespaceNumbers;
       }
     | undefined;
   readonly others: Iterable<NamespaceOfSockets>;
@@ -73,13 +74,10 @@ export class Finder {
   }
 
   #ports({ own, others }: ReadTables, between: () => void, nowMs: number): Findings {
-    if (own?.settings === undefined) return {};
-    const namespaces = [{ inode: own.inode, sockets: own.table.sockets(), settings: own.settings }];
-    for (const { inode, pod, table, numbers } of others) {
-      if (numbers.settings === undefined) continue;
-      const namespace = { inode, sockets: table.sockets(), settings: numbers.settings };
-      namespaces.push(pod === undefined ? namespace : Object.assign(namespace, { pod }));
-    }
+    if (own?.numbers.settings === undefined) return {};
+    const namespaces = [own, ...others].map(({ table, ...namespace }) => {
+      return { ...namespace, sockets: table.sockets() };
+    });
     return { ports: this.#pressure.ports(namespaces, between, nowMs) };
   }
 

@@ -23,10 +23,10 @@ export interface PressingSocket {
 /** The ports towards one destination, as of one look. */
 export type PortUse = Omit<ReportedPortUse, 'pod' | 'perMinute' | 'exhaustedInMs'>;
 
-interface Group {
-  readonly source: string;
-  readonly destination: Endpoint;
+/** The same with what it is counted by. */
+export interface PortGroup extends PortUse {
   used: number;
+  usable: number;
   timeWait: number;
   reusable: number;
   bound: number;
@@ -35,7 +35,7 @@ interface Group {
 }
 
 interface Odd {
-  readonly group: Group;
+  readonly group: PortGroup;
   readonly port: number;
 }
 
@@ -45,7 +45,20 @@ interface Odd {
  * @param nowMs the clock of the sweeps
  */
 export function portUses(sockets: Iterable<PressingSocket>, rules: PortRules, nowMs: number): PortUse[] {
-  const groups = new Map<string, Map<string, Group>>();
+  return Array.from(portGroups(sockets, rules, nowMs), useOf);
+}
+
+export function useOf({ even: _, ...use }: PortGroup): PortUse {
+  return use;
+}
+
+/** The same without a copy of each: there may be as many as sockets. */
+export function* portGroups(
+  sockets: Iterable<PressingSocket>,
+  rules: PortRules,
+  nowMs: number,
+): Generator<PortGroup> {
+  const groups = new Map<string, Map<string, PortGroup>>();
   /** Ports of the range that no connection is given: somebody was bound to them. */
   const held = new Set<number>();
   const odd: Odd[] = [];
@@ -72,14 +85,13 @@ export function portUses(sockets: Iterable<PressingSocket>, rules: PortRules, no
     group.bound++;
     held.add(port);
   }
-  const uses: PortUse[] = [];
   for (const ofSource of groups.values()) {
-    for (const { even: _, ...use } of ofSource.values()) {
+    for (const group of ofSource.values()) {
       // What it has itself is not taken from it.
-      uses.push({ ...use, usable: Math.max(use.used, assignable - held.size + use.bound) });
+      group.usable = Math.max(group.used, assignable - held.size + group.bound);
+      yield group;
     }
   }
-  return uses;
 }
 
 /**
@@ -87,11 +99,11 @@ export function portUses(sockets: Iterable<PressingSocket>, rules: PortRules, no
  * while most of the even ones are free, a socket with another was bound, to a port of its choice or of the kernel's. Of
  * those bound with SO_REUSEADDR many may have even ones: these are not told.
  */
-function wasBound(group: Group, assignable: number): boolean {
+function wasBound(group: PortGroup, assignable: number): boolean {
   return group.even < assignable / 4;
 }
 
-function groupOf(groups: Map<string, Map<string, Group>>, { local, peer }: PressingSocket): Group {
+function groupOf(groups: Map<string, Map<string, PortGroup>>, { local, peer }: PressingSocket): PortGroup {
   const source = local.address;
   let ofSource = groups.get(source);
   if (ofSource === undefined) {
@@ -101,7 +113,8 @@ function groupOf(groups: Map<string, Map<string, Group>>, { local, peer }: Press
   const key = `${peer.port} ${peer.address}`;
   let group = ofSource.get(key);
   if (group === undefined) {
-    group = { source, destination: peer, used: 0, timeWait: 0, reusable: 0, bound: 0, even: 0 };
+    const none = { used: 0, usable: 0, timeWait: 0, reusable: 0, bound: 0, even: 0 };
+    group = { source, destination: peer, ...none };
     ofSource.set(key, group);
   }
   return group;

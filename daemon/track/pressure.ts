@@ -1,9 +1,10 @@
 /** Port pressure as a report carries it: the worst first, with how fast it rises. */
 
-import type { NamespaceSettings, PodRef, PortPressure, SourceNatPressure } from '#contract';
+import type { PodRef, PortPressure, SourceNatPressure, SourceNatUse } from '#contract';
 import { PRESSURE_LIMITS } from '#contract';
-import type { PortUse, PressingSocket } from './port-pressure.ts';
-import { portUses } from './port-pressure.ts';
+import type { NamespaceNumbers } from './namespace-numbers.ts';
+import type { PortGroup, PortUse, PressingSocket } from './port-pressure.ts';
+import { portGroups, useOf } from './port-pressure.ts';
 import { portRulesOf } from './port-rules.ts';
 import { PortTrends } from './port-trends.ts';
 import type { NatRow } from './source-nat.ts';
@@ -13,11 +14,14 @@ export interface PressedNamespace {
   readonly inode: number;
   readonly pod?: PodRef;
   readonly sockets: Iterable<PressingSocket>;
-  readonly settings: NamespaceSettings;
+  /** Those without settings are passed over. */
+  readonly numbers: Pick<NamespaceNumbers, 'settings' | 'pressed'>;
 }
 
 /** Destinations whose rise is followed, more than are told: one that rises fast comes from behind. */
 const FOLLOWED = 200;
+/** With so large a part used somebody may look for a remedy among the settings. */
+const PRESSED_PART = 0.7;
 
 /** Sockets gone over between two calls. */
 const SOCKETS_AT_ONCE = 16_384;
@@ -26,30 +30,42 @@ export class Pressure {
   readonly #ports = new PortTrends();
   readonly #sourceNat = new PortTrends();
 
+  /** The pods whose namespaces have these addresses, as of the last look at the ports; undefined when there are several. */
+  readonly #pods = new Map<string, PodRef | undefined>();
+
   /**
    * @param between is called again and again, as it may take long
    * @param nowMs the clock of the sweeps
    */
   ports(namespaces: Iterable<PressedNamespace>, between: () => void, nowMs: number): PortPressure {
     let count = 0;
-    let worst: { readonly inode: number; readonly pod?: PodRef; readonly use: PortUse }[] = [];
-    for (const { inode, pod, sockets, settings } of namespaces) {
-      for (const use of portUses(pausing(sockets, between), portRulesOf(settings), nowMs)) {
+    const worst = new Worst();
+    this.#pods.clear();
+    for (const { inode, pod, sockets, numbers } of namespaces) {
+      if (numbers.settings === undefined) continue;
+      numbers.pressed = false;
+      for (const group of portGroups(pausing(sockets, between), portRulesOf(numbers.settings), nowMs)) {
         count++;
-        worst.push({ inode, use, ...(pod === undefined ? {} : { pod }) });
+        numbers.pressed ||= part(group) >= PRESSED_PART;
+        if (pod !== undefined) this.#notePod(group.source, pod);
+        worst.offer({ inode, group, ...(pod === undefined ? {} : { pod }) });
       }
-      worst.sort((a, b) => part(b.use) - part(a.use) || b.use.used - a.use.used);
-      worst = worst.slice(0, FOLLOWED);
     }
-    const followed = worst.map(({ inode, pod, use }) => {
-      const { source, destination, used, usable } = use;
+    const followed = worst.all.map(({ inode, pod, group }) => {
+      const { source, destination, used, usable } = group;
       const key = `${inode} ${source} ${destination.port} ${destination.address}`;
       const forecast = this.#ports.forecast(key, used, usable, nowMs);
-      return { ...(pod === undefined ? {} : { pod }), ...use, ...forecast };
+      return { ...(pod === undefined ? {} : { pod }), ...useOf(group), ...forecast };
     });
     this.#ports.endRound();
     const destinations = followed.slice(0, PRESSURE_LIMITS.ports);
     return { destinations, folded: count - destinations.length };
+  }
+
+  #notePod(address: string, pod: PodRef): void {
+    const known = this.#pods.get(address);
+    if (known === undefined && !this.#pods.has(address)) this.#pods.set(address, pod);
+    else if (known !== undefined && known.uid !== pod.uid) this.#pods.set(address, undefined);
   }
 
   /** Undefined where no flow has source NAT. @param nowMs the clock of the sweeps */
@@ -60,14 +76,48 @@ export class Pressure {
     const { uses, folded } = sourceNatUses(forEachFlow);
     const destinations = uses.map((use) => {
       const key = `${use.address} ${use.destination.port} ${use.destination.address}`;
-      return { ...use, ...this.#sourceNat.forecast(key, use.used, use.usable, nowMs) };
+      const consumers = use.consumers.map((consumer) => this.#withPod(consumer));
+      return { ...use, consumers, ...this.#sourceNat.forecast(key, use.used, use.usable, nowMs) };
     });
     this.#sourceNat.endRound();
     return destinations.length === 0 ? undefined : { destinations, folded };
   }
+
+  #withPod(consumer: SourceNatUse['consumers'][number]): SourceNatUse['consumers'][number] {
+    const pod = this.#pods.get(consumer.source);
+    return pod === undefined ? consumer : { ...consumer, pod };
+  }
 }
 
-function part({ used, usable }: PortUse): number {
+interface Followed {
+  readonly inode: number;
+  readonly pod?: PodRef;
+  readonly group: PortGroup;
+}
+
+/** So many as are followed of those offered, the largest part first. */
+class Worst {
+  readonly all: Followed[] = [];
+
+  offer(offered: Followed): void {
+    const { all } = this;
+    let from = 0;
+    for (let to = all.length; from < to; ) {
+      const middle = (from + to) >> 1;
+      if (isWorse(offered, all[middle] as Followed)) to = middle;
+      else from = middle + 1;
+    }
+    if (from >= FOLLOWED) return;
+    all.splice(from, 0, offered);
+    if (all.length > FOLLOWED) all.pop();
+  }
+}
+
+function isWorse({ group: a }: Followed, { group: b }: Followed): boolean {
+  return part(a) > part(b) || (part(a) === part(b) && a.used > b.used);
+}
+
+function part({ used, usable }: Pick<PortUse, 'used' | 'usable'>): number {
   return usable === 0 ? 1 : used / usable;
 }
 

@@ -86,6 +86,7 @@ export function sourceNatUses(forEachFlow: (visit: (row: NatRow) => void) => voi
       destination: { address: textOf(destination), port },
       used,
       usable: Math.max(used, USABLE_PORTS),
+      usableBasis: 'assumed',
       waiting,
       consumers: largest(sources.get(key) ?? new Map()),
     })),

@@ -103,7 +103,7 @@ export class Sweeper implements Disposable {
   }
 
   #find(hasSockets: boolean, hasConntrack: boolean): Findings {
-    const own = { inode: this.#ownInode, table: this.#sockets, settings: this.#ownNumbers.settings };
+    const own = { inode: this.#ownInode, table: this.#sockets, numbers: this.#ownNumbers };
     const tables: ReadTables = {
       own: hasSockets ? own : undefined,
       others: this.#namespaces?.tables() ?? [],

@@ -17,7 +17,9 @@ import { apply, kubectl } from './control-plane.ts';
 import { backend, backendProbe, DEMO_NAMESPACE, LEAKED, shop } from './demo.ts';
 import { baseArchive, importImage } from './images.ts';
 import { HOST_ADDRESS, NODES } from './layout.ts';
+import { startNodePod } from './node-pod.ts';
 import {
+  agentOn,
   helmTest,
   inCluster,
   inPod,
@@ -217,6 +219,28 @@ spec(
         assert.match(report.status.topProcess, /node/);
         console.log(await kubectl('get', 'tcpreports', '-A'));
         console.log(await kubectl('describe', `tcpreport/${report.metadata.name}`, '-n', DEMO_NAMESPACE));
+      },
+      LIMIT,
+    );
+
+    test(
+      'in mode inspect the agent knows by the control group of a socket which pod of the node network it belongs to',
+      async () => {
+        const [node = ''] = NODE_NAMES;
+        await using pod = await startNodePod(node, 9777);
+        const row = await until(
+          'its listener',
+          async () => {
+            const show = ['finwait', 'sockets', '--listening', '--port', '9777', '--json'];
+            const [socket] = JSON.parse(await inPod(await agentOn(node), ...show));
+            return socket;
+          },
+          PATIENCE_MS,
+        );
+        assert.equal([row.pod?.uid, row.podBy], [pod.uid, 'cgroup']);
+        const reports = await objectsOf('nodetcpreports');
+        const problems = reports.flatMap(({ status }) => status?.problems ?? []);
+        assert.not.ok(problems.some(({ code }: { code: string }) => code === 'CGROUPS_HIDDEN'));
       },
       LIMIT,
     );

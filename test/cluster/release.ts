@@ -81,7 +81,18 @@ export async function overviewOf(pod: string): Promise<Overview> {
   return JSON.parse(await kubectl('get', '--raw', path));
 }
 
-/** Runs a command in a pod of a DaemonSet or Deployment; answers its output. */
+/** The agent's pod on a node, for `inPod`. */
+export async function agentOn(node: string): Promise<string> {
+  const which = [
+    '--selector',
+    'app.kubernetes.io/component=agent',
+    '--field-selector',
+    `spec.nodeName=${node}`,
+  ];
+  return (await kubectl('get', 'pods', ...which, '--namespace', NAMESPACE, '-o', 'name')).trim();
+}
+
+/** Runs a command in a pod, or in one of a DaemonSet or Deployment; answers its output. */
 export function inPod(workload: string, ...command: readonly string[]): Promise<string> {
   return kubectl('exec', workload, '--namespace', NAMESPACE, '--', ...command);
 }

@@ -29,7 +29,11 @@ export interface NodeTcpReportStatus {
     })[];
     readonly masqueraded: readonly (PortFigures & {
       readonly address: string;
-      readonly consumers: readonly { readonly source: string; readonly count: number }[];
+      readonly consumers: readonly {
+        readonly source: string;
+        readonly count: number;
+        readonly pod?: string;
+      }[];
     })[];
   };
   /** Sockets and conntrack held against each other. */

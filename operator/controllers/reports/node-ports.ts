@@ -53,7 +53,10 @@ export function portsOf(
       address,
       destination: hostPortText(destination.address, destination.port),
       ...figures(use),
-      consumers: consumers.slice(0, NODE_REPORT_LIMITS.consumers),
+      consumers: consumers.slice(0, NODE_REPORT_LIMITS.consumers).map(({ source, count, pod }) => {
+        const name = pod === undefined ? undefined : podName(pod.uid);
+        return { source, count, ...(name === undefined ? {} : { pod: name }) };
+      }),
     })),
   };
 }

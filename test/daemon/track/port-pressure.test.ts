@@ -1,11 +1,14 @@
 import fc from 'fast-check';
 import * as assert from 'uvu/assert';
+import { CONNTRACK_TCP_STATES, STATUS } from '../../../daemon/netlink/ctnetlink.ts';
+import { SeededRandom } from '../../../daemon/netsim/random.ts';
 import type { PortUse, PressingSocket } from '../../../daemon/track/port-pressure.ts';
 import { portUses } from '../../../daemon/track/port-pressure.ts';
 import type { PortRules } from '../../../daemon/track/port-rules.ts';
 import { assignablePorts, isAssignable, portRulesOf } from '../../../daemon/track/port-rules.ts';
 import { PortTrends } from '../../../daemon/track/port-trends.ts';
 import { Pressure } from '../../../daemon/track/pressure.ts';
+import { parseIpAddress } from '../../../daemon/wire/address.ts';
 import { spec, testSeed } from '../../harness.ts';
 
 const RULES: PortRules = { low: 40_000, high: 40_099, reserved: [], twReuse: 0, twReuseDelayMs: 1_000 };
@@ -222,18 +225,90 @@ spec('the pressure of a report', (test) => {
         sockets: Array.from({ length: 30 }, (_, index) =>
           socket(40_000, { peer: { address: '10.0.0.2', port: 1 + index } }),
         ),
-        settings: { portRange: { from: 40_000, to: 40_099 } },
+        numbers: { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: true },
       },
       {
         inode: 2,
         pod: { uid: 'aaaa' },
         sockets: connected(5),
-        settings: { portRange: { from: 40_000, to: 40_009 } },
+        numbers: { settings: { portRange: { from: 40_000, to: 40_009 } }, pressed: false },
       },
     ];
     const { destinations, folded } = pressure.ports(namespaces, () => {}, NOW_MS);
     assert.equal([destinations.length, folded], [20, 11]);
     const [worst] = destinations;
     assert.equal([worst?.pod, worst?.used, worst?.usable], [{ uid: 'aaaa' }, 5, 10]);
+    assert.equal(
+      namespaces.map(({ numbers }) => numbers.pressed),
+      [false, false],
+    );
+  });
+
+  test('is of the two hundred worst of any number of destinations, in order', () => {
+    const random = new SeededRandom(testSeed());
+    const namespaces = Array.from({ length: 4 }, (_, inode) => {
+      const sockets = Array.from({ length: 3_000 }, () => {
+        const peer = { address: '10.0.0.2', port: 1 + Math.floor(random.next() ** 2 * 1_000) };
+        return socket(40_000 + random.below(100), { peer });
+      });
+      return {
+        inode,
+        sockets,
+        numbers: { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: false },
+      };
+    });
+    const parts = (uses: readonly PortUse[]) => uses.map(({ used, usable }) => used / usable);
+    const all = namespaces.flatMap(({ sockets, numbers }) =>
+      parts(portUses(sockets, portRulesOf(numbers.settings), NOW_MS)),
+    );
+    const { destinations, folded } = new Pressure().ports(namespaces, () => {}, NOW_MS);
+    assert.equal(parts(destinations), all.sort((a, b) => b - a).slice(0, 20));
+    assert.is(folded, all.length - 20);
+  });
+
+  test('says in which namespaces settings may be about to change', () => {
+    const numbers = { settings: { portRange: { from: 40_000, to: 40_009 } }, pressed: false };
+    const pressure = new Pressure();
+    const lookAt = (used: number) => {
+      const sockets = Array.from({ length: used }, (_, index) => socket(40_000 + index));
+      pressure.ports([{ inode: 1, sockets, numbers }], () => {}, NOW_MS);
+      return numbers.pressed;
+    };
+    assert.equal([lookAt(7), lookAt(6)], [true, false]);
+  });
+
+  test('names the pods whose addresses use source NAT, unless several have the same address', () => {
+    const numbers = { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: false };
+    const from = (address: string) => [socket(40_000, { local: { address, port: 40_000 } })];
+    const namespaces = [
+      { inode: 1, sockets: from('10.244.1.1'), numbers },
+      { inode: 2, pod: { uid: 'aaaa' }, sockets: from('10.244.1.5'), numbers },
+      { inode: 3, pod: { uid: 'bbbb' }, sockets: [...from('10.244.1.6'), ...from('127.0.0.1')], numbers },
+      { inode: 4, pod: { uid: 'cccc' }, sockets: from('127.0.0.1'), numbers },
+    ];
+    const rows = ['10.244.1.1', '10.244.1.5', '10.244.1.6', '127.0.0.1', '10.244.9.9'].map((source) => ({
+      source: bytesOf(source),
+      replySource: bytesOf('198.51.100.7'),
+      replySourcePort: 443,
+      replyDestination: bytesOf('192.0.2.1'),
+      state: CONNTRACK_TCP_STATES.indexOf('ESTABLISHED'),
+      status: STATUS.sourceNat,
+    }));
+    const pressure = new Pressure();
+    pressure.ports(namespaces, () => {}, NOW_MS);
+    const told = pressure.sourceNat((visit) => rows.forEach(visit), NOW_MS);
+    assert.equal(told?.destinations[0]?.consumers.map(({ source, pod }) => [source, pod?.uid]).sort(), [
+      ['10.244.1.1', undefined],
+      ['10.244.1.5', 'aaaa'],
+      ['10.244.1.6', 'bbbb'],
+      ['10.244.9.9', undefined],
+      ['127.0.0.1', undefined],
+    ]);
   });
 });
+
+function bytesOf(text: string): Uint8Array {
+  const address = parseIpAddress(text);
+  if (!address.ok) throw new Error(address.reason);
+  return address.value.bytes;
+}

@@ -58,6 +58,7 @@ spec('ports of source NAT', (test) => {
       destination: { address: '198.51.100.7', port: 443 },
       used: 3,
       usable: 64_512,
+      usableBasis: 'assumed',
       waiting: 2,
       consumers: [
         { source: '10.244.1.5', count: 2 },

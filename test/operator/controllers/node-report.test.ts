@@ -184,6 +184,26 @@ spec('the NodeTCPReport of a node', (test) => {
     );
   });
 
+  test('names the pods that use the ports of a masqueraded address, where they are known', () => {
+    const view = viewOf();
+    const { conntrack, sockets } = view;
+    const uid = sockets?.ports?.destinations[0]?.pod?.uid ?? '';
+    if (conntrack?.sourceNat === undefined) throw new Error('the sample has no source NAT');
+    const consumers = [
+      { source: '10.244.1.5', count: 3, pod: { uid } },
+      { source: '10.244.1.6', count: 2, pod: { uid: `0${uid.slice(1)}` } },
+    ];
+    const destinations = conntrack.sourceNat.destinations.map((use) => ({ ...use, consumers }));
+    const sourceNat = { ...conntrack.sourceNat, destinations };
+    assert.equal(
+      statusOf({ ...view, conntrack: { ...conntrack, sourceNat } }).ports?.masqueraded[0]?.consumers,
+      [
+        { source: '10.244.1.5', count: 3, pod: 'shop/web-1' },
+        { source: '10.244.1.6', count: 2 },
+      ],
+    );
+  });
+
   test('tells how many sockets and conntrack entries have no counterpart, or why that is not known', () => {
     const view = viewOf();
     assert.equal(statusOf(view).comparison, {
