@@ -36,11 +36,11 @@ export class FlowColumns {
   #index = new Uint32Array(0);
   #capacity = 0;
   readonly #seed: number;
-  /** What `locate` looked for: source, destination. */
+  /** What was looked for last: source, destination. */
   readonly #key: Uint32Array;
   #keyPorts = 0;
   #keyZone = 0;
-  /** The row found last. */
+  /** The row that `locateInOrder` found last. */
   #found = -1;
 
   /** @param seed secret, so that nobody can choose flows that collide */
@@ -61,39 +61,29 @@ export class FlowColumns {
   }
 
   /** The row of a flow, or -1. */
-  locate(view: DataView, { original, zone }: FlowRecord): number {
-    const { words } = this;
-    for (let word = 0; word < words; word++) {
-      this.#key[word] = view.getUint32(original.sourceAt + 4 * word);
-      this.#key[words + word] = view.getUint32(original.destinationAt + 4 * word);
-    }
-    this.#keyPorts = (original.sourcePort << 16) | original.destinationPort;
-    this.#keyZone = zone === 0 ? original.zone : zone;
-    // Dumps come in the same order again and again: behind the row found last lies the next, in memory that is at hand.
-    const next = this.#found + 1;
-    if (next < this.size && this.#isKey(next)) {
-      this.#found = next;
-      return next;
-    }
-    const mask = this.#index.length - 1;
-    let slot = this.locatedHash & mask;
-    for (;;) {
-      const row = (this.#index[slot] as number) - 1;
-      if (row < 0) return row;
-      if (this.#isKey(row)) {
-        this.#found = row;
-        return row;
-      }
-      slot = (slot + 1) & mask;
-    }
+  locate(view: DataView, record: FlowRecord): number {
+    this.#readKey(view, record);
+    return this.#search();
   }
 
-  /** The hash of what `locate` looked for. */
+  /**
+   * The same for a flow of a dump. Dumps come in the same order again and again: behind the row found last lies the
+   * next, in memory that is at hand.
+   */
+  locateInOrder(view: DataView, record: FlowRecord): number {
+    this.#readKey(view, record);
+    const next = this.#found + 1;
+    const row = next < this.size && this.#isKey(next) ? next : this.#search();
+    if (row >= 0) this.#found = row;
+    return row;
+  }
+
+  /** The hash of what was looked for last. */
   get locatedHash(): number {
     return this.#hash(this.#key, 0, this.#keyPorts, this.#keyZone);
   }
 
-  /** Adds the flow that `locate` has just not found. The columns that are not of its name or reply hold anything. */
+  /** Adds the flow that has just not been found. The columns that are not of its name or reply hold anything. */
   append(view: DataView, record: FlowRecord): number {
     if (this.size === this.#capacity) this.#resize(2 * this.#capacity);
     const row = this.size++;
@@ -135,6 +125,26 @@ export class FlowColumns {
       this.#move(last, row);
     }
     if (this.#capacity > LEAST_ROWS && this.size < this.#capacity / 4) this.#resize(this.#capacity / 2);
+  }
+
+  #readKey(view: DataView, { original, zone }: FlowRecord): void {
+    const { words } = this;
+    for (let word = 0; word < words; word++) {
+      this.#key[word] = view.getUint32(original.sourceAt + 4 * word);
+      this.#key[words + word] = view.getUint32(original.destinationAt + 4 * word);
+    }
+    this.#keyPorts = (original.sourcePort << 16) | original.destinationPort;
+    this.#keyZone = zone === 0 ? original.zone : zone;
+  }
+
+  #search(): number {
+    const mask = this.#index.length - 1;
+    let slot = this.locatedHash & mask;
+    for (;;) {
+      const row = (this.#index[slot] as number) - 1;
+      if (row < 0 || this.#isKey(row)) return row;
+      slot = (slot + 1) & mask;
+    }
   }
 
   #isKey(row: number): boolean {

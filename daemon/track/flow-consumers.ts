@@ -4,6 +4,7 @@
  * hash weighs much.
  */
 
+import { randomInt } from 'node:crypto';
 import type { FlowConsumer, FlowDestination, FlowTraffic } from '#contract';
 import { ipFromBytes } from '../wire/address.ts';
 import type { FlowRow } from './flow-row.ts';
@@ -30,19 +31,21 @@ export function findConsumers(
   limit: number,
   accounting: boolean,
 ): FlowConsumers {
+  // Secret, so that nobody can choose addresses that fall together.
+  const seed = randomInt(2 ** 32);
   const weights = accounting ? [flowsOf, bytesOf] : [flowsOf];
   const sources = weights.map((weigh) => new Ranking(weigh));
   const destinations = weights.map((weigh) => new Ranking(weigh));
   table.forEachFlow((row) => {
-    const source = hashOf(row.source, 0);
+    const source = hashOf(seed, row.source, 0);
     for (const ranking of sources) ranking.weigh(row, source);
-    const destination = hashOf(row.destination, row.destinationPort);
+    const destination = hashOf(seed, row.destination, row.destinationPort);
     for (const ranking of destinations) ranking.weigh(row, destination);
   });
   table.forEachFlow((row) => {
-    const source = hashOf(row.source, 0);
+    const source = hashOf(seed, row.source, 0);
     for (const ranking of sources) ranking.count(row, source, row.source, 0);
-    const destination = hashOf(row.destination, row.destinationPort);
+    const destination = hashOf(seed, row.destination, row.destinationPort);
     for (const ranking of destinations) {
       ranking.count(row, destination, row.destination, row.destinationPort);
     }
@@ -135,9 +138,12 @@ function leastOf(buckets: Float64Array): number {
   return used[Math.max(0, used.length - LOOKED_INTO)] ?? 0;
 }
 
-function hashOf(bytes: Uint8Array, port: number): number {
-  let hash = port + 1;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+function hashOf(seed: number, bytes: Uint8Array, port: number): number {
+  let hash = Math.imul(seed ^ port, 0x5bd1e995);
+  for (const byte of bytes) {
+    hash = Math.imul(hash ^ byte, 0x01000193);
+    hash ^= hash >>> 15;
+  }
   return ((hash ^ (hash >>> 16)) >>> 0) & (BUCKETS - 1);
 }
 

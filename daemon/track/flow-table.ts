@@ -166,7 +166,7 @@ export class FlowTable {
   /** A row of the dump. Of a flow that is offloaded the kernel tells neither state nor time left. */
   dumped(view: DataView, record: FlowRecord, nowMs: number): void {
     const columns = this.#columnsOf(record);
-    const found = columns.locate(view, record);
+    const found = columns.locateInOrder(view, record);
     // Ended, spoken of by an event, or double.
     if (found >= 0 && (columns.dumps[found] === this.#dump || !this.#isAlive(columns, found))) return;
     const same = found >= 0 && isSame(columns, found, record);
