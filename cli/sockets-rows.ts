@@ -2,7 +2,7 @@
 
 import type { Endpoint, Family, Holder, PodRef, ProcessRef, TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
-import type { SocketMemory } from '../daemon/netlink/inet-diag.ts';
+import type { SocketMemory, TcpTransmission } from '../daemon/netlink/inet-diag.ts';
 import { SHUTDOWN, TIMER } from '../daemon/netlink/inet-diag.ts';
 import type { QueueTrend } from '../daemon/track/socket-record.ts';
 import type { TrackedSocket } from '../daemon/track/socket-table.ts';
@@ -49,6 +49,8 @@ export interface SocketRow {
   readonly shutdown: 'receive' | 'send' | 'both' | null;
   /** What the kernel has taken for it, in bytes. */
   readonly memory: SocketMemory | null;
+  /** How it sends: round-trip times, windows, rates. */
+  readonly transmission: TcpTransmission | null;
   /** Name of its congestion control. */
   readonly congestion: string | null;
   /** False: a bind() before its connect() took the port for all destinations. */
@@ -123,6 +125,7 @@ export function socketRow(socket: TrackedSocket, context: RowContext): SocketRow
     bytesAcked: info?.bytesAcked ?? null,
     shutdown: SHUTDOWNS[socket.shutdown ?? 0] ?? null,
     memory: socket.details?.memory ?? null,
+    transmission: info?.transmission ?? null,
     congestion: socket.details?.congestion ?? null,
     bindAddressNoPort: socket.bindAddressNoPort ?? null,
     uid: diag.uid,
@@ -197,6 +200,11 @@ const SOCKET_SORTS: Readonly<Record<Exclude<SocketSortKey, 'count'>, (row: Socke
   'last-sent': (row) => descending(row.lastDataSentMs),
   shutdown: (row) => row.shutdown ?? undefined,
   congestion: (row) => row.congestion ?? undefined,
+  rto: ({ transmission }) => descending(transmission?.rtoMs ?? null),
+  mss: ({ transmission }) => transmission?.mss,
+  cwnd: ({ transmission }) => descending(transmission?.congestionWindow ?? null),
+  unacked: ({ transmission }) => descending(transmission?.unacknowledged ?? null),
+  rate: ({ transmission }) => descending(transmission?.deliveryRate ?? null),
   memory: ({ memory }) => (memory === null ? undefined : -(memory.receive + memory.send)),
   drops: ({ memory }) => descending(memory?.drops ?? null),
   uid: (row) => row.uid,

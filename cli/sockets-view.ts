@@ -63,6 +63,7 @@ export function socketColumns(onlyListeners: boolean, allNamespaces = false): Ta
     },
     { title: 'LAST-SENT', align: 'right', drop: 9, wide: true, cell: (row) => agoCell(row.lastDataSentMs) },
     { title: 'SHUT', drop: 9, wide: true, cell: (row) => ({ text: row.shutdown ?? '-' }) },
+    ...TRANSMISSION_COLUMNS,
     { title: 'CC', drop: 9, wide: true, cell: (row) => ({ text: row.congestion ?? '-' }) },
     { title: 'MEM', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: memoryText(row) }) },
     {
@@ -93,6 +94,24 @@ const NAMESPACE_COLUMNS: readonly TableColumn<SocketRow>[] = [
 function podCell(uid: string | null | undefined): Span {
   return uid === null || uid === undefined ? { text: '-', style: 'dim' } : { text: uid };
 }
+
+function ofTransmission(
+  title: string,
+  text: (transmission: NonNullable<SocketRow['transmission']>) => string,
+): TableColumn<SocketRow> {
+  const cell = ({ transmission }: SocketRow) => ({ text: transmission === null ? '-' : text(transmission) });
+  return { title, align: 'right', drop: 9, wide: true, cell };
+}
+
+const TRANSMISSION_COLUMNS = [
+  ofTransmission('RTO', ({ rtoMs }) => latency(rtoMs * 1000)),
+  ofTransmission('MSS', ({ mss }) => String(mss)),
+  ofTransmission('CWND', (of) => `${of.congestionWindow}/${of.slowStartThreshold ?? '-'}`),
+  ofTransmission('UNACKED', ({ unacknowledged, lost }) =>
+    lost > 0 ? `${unacknowledged} (${lost} lost)` : String(unacknowledged),
+  ),
+  ofTransmission('RATE', ({ deliveryRate = 0 }) => (deliveryRate === 0 ? '-' : `${count(deliveryRate)} B/s`)),
+] as const;
 
 /** Taken for receiving and sending, of what each may take. */
 function memoryText({ memory }: SocketRow): string {

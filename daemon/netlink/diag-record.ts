@@ -4,7 +4,7 @@
  * linux/inet_diag.h, linux/tcp.h; net/ipv4/inet_diag.c tells which fields a TIME-WAIT socket has.
  */
 
-import type { DiagDetails, SocketMemory, TcpInfo } from './inet-diag.ts';
+import type { DiagDetails, SocketMemory, TcpInfo, TcpTransmission } from './inet-diag.ts';
 import { decodeCString } from './message.ts';
 
 const AF_INET = 2;
@@ -26,6 +26,8 @@ const INET_DIAG_SOCKOPT = 22;
 /** Length of `tcp_info` up to `tcpi_total_retrans`: what every kernel since 2.6 sends. */
 const INFO_BYTES = 104;
 const INFO_BYTES_WITH_TOTALS = 136;
+/** TCP_INFINITE_SSTHRESH, net/tcp.h */
+const NO_THRESHOLD = 0x7fff_ffff;
 /** Length of SKMEMINFO up to the backlog; the drops came with Linux 4.7. */
 const MEMORY_BYTES = 32;
 
@@ -198,6 +200,39 @@ export class DiagRecord {
       ...(totals
         ? { bytesAcked: this.#u64(this.#infoAt + 120), bytesReceived: this.#u64(this.#infoAt + 128) }
         : {}),
+      transmission: this.#transmission(),
+    };
+  }
+
+  #transmission(): TcpTransmission {
+    const length = this.#infoEnd - this.#infoAt;
+    const threshold = this.#info(76);
+    return {
+      rttVarUs: this.#info(72),
+      rtoMs: this.#info(8) / 1000,
+      backoff: this.#view.getUint8(this.#infoAt + 4),
+      mss: this.#info(16),
+      pathMtu: this.#info(60),
+      congestionWindow: this.#info(80),
+      slowStartThreshold: threshold >= NO_THRESHOLD ? null : threshold,
+      unacknowledged: this.#info(24),
+      lost: this.#info(32),
+      ...(length < 144
+        ? {}
+        : {
+            pacingRate: this.#u64(this.#infoAt + 104),
+            segmentsSent: this.#info(136),
+            segmentsReceived: this.#info(140),
+          }),
+      ...(length < 152 ? {} : { bytesNotSent: this.#info(144), minRttUs: this.#info(148) }),
+      ...(length < 168 ? {} : { deliveryRate: this.#u64(this.#infoAt + 160) }),
+      ...(length < 216
+        ? {}
+        : {
+            bytesSent: this.#u64(this.#infoAt + 200),
+            bytesRetransmitted: this.#u64(this.#infoAt + 208),
+          }),
+      ...(length < 232 ? {} : { peerWindow: this.#info(228) }),
     };
   }
 

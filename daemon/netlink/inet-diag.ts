@@ -142,6 +142,38 @@ export interface TcpInfo {
   /** Since Linux 4.2. */
   readonly bytesAcked?: number;
   readonly bytesReceived?: number;
+  readonly transmission: TcpTransmission;
+}
+
+/** How the connection sends; windows and thresholds in segments, rates in bytes a second. */
+export interface TcpTransmission {
+  readonly rttVarUs: number;
+  readonly rtoMs: number;
+  /** Doublings of the retransmission timeout since the last progress. */
+  readonly backoff: number;
+  readonly mss: number;
+  readonly pathMtu: number;
+  readonly congestionWindow: number;
+  /** Null while none is set. */
+  readonly slowStartThreshold: number | null;
+  /** Segments sent and not acknowledged; of these thought lost. */
+  readonly unacknowledged: number;
+  readonly lost: number;
+  /** Since Linux 4.2. */
+  readonly pacingRate?: number;
+  /** Since Linux 4.2. */
+  readonly segmentsSent?: number;
+  readonly segmentsReceived?: number;
+  /** Since Linux 4.6. */
+  readonly bytesNotSent?: number;
+  readonly minRttUs?: number;
+  /** Since Linux 4.9. */
+  readonly deliveryRate?: number;
+  /** Since Linux 4.19. */
+  readonly bytesSent?: number;
+  readonly bytesRetransmitted?: number;
+  /** What the peer says it has room for, in bytes. Since Linux 5.4. */
+  readonly peerWindow?: number;
 }
 
 /** `SK_MEMINFO_*`, in bytes: what the socket has taken and may take, and how often it had to drop for want of it. */

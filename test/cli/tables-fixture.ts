@@ -34,6 +34,7 @@ export function socket(fields: Partial<SocketRow> = {}): SocketRow {
     bytesAcked: 0,
     shutdown: null,
     memory: null,
+    transmission: null,
     congestion: 'cubic',
     bindAddressNoPort: false,
     uid: 0,

@@ -35,6 +35,41 @@ async function rowsOf(ns: Netns, ...args: string[]): Promise<SocketRow[]> {
   return JSON.parse(await ns.run(process.execPath, ...COMMAND, '--json', ...args));
 }
 
+/** Of `ss -i`: what it leaves out is 0 or none. */
+function shownBySs(line: string): Record<string, number | null> {
+  const number = (name: string) => {
+    const found = new RegExp(` ${name}:(\\d+)`).exec(line)?.[1];
+    return found === undefined ? null : Number(found);
+  };
+  return {
+    rto: number('rto'),
+    mss: number('mss'),
+    pmtu: number('pmtu'),
+    cwnd: number('cwnd'),
+    ssthresh: number('ssthresh'),
+    unacked: number('unacked') ?? 0,
+    segsOut: number('segs_out') ?? 0,
+    segsIn: number('segs_in') ?? 0,
+    bytesSent: number('bytes_sent') ?? 0,
+    sendWindow: number('snd_wnd') ?? 0,
+  };
+}
+
+function ours(of: NonNullable<SocketRow['transmission']>): ReturnType<typeof shownBySs> {
+  return {
+    rto: of.rtoMs,
+    mss: of.mss,
+    pmtu: of.pathMtu,
+    cwnd: of.congestionWindow,
+    ssthresh: of.slowStartThreshold,
+    unacked: of.unacknowledged,
+    segsOut: of.segmentsSent ?? 0,
+    segsIn: of.segmentsReceived ?? 0,
+    bytesSent: of.bytesSent ?? 0,
+    sendWindow: of.peerWindow ?? 0,
+  };
+}
+
 /** The sockets of the process, by its descriptors. */
 function descriptorsOf(pid: number): string[] {
   const folder = `/proc/${pid}/fd`;
@@ -53,7 +88,7 @@ spec('finwait sockets on the kernel', (test) => {
       const lines = (await ns.run('ss', '-H', '-tanemiO')).split('\n').filter(Boolean);
       assert.is(rows.length, lines.length);
       const bySk = new Map(lines.map((line) => [/ sk:([0-9a-f]+)/.exec(line)?.[1], line]));
-      for (const { cookie, state, memory, congestion, local, peer } of rows) {
+      for (const { cookie, state, memory, congestion, transmission, local, peer } of rows) {
         const line = bySk.get(cookie);
         if (line === undefined) throw new Error(`ss has no socket ${cookie}`);
         const short = { ESTABLISHED: 'ESTAB' }[state as string] ?? state;
@@ -78,6 +113,8 @@ spec('finwait sockets on the kernel', (test) => {
               ];
         assert.equal(told, skmem?.slice(1).map(Number), line);
         if (congestion !== null) assert.ok(line.includes(` ${congestion} `), `${congestion}: ${line}`);
+        if (transmission !== null && state !== 'LISTEN')
+          assert.equal(ours(transmission), shownBySs(line), line);
       }
       assert.equal([...new Set(rows.map(({ state, shutdown }) => `${state} ${shutdown}`))].sort(), [
         'CLOSE-WAIT receive',

@@ -170,7 +170,8 @@ spec('inet_diag', (test) => {
     const { family, state, localPort, remotePort, cookieLow, cookieHigh, inode } = socket(DIAG.established);
     assert.equal([family, state, localPort, remotePort, inode], [4, 1, 38_239, 58_778, 168_553]);
     assert.equal([cookieLow, cookieHigh], [0x1132, 0]);
-    assert.equal(details(DIAG.established).info, {
+    const { transmission, ...info } = details(DIAG.established).info ?? {};
+    assert.equal(info, {
       lastDataSentMs: 0x8ca4,
       lastDataReceivedMs: 0x8ca4,
       lastAckReceivedMs: 0x8ca4,
@@ -178,6 +179,26 @@ spec('inet_diag', (test) => {
       retransmits: 0,
       bytesAcked: 0,
       bytesReceived: 0,
+    });
+    assert.equal(transmission, {
+      rttVarUs: 7,
+      rtoMs: 200,
+      backoff: 0,
+      mss: 32_768,
+      pathMtu: 65_535,
+      congestionWindow: 10,
+      slowStartThreshold: null,
+      unacknowledged: 0,
+      lost: 0,
+      pacingRate: 62_430_716_278,
+      segmentsSent: 0,
+      segmentsReceived: 2,
+      bytesNotSent: 0,
+      minRttUs: 15,
+      deliveryRate: 0,
+      bytesSent: 0,
+      bytesRetransmitted: 0,
+      peerWindow: 65_536,
     });
   });
 
@@ -216,6 +237,15 @@ spec('inet_diag', (test) => {
     assert.is(details(shortened(104)).info?.rttUs, 15);
     assert.is(details(shortened(104)).info?.bytesAcked, undefined);
     assert.is(details(shortened(136)).info?.bytesAcked, 0);
+    const later = (bytes: number) => details(shortened(bytes)).info?.transmission;
+    assert.equal(
+      [later(104)?.mss, later(104)?.pacingRate, later(151)?.minRttUs],
+      [32_768, undefined, undefined],
+    );
+    assert.equal(
+      [later(152)?.minRttUs, later(152)?.deliveryRate, later(168)?.deliveryRate],
+      [15, undefined, 0],
+    );
     assert.is(details(shortened(100)).info, undefined);
   });
 
