@@ -47,6 +47,26 @@ export const TCP_COUNTERS = [
 ] as const;
 export type TcpCounterName = (typeof TCP_COUNTERS)[number];
 
+/** Each of these is a connection that did not come about, was cut, or had to be defended. */
+export const LOSS_COUNTERS = [
+  'ListenOverflows',
+  'ListenDrops',
+  'SyncookiesSent',
+  'SyncookiesFailed',
+  'TCPReqQFullDoCookies',
+  'TCPReqQFullDrop',
+  'TCPTimeWaitOverflow',
+  'TCPACKSkippedTimeWait',
+  'PAWSActive',
+  'PAWSEstab',
+  'PAWSTimewait',
+  'TCPAbortOnMemory',
+  'TCPAbortOnTimeout',
+  'TCPAbortFailed',
+  'TCPMemoryPressures',
+  'TCPBacklogDrop',
+] as const satisfies readonly TcpCounterName[];
+
 /** What one counter shows: since the namespace began, and in the time between the last two readings of it. */
 export interface CounterReading {
   readonly total: number;

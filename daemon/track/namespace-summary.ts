@@ -1,30 +1,10 @@
 /** Network namespaces as a report carries them: those that lose most first, and the counters of all in sum. */
 
-import type { CounterReading, NamespaceFacts, SocketSummary, TcpCounterName } from '#contract';
-import { NAMESPACE_LIMITS } from '#contract';
+import type { CounterReading, NamespaceFacts, SocketSummary } from '#contract';
+import { LOSS_COUNTERS, NAMESPACE_LIMITS } from '#contract';
 import type { CounterSums } from './namespace-counters.ts';
 import type { NamespaceNumbers } from './namespace-numbers.ts';
 import type { NamespaceOfSockets } from './namespace-sockets.ts';
-
-/** Each of these is a connection that did not come about, was cut, or had to be defended. */
-const LOSSES = [
-  'ListenOverflows',
-  'ListenDrops',
-  'SyncookiesSent',
-  'SyncookiesFailed',
-  'TCPReqQFullDoCookies',
-  'TCPReqQFullDrop',
-  'TCPTimeWaitOverflow',
-  'TCPACKSkippedTimeWait',
-  'PAWSActive',
-  'PAWSEstab',
-  'PAWSTimewait',
-  'TCPAbortOnMemory',
-  'TCPAbortOnTimeout',
-  'TCPAbortFailed',
-  'TCPMemoryPressures',
-  'TCPBacklogDrop',
-] as const satisfies readonly TcpCounterName[];
 
 type Namespace = Pick<NamespaceOfSockets, 'inode' | 'numbers' | 'pod'>;
 
@@ -51,7 +31,7 @@ export function summarizeNamespaces(
 function severity({ counters, sockstat }: NamespaceNumbers) {
   let losing = 0;
   let lost = 0;
-  for (const name of LOSSES) {
+  for (const name of LOSS_COUNTERS) {
     losing += counters.perSecond(name) ?? 0;
     lost += counters.total(name);
   }

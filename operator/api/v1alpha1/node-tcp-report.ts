@@ -36,6 +36,13 @@ export interface NodeTcpReportStatus {
       }[];
     })[];
   };
+  /** Counters of the kernel that rise where connections are lost, the fastest first. */
+  readonly losses?: readonly {
+    /** `node`, `namespace/name` of a pod, or `netns INODE`. */
+    readonly network: string;
+    readonly counter: string;
+    readonly perMinute: number;
+  }[];
   /** Sockets and conntrack held against each other. */
   readonly comparison?: {
     readonly state: 'Compared' | 'ConntrackIdle' | 'ConntrackIncomplete' | 'SocketsIncomplete';
@@ -74,4 +81,5 @@ export const NODE_REPORT_LIMITS = {
   conntrackState: 16,
   destinations: 5,
   consumers: 5,
+  losses: 10,
 } as const;

@@ -8,6 +8,7 @@ import { spanText } from '../../api/v1alpha1/duration.ts';
 import type { NodeTcpReportStatus, StateCount } from '../../api/v1alpha1/node-tcp-report.ts';
 import { NODE_REPORT_LIMITS } from '../../api/v1alpha1/node-tcp-report.ts';
 import type { NodeView } from '../../fleet/view.ts';
+import { lossesOf } from './node-losses.ts';
 import { comparisonOf, portsOf } from './node-ports.ts';
 import type { Policy } from './policy.ts';
 
@@ -46,6 +47,7 @@ export function nodeReportStatus(input: NodeReportInput): NodeTcpReportStatus {
   const toFullMs = timeToFullMs(input);
   const faults = faultsOf(view);
   const ports = portsOf(view, input.podName);
+  const losses = lossesOf(view, input.podName);
   const comparison = comparisonOf(view);
   const conditions = [
     reporting(before?.conditions, view.stale, view.lastReportMs, nowMs),
@@ -58,6 +60,7 @@ export function nodeReportStatus(input: NodeReportInput): NodeTcpReportStatus {
     ...(view.probes.length === 0 ? {} : { probes: `${open}/${view.probes.length}` }),
     conntrack: conntrackOf(view, toFullMs),
     ...(ports === undefined ? {} : { ports }),
+    ...(losses.length === 0 ? {} : { losses }),
     ...(comparison === undefined ? {} : { comparison }),
     agent: {
       state: view.stale ? 'Silent' : (faults[0]?.code ?? 'OK'),

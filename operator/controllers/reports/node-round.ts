@@ -124,7 +124,9 @@ function figures({
   closeWait,
   conntrack,
   ports,
+  losses = [],
 }: NodeTcpReportStatus): (number | undefined)[] {
   const portsPercent = ports === undefined ? undefined : Number.parseInt(ports.fill, 10);
-  return [established, timeWait, closeWait, conntrack?.count, portsPercent];
+  const lostPerMinute = losses.reduce((sum, { perMinute }) => sum + perMinute, 0);
+  return [established, timeWait, closeWait, conntrack?.count, portsPercent, lostPerMinute];
 }

@@ -204,6 +204,38 @@ spec('the NodeTCPReport of a node', (test) => {
     );
   });
 
+  test('tells whose connections are being lost, by the counters that rise', () => {
+    const view = viewOf();
+    const namespace = { inUse: 1, timeWait: 0 };
+    const pod = view.sockets?.ports?.destinations[0]?.pod?.uid ?? '';
+    const namespaces = [
+      { ...namespace, inode: 1, own: true, counters: { TCPBacklogDrop: { total: 9, perSecond: 0.5 } } },
+      {
+        ...namespace,
+        inode: 2,
+        own: false,
+        pod,
+        counters: {
+          ListenOverflows: { total: 500, perSecond: 2 },
+          ActiveOpens: { total: 7, perSecond: 7 },
+          PAWSEstab: { total: 3, perSecond: 0 },
+          SyncookiesSent: { total: 3 },
+        },
+      },
+      { ...namespace, inode: 3, own: false, counters: { ListenDrops: { total: 1, perSecond: 0.02 } } },
+    ];
+    if (view.sockets === undefined) throw new Error('the sample has no sockets');
+    const losing = (all: typeof namespaces) =>
+      statusOf({ ...view, sockets: { ...view.sockets, states: [], namespaces: all } as typeof view.sockets })
+        .losses;
+    assert.equal(losing(namespaces), [
+      { network: 'shop/web-1', counter: 'ListenOverflows', perMinute: 120 },
+      { network: 'node', counter: 'TCPBacklogDrop', perMinute: 30 },
+      { network: 'netns 3', counter: 'ListenDrops', perMinute: 1 },
+    ]);
+    assert.is(losing([]), undefined);
+  });
+
   test('tells how many sockets and conntrack entries have no counterpart, or why that is not known', () => {
     const view = viewOf();
     assert.equal(statusOf(view).comparison, {
