@@ -13,6 +13,7 @@ import { bytesOfTexts } from './bytes-of-texts.ts';
 import { DivergentStates } from './divergent-states.ts';
 import type { EndsSeed } from './ends-key.ts';
 import { endsKey } from './ends-key.ts';
+import { NumbersByKey } from './numbers-by-key.ts';
 
 /** What counts of a socket. */
 export interface ComparedSocket {
@@ -65,12 +66,15 @@ const REMEMBERED_MAX = 100_000;
 const SAME_MOMENT_MS = 1_000;
 
 /** What the last comparison missed, by the ends, and when it was missed first. */
-type Missed = ReadonlyMap<number, number>;
+type Missed = Pick<NumbersByKey, 'get' | 'size'>;
+
+const NO_FLOW = 0;
+const HAS_FLOW = 1;
 
 export class Comparison {
   readonly #seed: EndsSeed = [randomInt(2 ** 32), randomInt(2 ** 32)];
-  #ghosts: Missed = new Map();
-  #forgotten: Missed = new Map();
+  #ghosts: Missed = new NumbersByKey();
+  #forgotten: Missed = new NumbersByKey();
 
   /** @param nowMs the clock of the sweeps */
   compare(compared: Compared, nowMs: number): Divergence {
@@ -78,19 +82,19 @@ export class Comparison {
     const keyOf = ({ local, peer }: ComparedSocket) =>
       endsKey(this.#seed, bytesOf(local.address), local.port, bytesOf(peer.address), peer.port);
     /** By the ends, whether there is a flow. */
-    const hasFlow = new Map<number, boolean>();
-    for (const socket of compared.sockets()) if (isConnection(socket)) hasFlow.set(keyOf(socket), false);
-    const sockets = hasFlow.size;
+    const seen = new NumbersByKey();
+    for (const socket of compared.sockets()) if (isConnection(socket)) seen.set(keyOf(socket), NO_FLOW);
+    const sockets = seen.size;
     const ghosts = new Missing(this.#ghosts, nowMs);
-    const { followed, flows, through } = this.#withoutSocket(compared, hasFlow, ghosts, nowMs);
+    const { followed, flows, through } = this.#withoutSocket(compared, seen, ghosts, nowMs);
     const forgotten = new Missing(this.#forgotten, nowMs);
     let untracked = 0;
     for (const socket of compared.sockets()) {
       if (!isConnection(socket)) continue;
       const key = keyOf(socket);
-      if (hasFlow.get(key) !== false) continue;
+      if (seen.get(key) !== NO_FLOW) continue;
       // There may be another of the same ends.
-      hasFlow.set(key, true);
+      seen.set(key, HAS_FLOW);
       const { state, local, peer, sinceMs, idleMs = Number.POSITIVE_INFINITY } = socket;
       const here = bytesOf(local.address);
       const hadPackets = idleMs + SAME_MOMENT_MS < nowMs - (this.#forgotten.get(key) ?? nowMs);
@@ -117,8 +121,8 @@ export class Comparison {
 
   /** What a comparison says that cannot be made. */
   disbelieve(disbelief: NonNullable<Divergence['disbelief']>): Divergence {
-    this.#ghosts = new Map();
-    this.#forgotten = new Map();
+    this.#ghosts = new NumbersByKey();
+    this.#forgotten = new NumbersByKey();
     const nothing = { sockets: 0, flows: 0, through: 0, untracked: 0, unsettled: 0 };
     return { ...nothing, socketsWithoutFlow: [], flowsWithoutSocket: [], disbelief };
   }
@@ -130,7 +134,7 @@ export class Comparison {
    */
   #withoutSocket(
     { forEachFlow, isLocal, ownMark }: Compared,
-    hasFlow: Map<number, boolean>,
+    seen: NumbersByKey,
     ghosts: Missing,
     nowMs: number,
   ): { followed: ReadonlySet<string>; flows: number; through: number } {
@@ -154,8 +158,8 @@ export class Comparison {
         followed.add(kindOf(local, peer));
         const key = endsKey(this.#seed, local, localPort, peer, peerPort);
         ghost ??= key;
-        if (!hasFlow.has(key)) return;
-        hasFlow.set(key, true);
+        if (!seen.has(key)) return;
+        seen.set(key, HAS_FLOW);
         hasSocket = true;
       };
       if (isOpened) end(opener, flow.sourcePort, unmapped(flow.destination), flow.destinationPort);
@@ -184,7 +188,7 @@ export class Comparison {
 /** What one comparison misses in one of the tables. */
 class Missing {
   readonly believed = new DivergentStates();
-  readonly kept = new Map<number, number>();
+  readonly kept = new NumbersByKey();
   unsettled = 0;
   readonly #before: Missed;
   readonly #nowMs: number;

@@ -3,6 +3,7 @@
 import { FinwaitError } from '#base/errors.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 import { Routing } from '../kernel/routing.ts';
+import { readU32 } from '../wire/bytes.ts';
 
 /**
  * Those of all links: the kernel takes packets for them also where the link is down (as that of IPVS is) or has no carrier.
@@ -10,8 +11,11 @@ import { Routing } from '../kernel/routing.ts';
  * @throws FinwaitError NETLINK_FAILED
  */
 export function localAddresses(): (address: Uint8Array) => boolean {
-  const found = new Set(addresses().map(latin1));
-  return (address) => (address.length === 4 && address[0] === 127) || found.has(latin1(address));
+  const all = addresses();
+  const v4 = new Set(all.filter(({ length }) => length === 4).map(wordOf));
+  const v6 = new Set(all.filter(({ length }) => length === 16).map(latin1));
+  return (address) =>
+    address.length === 4 ? address[0] === 127 || v4.has(wordOf(address)) : v6.has(latin1(address));
 }
 
 function addresses(): Uint8Array[] {
@@ -27,6 +31,10 @@ function addresses(): Uint8Array[] {
       error,
     );
   }
+}
+
+function wordOf(bytes: Uint8Array): number {
+  return readU32(bytes, 0);
 }
 
 function latin1(bytes: Uint8Array): string {
