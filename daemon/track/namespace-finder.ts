@@ -11,6 +11,7 @@ import type { MountedNamespace } from './namespace-mounts.ts';
 import { lookAtMount, mountedNamespaces } from './namespace-mounts.ts';
 import { podOfCgroup } from './pod-cgroup.ts';
 import { unlessGone } from './proc.ts';
+import { isOutOfFiles } from './refusals.ts';
 
 const SCAN_EVERY_MS = 5_000;
 /** The mounts of a node with many containers are thousands of lines. */
@@ -33,10 +34,11 @@ export class NamespaceFinder {
   full = false;
   /** Whether the last search met a process whose namespace may not be seen. */
   denied = false;
-  /** Whether it met a namespace without a process whose mount may not be looked at. */
+  /** Whether the last two searches met a namespace without a process whose mount may not be looked at. */
   mountsDenied = false;
   readonly procRoot: string;
   readonly #max: number;
+  readonly #lookAt: typeof lookAtMount;
   #found = new Map<number, FoundNamespace>();
   #scannedMs = Number.NEGATIVE_INFINITY;
   #mounts: readonly MountedNamespace[] = [];
@@ -44,7 +46,11 @@ export class NamespaceFinder {
   /** Of namespaces that have a mount as well, by its path: the pod that is known as long as a process is in it. */
   #pods = new Map<string, PodRef>();
 
-  constructor({ procRoot = '/proc', max = NAMESPACES_MAX } = {}) {
+  /** Inodes of such in the last search: one of them may just be going away. */
+  #denied = new Set<number>();
+
+  constructor({ procRoot = '/proc', max = NAMESPACES_MAX, lookAt = lookAtMount } = {}) {
+    this.#lookAt = lookAt;
     this.procRoot = procRoot;
     this.#max = max;
   }
@@ -57,19 +63,27 @@ export class NamespaceFinder {
   /** By inode. @param nowMs any clock that never steps back */
   find(nowMs: number): ReadonlyMap<number, FoundNamespace> {
     const stale = this.#found.values().some((found) => !this.#isThere(found));
-    if (stale || nowMs - this.#scannedMs >= SCAN_EVERY_MS) this.#scan(nowMs);
+    if (stale || nowMs - this.#scannedMs >= SCAN_EVERY_MS) this.#scanIfPossible(nowMs);
     return this.#found;
   }
 
+  /** Without a descriptor for /proc what is known stays; that it cannot be read is told then. */
+  #scanIfPossible(nowMs: number): void {
+    try {
+      this.#scan(nowMs);
+    } catch (error) {
+      if (!isOutOfFiles(error)) throw error;
+    }
+  }
+
   #isThere({ pid, inode, path }: FoundNamespace): boolean {
-    return pid === undefined ? lookAtMount({ inode, path }) === 'there' : this.#namespaceOf(pid) === inode;
+    return pid === undefined ? this.#lookAt({ inode, path }) === 'there' : this.#namespaceOf(pid) === inode;
   }
 
   #scan(nowMs: number): void {
     this.#scannedMs = nowMs;
     this.counters.namespace_searches++;
     this.denied = false;
-    this.mountsDenied = false;
     this.full = false;
     const own = this.#namespaceOf('thread-self');
     const found = new Map<number, FoundNamespace>();
@@ -90,12 +104,13 @@ export class NamespaceFinder {
 
   #addMounted(found: Map<number, FoundNamespace>, own: number | undefined, nowMs: number): void {
     const isNew = ({ inode }: MountedNamespace) => inode !== own && !found.has(inode);
-    const hasChanged = () => this.#mounts.some((mount) => isNew(mount) && lookAtMount(mount) !== 'there');
+    const hasChanged = () => this.#mounts.some((mount) => isNew(mount) && this.#lookAt(mount) !== 'there');
     if (nowMs - this.#mountsMs >= MOUNTS_EVERY_MS || hasChanged()) {
       this.#mounts = mountedNamespaces(this.procRoot);
       this.#mountsMs = nowMs;
     }
     const pods = new Map<string, PodRef>();
+    const denied = new Set<number>();
     for (const mount of this.#mounts) {
       const { inode, path } = mount;
       // A namespace may get the inode of one that is gone, but not its place as well.
@@ -105,12 +120,14 @@ export class NamespaceFinder {
       if (pod !== undefined) pods.set(key, pod);
       if (known !== undefined) found.set(inode, { ...known, pod });
       if (!isNew(mount)) continue;
-      const look = lookAtMount(mount);
-      if (look === 'denied') this.mountsDenied = true;
+      const look = this.#lookAt(mount);
+      if (look === 'denied') denied.add(inode);
       else if (look === 'there' && this.#hasRoom(found))
         found.set(inode, { inode, pid: undefined, path, pod });
     }
     this.#pods = pods;
+    this.mountsDenied = denied.intersection(this.#denied).size > 0;
+    this.#denied = denied;
   }
 
   #hasRoom(found: ReadonlyMap<number, FoundNamespace>): boolean {

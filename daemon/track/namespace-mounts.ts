@@ -18,16 +18,14 @@ export function mountedNamespaces(procRoot: string): MountedNamespace[] {
   return [...mountsOf(procRoot, 'thread-self', ''), ...mountsOf(procRoot, '1', join(procRoot, '1/root'))];
 }
 
-/** @returns `denied` when the mount may not be looked at; `gone` also when something else is there by now */
+/** @returns `gone` also when something else is there by now */
 export function lookAtMount({ inode, path }: MountedNamespace): 'there' | 'gone' | 'denied' {
-  let denied = false;
-  const found = unlessGone(
-    () => statSync(path).ino,
-    () => {
-      denied = true;
-    },
-  );
-  return denied ? 'denied' : found === inode ? 'there' : 'gone';
+  try {
+    return statSync(path).ino === inode ? 'there' : 'gone';
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'EACCES' || code === 'EPERM' ? 'denied' : 'gone';
+  }
 }
 
 function mountsOf(procRoot: string, process: string, root: string): MountedNamespace[] {

@@ -7,7 +7,7 @@ import { readNamespaceSettings } from './namespace-settings.ts';
 import type { Sockstat } from './sockstat.ts';
 
 /** Counters of a namespace in which nothing seems to happen are read this seldom. */
-const QUIET_COUNTERS_MS = 10_000;
+const QUIET_COUNTERS_MS = 30_000;
 /** Settings are a few dozen files, and hardly anybody changes them while programs run, but for who runs out of ports. */
 const SETTINGS_MS = 600_000;
 const PRESSED_SETTINGS_MS = 5_000;

@@ -30,7 +30,7 @@ import type { Sockstat } from './sockstat.ts';
 import { readSockstat } from './sockstat.ts';
 
 /** A namespace whose counts stand still and which has nothing but listeners is read this seldom all the same. */
-const QUIET_SWEEPS = 15;
+const QUIET_SWEEPS = 30;
 /** And is asked this seldom whether it retransmits. */
 const RETRANSMITS_MS = 4_000;
 /** Descriptors left for all else that the agent does. */

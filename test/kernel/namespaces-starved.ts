@@ -34,6 +34,7 @@ const sockets = new NamespaceSockets({
 });
 const sweeper = new Sweeper({ maxTracked: 100_000, allNamespaces: true });
 
+/** The clock leaps, so that namespaces are looked for anew. */
 function look(nowMs: number): Seen {
   sockets.read(nowMs, 0);
   const { table, numbers } = [...sockets.tables()].find((each) => each.inode === inode) ?? {};
@@ -41,8 +42,7 @@ function look(nowMs: number): Seen {
     states: [...(table?.counts().keys() ?? [])].sort(),
     inUse: numbers?.sockstat.inUse,
     condition: sockets.condition()?.message,
-    // The clock leaps, so that namespaces are looked for.
-    swept: sweeper.sweep(10 * nowMs).conditions.map(({ code }) => code),
+    swept: sweeper.sweep(nowMs).conditions.map(({ code }) => code),
   };
 }
 
@@ -57,8 +57,8 @@ function takeAll(): number[] {
 
 const before = look(0);
 const taken = takeAll();
-const meanwhile = look(1_000);
+const meanwhile = look(10_000);
 for (const fd of taken) closeSync(fd);
-const after = look(2_000);
+const after = look(20_000);
 for (const seen of [before, meanwhile, after]) console.log(JSON.stringify(seen));
 sweeper[Symbol.dispose]();

@@ -134,4 +134,19 @@ spec('the search for network namespaces', (test) => {
     const visited = finder.find(5_200).get(cni.inode);
     assert.equal([visited?.pid, visited?.pod], [21, { uid: UID }]);
   });
+
+  test('says that a mount may not be looked at when two searches in a row met it', async () => {
+    await using proc = await makeProc();
+    proc.add(1, OWN);
+    const [hidden] = proc.mount('hidden');
+    if (hidden === undefined) throw new Error('one was made');
+    const finder = new NamespaceFinder({ procRoot: proc.procRoot, lookAt: () => 'denied' });
+    finder.find(0);
+    assert.is(finder.mountsDenied, false);
+    finder.find(5_000);
+    assert.is(finder.mountsDenied, true);
+    proc.add(30, hidden.inode);
+    finder.find(10_000);
+    assert.is(finder.mountsDenied, false);
+  });
 });
