@@ -24,6 +24,20 @@ async function agentPod(...args: readonly string[]) {
   return { pod, container: pod.containers[0] };
 }
 
+/** What of the node is mounted, and whether for reading alone. */
+// biome-ignore lint/suspicious/noExplicitAny: a pod as YAML has it
+function fromTheNode(pod: any): Record<string, boolean | undefined> {
+  const mounts: { name: string; readOnly?: boolean }[] = pod.containers[0].volumeMounts;
+  return Object.fromEntries(
+    pod.volumes
+      .filter(({ hostPath }: { hostPath?: object }) => hostPath !== undefined)
+      .map(({ name, hostPath }: { name: string; hostPath: { path: string } }) => [
+        hostPath.path,
+        mounts.find((mount) => mount.name === name)?.readOnly,
+      ]),
+  );
+}
+
 spec('chart renders', (test) => {
   for (const file of CI_VALUES) {
     test(
@@ -63,10 +77,23 @@ spec('chart renders', (test) => {
         assert.is(pod.automountServiceAccountToken, false);
         const tun = volumeMounts.some(({ mountPath }: { mountPath: string }) => mountPath === '/dev/net/tun');
         assert.is(tun, mode !== 'observe');
+        assert.equal(fromTheNode(pod), {
+          ...(mode === 'observe' ? {} : { '/dev/net/tun': undefined }),
+          ...(mode === 'inspect' ? { '/sys/fs/cgroup': true } : {}),
+        });
       },
       LIMIT,
     );
   }
+
+  test(
+    'what mode inspect mounts of control groups can be taken away',
+    async () => {
+      const { pod } = await agentPod('--set', 'agent.mode=inspect,agent.hostCgroups=false');
+      assert.equal(fromTheNode(pod), { '/dev/net/tun': undefined });
+    },
+    LIMIT,
+  );
 
   test(
     'each value of agent.capabilities takes its capability away',
