@@ -5,7 +5,7 @@ import { ipFromBytes } from '../wire/address.ts';
 const SLOTS = 1 << 12;
 const WORDS = 4;
 /** The third word of a v4-mapped address, as a little-endian machine reads it. */
-const MAPPED = 0xffff_0000;
+export const MAPPED = 0xffff_0000;
 
 export class AddressCache {
   readonly #keys = new Uint32Array(SLOTS * WORDS);

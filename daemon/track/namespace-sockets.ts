@@ -24,7 +24,7 @@ import { NamespaceFinder } from './namespace-finder.ts';
 import { NamespaceNumbers } from './namespace-numbers.ts';
 import type { ProcessTable } from './processes.ts';
 import { isOutOfFiles } from './refusals.ts';
-import type { SocketCounters } from './socket-table.ts';
+import type { SocketCounters } from './socket-counters.ts';
 import { SocketTable } from './socket-table.ts';
 import type { Sockstat } from './sockstat.ts';
 import { readSockstat } from './sockstat.ts';

@@ -16,7 +16,7 @@ export function summarizePods(
   others: readonly Pick<NamespaceOfSockets, 'table' | 'pod'>[],
 ): Pick<SocketSummary, 'pods' | 'podsFolded'> {
   const pods = new Map<string, Counts>();
-  for (const { pod, state } of own.sockets()) if (pod !== undefined) add(pods, pod.uid, state, 1);
+  own.forEachOfPods(({ uid }, state) => add(pods, uid, state, 1));
   for (const { table, pod } of others) {
     if (pod === undefined) continue;
     for (const [state, count] of table.counts()) add(pods, pod.uid, state, count[4] + count[6]);

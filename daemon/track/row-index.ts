@@ -8,7 +8,7 @@ export class RowIndex {
   #slots = new Uint32Array(LEAST_SLOTS);
   #size = 0;
 
-  /** @param hashOf a row that is in it, of 32 bits; its lower ones count most */
+  /** @param hashOf a row that is in it, of 32 bits */
   constructor(hashOf: (row: number) => number) {
     this.#hashOf = hashOf;
   }
@@ -67,4 +67,11 @@ export class RowIndex {
     while (slots[slot] !== 0) slot = (slot + 1) & mask;
     slots[slot] = row + 1;
   }
+}
+
+/** A step of a hash of several words. */
+export function mixed(hash: number, word: number): number {
+  let h = hash ^ Math.imul(word, 0x85eb_ca6b);
+  h = Math.imul(h ^ (h >>> 15), 0xc2b2_ae35);
+  return h ^ (h >>> 16);
 }

@@ -1,6 +1,5 @@
 /** Whose the sockets of a network namespace are: by their inodes and control groups, else by who listens on their ports. */
 
-import type { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
 import { Listeners } from './listeners.ts';
 import type { Owner } from './owners.ts';
@@ -14,18 +13,16 @@ export class SocketAttribution {
   readonly #processes: ProcessTable;
   /** Undefined where pods are not told apart. */
   readonly #cgroups: CgroupPods | undefined;
-  readonly #texts: AddressCache;
   readonly #owners = new Owners();
 
-  constructor(processes: ProcessTable, cgroups: CgroupPods | undefined, texts: AddressCache) {
+  constructor(processes: ProcessTable, cgroups: CgroupPods | undefined) {
     this.#processes = processes;
     this.#cgroups = cgroups;
-    this.#texts = texts;
   }
 
   /** @param forEach visits the sockets, each selected in its store */
   attribute(forEach: (visit: (store: SocketStore) => void) => void): void {
-    const listeners = new Listeners(this.#owners, this.#texts);
+    const listeners = new Listeners(this.#owners);
     forEach((store) => {
       this.#bySocket(store);
       if (record.stateOf(store) === 'LISTEN') listeners.add(store);

@@ -2,7 +2,7 @@
 
 import type { Holder, TcpStateName } from '#contract';
 import type { DiagRecord } from '../netlink/diag-record.ts';
-import { TIMER } from '../netlink/inet-diag.ts';
+import { KERNEL_STATE, TIMER } from '../netlink/inet-diag.ts';
 import type { SocketStore } from './socket-store.ts';
 import { WORD } from './socket-store.ts';
 import { tcpStateName } from './tcp-states.ts';
@@ -38,6 +38,8 @@ const TOLD = (1 << TOLD_BITS) - 1;
 
 /** No time that a 32-bit number of milliseconds can hold. */
 const UNTOLD = 0xffff_ffff;
+/** TCP_TIMEWAIT_LEN, net/tcp.h: not tunable. */
+const TIME_WAIT_MS = 60_000;
 /** The longest tick a kernel is built with (CONFIG_HZ=100). */
 const TICK_MS = 10;
 
@@ -140,4 +142,14 @@ export function isReusedBy(store: SocketStore, message: DiagRecord): boolean {
     store.get(WORD.cookieLow) === message.cookieLow && store.get(WORD.cookieHigh) === message.cookieHigh;
   const leftBehind = message.timer === TIMER.timeWait && bit(store, BITS.timer) !== TIMER.timeWait;
   return !same && !leftBehind;
+}
+
+/**
+ * How long a socket has been in its state at least, where the kernel tells. In TIME-WAIT the timer says it. In
+ * CLOSE-WAIT the FIN came no later than the last ACK, because every FIN carries one.
+ */
+export function kernelAgeMs(message: DiagRecord): number | undefined {
+  if (message.state === KERNEL_STATE.TIME_WAIT) return Math.max(0, TIME_WAIT_MS - message.expiresMs);
+  if (message.state === KERNEL_STATE.CLOSE_WAIT && message.hasInfo) return message.lastAckReceivedMs;
+  return undefined;
 }

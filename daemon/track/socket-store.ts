@@ -10,7 +10,7 @@ import { randomInt } from 'node:crypto';
 import type { Family } from '#contract';
 import type { DiagRecord } from '../netlink/diag-record.ts';
 import { RecordRows } from './record-rows.ts';
-import { RowIndex } from './row-index.ts';
+import { mixed, RowIndex } from './row-index.ts';
 
 /** Words of a record behind its key. The first is half of a 64-bit number. */
 export const WORD = {
@@ -48,7 +48,8 @@ const MESSAGE = { ports: 1, local: 2, remote: 6, interface: 10 } as const;
 export class SocketStore extends RecordRows {
   readonly family: Family;
   readonly #keyWords: number;
-  readonly #addressWords: number;
+  /** Words of an address. */
+  readonly addressWords: number;
   readonly #index = new RowIndex((row) => this.#hashOfRow(row));
   /** So that nobody who chooses ports and addresses can choose where they fall. */
   readonly #seed = randomInt(0x7fff_ffff);
@@ -66,7 +67,7 @@ export class SocketStore extends RecordRows {
     super(KEY_WORDS[family], DATA_WORDS, WORD.sweep);
     this.family = family;
     this.#keyWords = KEY_WORDS[family];
-    this.#addressWords = ADDRESS_WORDS[family];
+    this.addressWords = ADDRESS_WORDS[family];
   }
 
   /** To be called when the kernel begins to tell of its sockets. */
@@ -95,9 +96,9 @@ export class SocketStore extends RecordRows {
     const { words, at } = this;
     const start = at - this.#keyWords;
     words[start] = message.word(MESSAGE.ports);
-    for (let i = 0; i < this.#addressWords; i++) {
+    for (let i = 0; i < this.addressWords; i++) {
       words[start + 1 + i] = message.word(MESSAGE.local + i);
-      words[start + 1 + this.#addressWords + i] = message.word(MESSAGE.remote + i);
+      words[start + 1 + this.addressWords + i] = message.word(MESSAGE.remote + i);
     }
     words[at - 1] = message.word(MESSAGE.interface);
     words.fill(0, at, at + DATA_WORDS);
@@ -123,13 +124,13 @@ export class SocketStore extends RecordRows {
 
   /** Where in `words` the address of the selected record begins: 1 word or 4, as the kernel has them in memory. */
   addressAt(end: 'local' | 'remote'): number {
-    return this.at - this.#keyWords + 1 + (end === 'local' ? 0 : this.#addressWords);
+    return this.at - this.#keyWords + 1 + (end === 'local' ? 0 : this.addressWords);
   }
 
   /** Whether the selected record has `0.0.0.0` or `::` at that end. */
   isUnspecified(end: 'local' | 'remote'): boolean {
     const start = this.addressAt(end);
-    for (let i = 0; i < this.#addressWords; i++) if (this.words[start + i] !== 0) return false;
+    for (let i = 0; i < this.addressWords; i++) if (this.words[start + i] !== 0) return false;
     return true;
   }
 
@@ -161,7 +162,7 @@ export class SocketStore extends RecordRows {
     this.select(row);
     const { words, at } = this;
     const start = at - this.#keyWords;
-    const addressWords = this.#addressWords;
+    const addressWords = this.addressWords;
     if (words[start] !== message.word(MESSAGE.ports) || words[at + WORD.sweep] === 0) return false;
     for (let i = 0; i < addressWords; i++) {
       if (words[start + 1 + i] !== message.word(MESSAGE.local + i)) return false;
@@ -177,10 +178,10 @@ export class SocketStore extends RecordRows {
   #hashOf(message: DiagRecord): number {
     const ports = message.word(MESSAGE.ports);
     let hash = mixed(this.#seed, ports);
-    for (let i = 0; i < this.#addressWords; i++) hash = mixed(hash, message.word(MESSAGE.local + i));
-    for (let i = 0; i < this.#addressWords; i++) hash = mixed(hash, message.word(MESSAGE.remote + i));
+    for (let i = 0; i < this.addressWords; i++) hash = mixed(hash, message.word(MESSAGE.local + i));
+    for (let i = 0; i < this.addressWords; i++) hash = mixed(hash, message.word(MESSAGE.remote + i));
     hash = mixed(hash, message.word(MESSAGE.interface));
-    return ended(portIn(ports, 16) === 0 ? mixed(hash, message.cookieLow) : hash);
+    return portIn(ports, 16) === 0 ? mixed(hash, message.cookieLow) : hash;
   }
 
   /** The same of a record. Selects it. */
@@ -188,7 +189,7 @@ export class SocketStore extends RecordRows {
     this.select(row);
     let hash = this.#seed;
     for (let i = this.at - this.#keyWords; i < this.at; i++) hash = mixed(hash, this.words[i] as number);
-    return ended(this.remotePort() === 0 ? mixed(hash, this.get(WORD.cookieLow)) : hash);
+    return this.remotePort() === 0 ? mixed(hash, this.get(WORD.cookieLow)) : hash;
   }
 }
 
@@ -196,14 +197,4 @@ export class SocketStore extends RecordRows {
 function portIn(word: number, shift: 0 | 16): number {
   const swapped = (word >>> shift) & 0xffff;
   return ((swapped & 0xff) << 8) | (swapped >>> 8);
-}
-
-function mixed(hash: number, word: number): number {
-  let h = hash ^ Math.imul(word, 0x85eb_ca6b);
-  h = Math.imul(h ^ (h >>> 15), 0xc2b2_ae35);
-  return h ^ (h >>> 13);
-}
-
-function ended(hash: number): number {
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

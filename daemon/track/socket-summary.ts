@@ -12,8 +12,8 @@ type Group = Writable<Omit<Holder, 'unread'>> & { unread?: Writable<UnreadData> 
 /** What of a namespace is summed up here. */
 type Namespace = Pick<NamespaceOfSockets, 'table' | 'pod'>;
 
-const HELD_OR_LISTENING =
-  (1 << KERNEL_STATE.TIME_WAIT) | (1 << KERNEL_STATE.CLOSE_WAIT) | (1 << KERNEL_STATE.LISTEN);
+const CLOSE_WAIT = 1 << KERNEL_STATE.CLOSE_WAIT;
+const LISTEN = 1 << KERNEL_STATE.LISTEN;
 
 /**
  * @param own the sockets of finwait's own network namespace: the only one whose listeners it can probe
@@ -26,16 +26,9 @@ export function summarizeSockets(
   nowMs: number,
 ): SocketSummary {
   const groups = new Map<string, Group>();
-  const listeners: Listener[] = [];
-  for (const socket of own.sockets(HELD_OR_LISTENING)) {
-    if (socket.state === 'LISTEN') listeners.push(listenerOf(socket));
-    else if (isHeld(socket)) addTo(groups, socket, undefined, nowMs);
-  }
-  for (const { table, pod } of others ?? []) {
-    for (const socket of table.sockets(HELD_OR_LISTENING)) {
-      if (isHeld(socket)) addTo(groups, socket, pod, nowMs);
-    }
-  }
+  addHeld(groups, { table: own }, nowMs);
+  for (const namespace of others ?? []) addHeld(groups, namespace, nowMs);
+  const listeners = Array.from(own.sockets(LISTEN), listenerOf);
   const { kept, left } = largest([...groups.values()]);
   listeners.sort((a, b) => a.local.port - b.local.port || (a.local.address < b.local.address ? -1 : 1));
   return {
@@ -63,41 +56,47 @@ function stateCounts(tables: readonly SocketTable[]): SocketSummary['states'] {
   );
 }
 
-function isHeld(socket: TrackedSocket): socket is TrackedSocket & { readonly state: Holder['state'] } {
-  return socket.state === 'TIME-WAIT' || socket.state === 'CLOSE-WAIT';
+function addHeld(groups: Map<string, Group>, { table, pod }: Namespace, nowMs: number): void {
+  for (const { first, count, sinceMs } of table.timeWaits()) {
+    const group = groupOf(groups, 'TIME-WAIT', first, pod);
+    group.count += count;
+    group.oldestMs = Math.max(group.oldestMs, nowMs - sinceMs);
+  }
+  for (const socket of table.sockets(CLOSE_WAIT)) {
+    const group = groupOf(groups, 'CLOSE-WAIT', socket, pod);
+    group.count++;
+    group.oldestMs = Math.max(group.oldestMs, nowMs - socket.sinceMs);
+    addUnread(group, socket);
+  }
 }
 
-function addTo(
+function groupOf(
   groups: Map<string, Group>,
-  socket: TrackedSocket & { readonly state: Holder['state'] },
+  state: Holder['state'],
+  socket: TrackedSocket,
   podOfNamespace: PodRef | undefined,
-  nowMs: number,
-): void {
-  const { state, direction, process, attribution, peer } = socket;
+): Group {
+  const { direction, process, attribution, peer } = socket;
   const pod = socket.pod ?? podOfNamespace;
   const podBy = socket.podBy ?? (podOfNamespace === undefined ? undefined : 'namespace');
-  const ageMs = nowMs - socket.sinceMs;
   const port = direction === 'inbound' ? socket.local.port : peer.port;
   const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port} ${pod?.uid} ${pod?.containerId}`;
-  let group = groups.get(key);
-  if (group === undefined) {
-    group = {
-      state,
-      direction,
-      process,
-      attribution,
-      ...(pod === undefined ? {} : { pod }),
-      ...(podBy === undefined ? {} : { podBy }),
-      peer: peer.address,
-      port,
-      count: 0,
-      oldestMs: 0,
-    };
-    groups.set(key, group);
-  }
-  group.count++;
-  group.oldestMs = Math.max(group.oldestMs, ageMs);
-  if (state === 'CLOSE-WAIT') addUnread(group, socket);
+  const known = groups.get(key);
+  if (known !== undefined) return known;
+  const group: Group = {
+    state,
+    direction,
+    process,
+    attribution,
+    ...(pod === undefined ? {} : { pod }),
+    ...(podBy === undefined ? {} : { podBy }),
+    peer: peer.address,
+    port,
+    count: 0,
+    oldestMs: 0,
+  };
+  groups.set(key, group);
+  return group;
 }
 
 function addUnread(

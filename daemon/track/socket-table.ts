@@ -4,7 +4,7 @@
  * TIME-WAIT, which takes the inode (and so the process) away.
  */
 
-import type { Family, Holder, TcpStateName } from '#contract';
+import type { Family, PodRef, TcpStateName } from '#contract';
 import type { OnDatagram } from '../kernel/netlink-events.ts';
 import { DiagRecord } from '../netlink/diag-record.ts';
 import type { DiagDetails } from '../netlink/inet-diag.ts';
@@ -13,10 +13,13 @@ import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
 import type { ProcessTable } from './processes.ts';
 import { SocketAttribution } from './socket-attribution.ts';
+import type { SocketCounters } from './socket-counters.ts';
+import { noSocketCounts } from './socket-counters.ts';
 import * as record from './socket-record.ts';
 import { BITS } from './socket-record.ts';
 import { SocketStore, WORD } from './socket-store.ts';
 import { tcpStateName } from './tcp-states.ts';
+import { TimeWaitGroups } from './time-wait-groups.ts';
 import type { TrackedSocket } from './tracked-socket.ts';
 import { trackedSocket } from './tracked-socket.ts';
 
@@ -38,31 +41,8 @@ export interface SocketTableOptions {
   readonly counters?: SocketCounters;
 }
 
-export interface SocketCounters {
-  undecodable: number;
-  /** Rows that a sweep saw twice, because the kernel's table changed under the dump. */
-  duplicates: number;
-  /** Rows that found no room. */
-  untracked: number;
-  /** Sockets that came into these states, and left them, since the table's first sweep. */
-  readonly entered: Record<Holder['state'], number>;
-  readonly left: Record<Holder['state'], number>;
-}
-
-export function noSocketCounts(): SocketCounters {
-  return {
-    undecodable: 0,
-    duplicates: 0,
-    untracked: 0,
-    entered: { 'TIME-WAIT': 0, 'CLOSE-WAIT': 0 },
-    left: { 'TIME-WAIT': 0, 'CLOSE-WAIT': 0 },
-  };
-}
-
 /** A selection of every state. */
 const ALL = -1;
-/** TCP_TIMEWAIT_LEN, net/tcp.h: not tunable. */
-const TIME_WAIT_MS = 60_000;
 /** The kernel's numbers of states are below it. */
 const STATES = 16;
 
@@ -85,7 +65,7 @@ export class SocketTable {
   constructor(options: SocketTableOptions, texts = new AddressCache()) {
     this.#options = options;
     this.#texts = texts;
-    this.#attribution = new SocketAttribution(options.processes, options.cgroups, texts);
+    this.#attribution = new SocketAttribution(options.processes, options.cgroups);
     this.counters = options.counters ?? noSocketCounts();
   }
 
@@ -144,10 +124,38 @@ export class SocketTable {
   /** The sockets that the last sweep saw. @param states only these: bit mask of `1 << KERNEL_STATE.X` */
   *sockets(states = ALL): Generator<TrackedSocket> {
     for (const store of this.#stores) {
-      const details = this.#details.get(store);
       for (let row = store.next(-1); row >= 0; row = store.next(row)) {
         if (!this.#wasSeen(store) || (states & (1 << record.bit(store, BITS.state))) === 0) continue;
-        yield trackedSocket(store, this.#texts, this.#attribution.ownerOf(store), details?.get(row));
+        yield this.#tracked(store, row);
+      }
+    }
+  }
+
+  /** The sockets in TIME-WAIT that the last sweep saw. Those of a group differ in nothing but a port that means nothing. */
+  *timeWaits(): Generator<{
+    readonly first: TrackedSocket;
+    readonly count: number;
+    readonly sinceMs: number;
+  }> {
+    for (const store of this.#stores) {
+      const together = new TimeWaitGroups(store);
+      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+        if (this.#wasSeen(store) && record.bit(store, BITS.state) === KERNEL_STATE.TIME_WAIT)
+          together.add(row);
+      }
+      for (const { row, count, sinceMs } of together.groups) {
+        store.select(row);
+        yield { first: this.#tracked(store, row), count, sinceMs };
+      }
+    }
+  }
+
+  /** Calls back with the pod and the state of each socket that the last sweep saw of a pod. */
+  forEachOfPods(visit: (pod: PodRef, state: TcpStateName) => void): void {
+    for (const store of this.#stores) {
+      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+        const { pod } = this.#attribution.ownerOf(store);
+        if (pod !== undefined && this.#wasSeen(store)) visit(pod, record.stateOf(store));
       }
     }
   }
@@ -177,12 +185,17 @@ export class SocketTable {
     }
     (this.#counts[message.spokenFamily === 4 ? message.state : STATES + message.state] as number)++;
     if (row >= 0) this.#update(store, row);
-    else if (this.tracked < this.#maxTracked()) this.#add(store);
+    else if (this.tracked < current(this.#options.maxTracked)) this.#add(store);
     else this.counters.untracked++;
   };
 
   #wasSeen(store: SocketStore): boolean {
     return store.get(WORD.sweep) === this.#sweep;
+  }
+
+  #tracked(store: SocketStore, row: number): TrackedSocket {
+    const details = this.#details.get(store)?.get(row);
+    return trackedSocket(store, this.#texts, this.#attribution.ownerOf(store), details);
   }
 
   #add(store: SocketStore): void {
@@ -210,7 +223,7 @@ export class SocketTable {
   #enterState(store: SocketStore): void {
     const message = this.#message;
     this.#countTurnover(this.counters.entered, message.state);
-    const ageMs = kernelAgeMs(message);
+    const ageMs = record.kernelAgeMs(message);
     store.setMs(WORD.sinceMs, this.#nowMs - (ageMs ?? 0));
     store.set(WORD.sweeps, 1);
     store.set(WORD.queueAfterMs, 0);
@@ -278,26 +291,14 @@ export class SocketTable {
     kept.set(to, details);
   }
 
-  #maxTracked(): number {
-    const { maxTracked } = this.#options;
-    return typeof maxTracked === 'number' ? maxTracked : maxTracked();
-  }
-
   /** A guess that holds when the listener is gone: a port that is not given to clients is a server's. */
   #isInboundByPorts(): boolean {
     const { localPort, remotePort, state } = this.#message;
-    const { ephemeralFrom } = this.#options;
-    const from = typeof ephemeralFrom === 'number' ? ephemeralFrom : ephemeralFrom();
+    const from = current(this.#options.ephemeralFrom);
     return state === KERNEL_STATE.LISTEN || (localPort < from && remotePort >= from);
   }
 }
 
-/**
- * How long a socket has been in its state at least, where the kernel tells. In TIME-WAIT the timer says it. In
- * CLOSE-WAIT the FIN came no later than the last ACK, because every FIN carries one.
- */
-function kernelAgeMs(message: DiagRecord): number | undefined {
-  if (message.state === KERNEL_STATE.TIME_WAIT) return Math.max(0, TIME_WAIT_MS - message.expiresMs);
-  if (message.state === KERNEL_STATE.CLOSE_WAIT && message.hasInfo) return message.lastAckReceivedMs;
-  return undefined;
+function current(setting: number | (() => number)): number {
+  return typeof setting === 'number' ? setting : setting();
 }

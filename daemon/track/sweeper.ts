@@ -16,9 +16,10 @@ import { NamespaceSockets } from './namespace-sockets.ts';
 import { summarizeNamespaces } from './namespace-summary.ts';
 import { ProcessTable } from './processes.ts';
 import { unlessRefused } from './refusals.ts';
+import type { SocketCounters } from './socket-counters.ts';
+import { noSocketCounts } from './socket-counters.ts';
 import { summarizeSockets } from './socket-summary.ts';
-import type { SocketCounters } from './socket-table.ts';
-import { noSocketCounts, SocketTable } from './socket-table.ts';
+import { SocketTable } from './socket-table.ts';
 import { readSockstat } from './sockstat.ts';
 
 export interface Swept {

@@ -10,7 +10,7 @@ import { CounterSums } from '../../daemon/track/namespace-counters.ts';
 import type { NamespaceSocketsOptions } from '../../daemon/track/namespace-sockets.ts';
 import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
 import { ProcessTable } from '../../daemon/track/processes.ts';
-import { noSocketCounts } from '../../daemon/track/socket-table.ts';
+import { noSocketCounts } from '../../daemon/track/socket-counters.ts';
 import { parseIpAddress } from '../../daemon/wire/address.ts';
 import { spec } from '../harness.ts';
 import { runProgram } from '../support/child.ts';

@@ -9,7 +9,7 @@ import { CgroupPods } from '../../daemon/track/cgroup-pods.ts';
 import { CounterSums } from '../../daemon/track/namespace-counters.ts';
 import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
 import { ProcessTable } from '../../daemon/track/processes.ts';
-import { noSocketCounts } from '../../daemon/track/socket-table.ts';
+import { noSocketCounts } from '../../daemon/track/socket-counters.ts';
 import { Sweeper } from '../../daemon/track/sweeper.ts';
 
 export interface Seen {

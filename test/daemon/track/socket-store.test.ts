@@ -156,6 +156,32 @@ spec('the store of sockets', (test) => {
     }
   });
 
+  test('makes a record anew for the last socket of a dump that was gone for a while', () => {
+    const store = new SocketStore(4);
+    const dump = (...numbers: number[]) => {
+      store.rewind();
+      for (const number of numbers) put(store, message(number, 4), number);
+    };
+    dump(1, 2);
+    assert.ok(store.find(read(message(2, 4))) >= 0);
+    store.remove(store.find(read(message(2, 4))));
+    dump(1);
+    dump(1, 2);
+    assert.equal([store.size, rowsOf(store).length], [2, 2]);
+  });
+
+  test('tells sockets of the same ends apart by their interface', () => {
+    const store = new SocketStore(4);
+    const on = (interfaceIndex: number) => message(1, 4).with(40, interfaceIndex);
+    for (const index of [0, 1, 2]) put(store, on(index), 10 + index);
+    store.rewind();
+    for (const index of [1, 0, 2]) {
+      assert.ok(store.find(read(on(index))) >= 0);
+      assert.equal([store.interfaceIndex(), store.get(WORD.inode)], [index, 10 + index]);
+    }
+    assert.is(store.size, 3);
+  });
+
   test('moves nothing while a quarter is in use, and gives the rest back below', () => {
     const store = new SocketStore(4);
     for (let number = 0; number < 40_000; number++) put(store, message(number, 4), number);

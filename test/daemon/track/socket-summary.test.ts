@@ -5,7 +5,8 @@ import type { OnDatagram } from '../../../daemon/kernel/netlink-events.ts';
 import { ProcessTable } from '../../../daemon/track/processes.ts';
 import { summarizeSockets } from '../../../daemon/track/socket-summary.ts';
 import { SocketTable } from '../../../daemon/track/socket-table.ts';
-import { spec } from '../../harness.ts';
+import { spec, testSeed } from '../../harness.ts';
+import { seededRandom } from '../netlink/mutate.ts';
 import type { DiagFields } from './diag-message.ts';
 import { diagMessage, STATE, show } from './diag-message.ts';
 import { makeFakeProc } from './fake-proc.ts';
@@ -76,6 +77,60 @@ spec('the summary of the sockets', (test) => {
       ],
     );
     assert.equal(folded, []);
+  });
+
+  test('has the same groups as one makes socket by socket, whatever the sockets in TIME-WAIT are', async () => {
+    await using proc = await makeFakeProc();
+    proc.add(10, 'nginx', ['socket:[1]', 'socket:[4]']);
+    proc.add(11, 'curl', ['socket:[2]']);
+    proc.add(12, 'wget', ['socket:[3]']);
+    const random = seededRandom(testSeed());
+    const below = (bound: number) => Math.floor(random() * bound);
+    const rows = new Map<string, DiagFields>();
+    for (let number = 0; number < 3_000; number++) {
+      const [here, there] = [below(2) === 0 ? 80 : 40_000 + below(2_000), [443, 5432, 50_000][below(3)]];
+      const v6 = below(3) === 0;
+      const local = v6 ? `[2001:db8::1]:${here}` : `10.0.0.1:${here}`;
+      const peer = v6 ? `[2001:db8::${below(9) + 1}]:${there}` : `10.0.0.${below(9) + 1}:${there}`;
+      const row = timeWait(local, peer, below(60_000));
+      rows.set(`${local} ${peer}`, !v6 && below(3) === 0 ? { ...row, mapped: true } : row);
+    }
+    const listener = diagMessage({ state: STATE.listen, local: '[::]:80', inode: 1 });
+    // Of three processes; nginx has more connections of the same peer, which nobody saw it hold.
+    const held = [
+      { local: '10.0.0.1:40000', peer: '10.0.0.2:443', inode: 2 },
+      { local: '10.0.0.1:40001', peer: '10.0.0.2:443', inode: 3 },
+      { local: '10.0.0.1:80', peer: '10.0.0.3:50000', inode: 4 },
+    ];
+    for (const { local, peer } of held) rows.delete(`${local} ${peer}`);
+    let messages = held.map((ends) => diagMessage({ ...ends, state: STATE.established }));
+    const table = new SocketTable({
+      dump: (onSocket) => show(messages, onSocket),
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 100_000,
+      ephemeralFrom: 32_768,
+    });
+    table.sweep(1_000_000);
+    const left = held.map(({ local, peer }) => ({ ...timeWait(local, peer), cookie: 2 }));
+    messages = [listener, ...[...left, ...rows.values()].map(diagMessage)];
+    table.sweep(1_001_000);
+    const expected = new Map<string, { count: number; oldestMs: number }>();
+    for (const { state, direction, process, attribution, peer, local, sinceMs } of table.sockets()) {
+      if (state !== 'TIME-WAIT') continue;
+      const port = direction === 'inbound' ? local.port : peer.port;
+      const key = `${direction} ${process?.name} ${attribution} ${peer.address} ${port}`;
+      const { count = 0, oldestMs = 0 } = expected.get(key) ?? {};
+      expected.set(key, { count: count + 1, oldestMs: Math.max(oldestMs, 1_001_000 - sinceMs) });
+    }
+    const told = summarizeSockets(table, undefined, 1_001_000).holders.map(
+      ({ direction, process, attribution, peer, port, count, oldestMs }) =>
+        [`${direction} ${process?.name} ${attribution} ${peer} ${port}`, { count, oldestMs }] as const,
+    );
+    assert.equal(new Map(told.toSorted()), new Map([...expected].toSorted()));
+    for (const name of ['curl', 'wget']) assert.ok(expected.has(`outbound ${name} last-owner 10.0.0.2 443`));
+    for (const known of ['last-owner', 'listener'])
+      assert.ok(expected.has(`inbound nginx ${known} 10.0.0.3 80`));
+    assert.ok(expected.size > 40 && expected.size < CONTRACT_LIMITS.holders, `${expected.size} groups`);
   });
 
   test('folds what is over the limits of a report, and loses no socket of it', async () => {
