@@ -43,6 +43,7 @@ export const ERROR_CODES = {
   NAMESPACES_DENIED: 'the other network namespaces of the machine may not be entered',
   NAMESPACE_NOT_FOUND: 'there is no such network namespace',
   SOCKET_NOT_FOUND: 'there is no such socket',
+  SOCKET_EVENTS_LOST: 'ends of sockets are lost, because they came faster than they were written',
   SOCKET_DESTROY_DENIED: 'a socket may not be destroyed',
   SOCKET_DESTROY_MISSING: 'the kernel cannot destroy sockets',
   NETLINK_FAILED: 'a netlink request failed',

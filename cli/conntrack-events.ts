@@ -1,7 +1,5 @@
 /** `finwait conntrack --events`: a line for each flow that begins, changes or ends, as the kernel tells it. */
 
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
 import { NetlinkEvents } from '../daemon/kernel/netlink-events.ts';
 import { tcpEventsFilter } from '../daemon/netlink/conntrack-filter.ts';
@@ -21,16 +19,11 @@ import type { FlowRow } from './conntrack-rows.ts';
 import { flowFilter } from './conntrack-rows.ts';
 import type { ConntrackSettings, FlowEventKind } from './conntrack-settings.ts';
 import { endText, natCell } from './conntrack-view.ts';
+import { EVENT_QUEUE_BYTES, streamEvents } from './event-stream.ts';
 import type { CliIo } from './io.ts';
-import { EXIT } from './io.ts';
 import { jsonText } from './json-text.ts';
 import { inside } from './place.ts';
-import { listenForSignals } from './probe-signals.ts';
 import { printConditions } from './table.ts';
-
-const LOOK_MS = 50;
-const QUEUE_BYTES = 32 << 20;
-const EVENTS_PER_LOOK = 4_096;
 
 /** An event as `--json` prints it. */
 export interface FlowEvent extends FlowRow {
@@ -58,43 +51,24 @@ export async function runEvents(settings: ConntrackSettings, io: CliIo): Promise
         new NetlinkEvents({
           protocol: NETLINK_NETFILTER,
           groups: CONNTRACK_EVENT_GROUPS,
-          queueBytes: QUEUE_BYTES,
+          queueBytes: EVENT_QUEUE_BYTES,
           filter: tcpEventsFilter(settings.state),
         }),
     ),
   );
   const isSelected = eventFilter(settings);
-  using signals = listenForSignals(io.stdout);
-  const { signal } = signals;
-  let left = settings.limit;
-  let undecodable = 0;
-  while (!signal.aborted && left > 0) {
-    const lines: string[] = [];
-    const atMs = Date.now();
-    const answer = source.read((view, from, to) => {
-      const datagram = new Uint8Array(view.buffer, view.byteOffset + from, to - from);
-      for (const event of eventsOf(datagram, atMs)) {
-        if (event === undefined) undecodable++;
-        else if (left > 0 && isSelected(event)) {
-          left--;
-          lines.push(json ? jsonText(event) : lineOf(event));
-        }
-      }
-    }, EVENTS_PER_LOOK);
-    if (lines.length > 0 && !io.stdout.write(`${lines.join('\n')}\n`)) {
-      await once(io.stdout, 'drain', { signal }).catch(() => {});
-    }
-    if (answer === 'overflowed') {
-      if (json) io.stdout.write(`${jsonText({ event: 'lost', atMs })}\n`);
-      printConditions(io, [LOST]);
-    } else if (answer === 'empty' && left > 0) {
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
-    }
-  }
-  const dropped = undecodable + source.counters.truncated + source.counters.foreignSender;
-  if (dropped > 0) io.stderr.write(`finwait: note: ${dropped} messages were no event of the kernel\n`);
-  if (signals.fault !== undefined) throw signals.fault;
-  return EXIT.ok;
+  return await streamEvents(io, {
+    sources: [source],
+    linesOf: (datagram, atMs) =>
+      eventsOf(datagram, atMs).flatMap((event) => {
+        if (event === undefined) return [undefined];
+        if (!isSelected(event)) return [];
+        return [json ? jsonText(event) : lineOf(event)];
+      }),
+    limit: settings.limit,
+    json,
+    lost: LOST,
+  });
 }
 
 const LOST = {

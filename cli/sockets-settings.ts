@@ -54,7 +54,7 @@ export const SOCKETS_SETTINGS = {
     socketStates,
     's',
   ),
-  exclude: listOf('exclude', 'STATES', 'all but these', socketStates, 'x'),
+  exclude: listOf('exclude', 'STATES', 'all but these', socketStates),
   listening: switchOf('listening', 'l', 'only listeners, with their accept queue and backlog'),
   process: listOf(
     'process',
@@ -84,6 +84,11 @@ export const SOCKETS_SETTINGS = {
     'counters',
     'c',
     "the kernel's TCP counters of each namespace instead; rates with --watch",
+  ),
+  events: switchOf(
+    'events',
+    'E',
+    'a line for each connection that ends, from now until Ctrl-C; with --json one object a line',
   ),
   address: listOf('address', 'ADDRESS', 'only with this address or prefix at either end', addressFilter, 'a'),
   local: listOf('local', 'ADDRESS', 'only with this local address or prefix', addressFilter),

@@ -211,18 +211,18 @@ function statesCell({ states }: SocketGroup): Span {
   };
 }
 
-function localText({ local, dualStack, interface: name }: SocketRow): string {
+export function localText({ local, dualStack, interface: name }: SocketRow): string {
   const on = name === null ? '' : `%${name}`;
   if (dualStack) return `*${on}:${local.port}`;
   return hostPortText(`${local.address}${on}`, local.port);
 }
 
-function peerText({ peer, state, own }: SocketRow): string {
+export function peerText({ peer, state, own }: SocketRow): string {
   if (state === 'LISTEN') return '-';
   return `${hostPortText(peer.address, peer.port)}${own ? '*' : ''}`;
 }
 
-function processCell({ process, attribution }: Pick<SocketRow, 'process' | 'attribution'>): Span {
+export function processCell({ process, attribution }: Pick<SocketRow, 'process' | 'attribution'>): Span {
   if (process === null) return { text: '-', style: 'dim' };
   const text = `${process.name}/${process.pid}`;
   return { text: attribution === 'listener' ? `(${text})` : text };

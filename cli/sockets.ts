@@ -9,6 +9,7 @@ import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { printCounters } from './sockets-counters.ts';
 import { runDestroy } from './sockets-destroy.ts';
+import { runSocketEvents } from './sockets-events.ts';
 import { GROUP_SORT_KEYS, groupSockets, sortGroups } from './sockets-groups.ts';
 import type { Places, SocketsRead } from './sockets-reader.ts';
 import { SocketsReader } from './sockets-reader.ts';
@@ -34,6 +35,7 @@ const HELP: CommandHelp = {
     ['finwait sockets --listening', 'who listens, and whether anything waits to be accepted'],
     ['finwait sockets --by pod -s close-wait', 'the pods with connections that they do not close'],
     ['finwait sockets --counters --watch', 'what the kernel counts: full queues, cookies, resets'],
+    ['finwait sockets --events --process nginx', 'what its connections had done when they ended'],
     ['finwait sockets --address 10.0.0.0/8 -s all -o wide', 'everything known of the sockets of a network'],
   ],
   notes: [
@@ -52,6 +54,7 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   const { settings, positionals } = readSettings(SOCKETS_SETTINGS, fromSs(args), io.env);
   refusePositionals(positionals);
   checkTogether(settings);
+  if (settings.events) return runSocketEvents(settings, io);
   const reader = new SocketsReader(placesOf(settings));
   return watching(io, settings, () => {
     const read = reader.read();
@@ -69,27 +72,23 @@ function placesOf({ allNamespaces, netns, pod, by }: SocketsSettings): Places {
 }
 
 /** @throws FinwaitError USAGE for options that contradict each other */
-function checkTogether({
-  listening,
-  state,
-  by,
-  sort,
-  counters,
-  allNamespaces,
-  netns,
-}: SocketsSettings): void {
+function checkTogether(settings: SocketsSettings): void {
+  const { listening, state, by, sort, counters, allNamespaces, netns, events, watch } = settings;
+  const others = [counters, by !== undefined, sort !== undefined, watch, listening, allNamespaces];
   const problem =
-    allNamespaces && netns.length > 0
-      ? '--all-namespaces and --netns exclude each other'
-      : counters && by !== undefined
-        ? '--counters and --by exclude each other'
-        : listening && state.length > 0
-          ? '--listening and --state exclude each other'
-          : by === undefined && sort === 'count'
-            ? '--sort count needs --by'
-            : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
-              ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
-              : undefined;
+    events && others.includes(true)
+      ? '--events goes with filters, --netns and --limit only'
+      : allNamespaces && netns.length > 0
+        ? '--all-namespaces and --netns exclude each other'
+        : counters && by !== undefined
+          ? '--counters and --by exclude each other'
+          : listening && state.length > 0
+            ? '--listening and --state exclude each other'
+            : by === undefined && sort === 'count'
+              ? '--sort count needs --by'
+              : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
+                ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
+                : undefined;
   if (problem !== undefined) {
     throw new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
   }

@@ -7,6 +7,8 @@
 import { encodeMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, viewOf } from './message.ts';
 
 export const NETLINK_SOCK_DIAG = 4;
+/** SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY: a message for each socket that is let go. linux/sock_diag.h */
+export const SOCKET_END_GROUPS = [1, 3] as const;
 const SOCK_DIAG_BY_FAMILY = 20;
 const TCPDIAG_GETSOCK = 18;
 const SOCK_DESTROY = 21;

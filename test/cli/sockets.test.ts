@@ -121,7 +121,7 @@ spec('finwait sockets', (test) => {
     assert.is(select('--local', '2001:db8::/32,10.0.0.1'), '12345');
     assert.is(select('--peer', '10.9.0.1'), '23');
     assert.is(select('--exclude', 'close-wait,estab'), '45');
-    assert.is(select('-s', 'all', '-x', 'listen,time-wait'), '123');
+    assert.is(select('-s', 'all', '--exclude', 'listen,time-wait'), '123');
     assert.is(select('-4'), '1234');
     assert.is(select('-6'), '5');
     assert.is(select('-4', '-6'), '12345');
@@ -263,6 +263,11 @@ spec('finwait sockets', (test) => {
       [['--port', '70000'], /--port: "70000" is not a whole number from 0 to 65535/],
       [['--sort', 'size'], /--sort: "size" is not one of state, age/],
       [['--by', 'node'], /--by: "node" is not one of process, destination, state, pod/],
+      [['-E', '--by', 'state'], /--events goes with filters, --netns and --limit only/],
+      [['-A', '--netns', '/proc/self/ns/net'], /--all-namespaces and --netns exclude each other/],
+      [['--netns', 'no-such-fw'], /"no-such-fw" is no network namespace: not in \/run\/netns/],
+      [['dport', 'gt', ':80'], /unexpected "dport gt"/],
+      [['-s'], /unknown option -s without a state/],
       [['--counters', '--by', 'state'], /--counters and --by exclude each other/],
       [['destroy', '10.0.0.1:1'], /it takes LOCAL, PEER and --cookie/],
       [['destroy', '10.0.0.1:1', 'here', '--cookie', '1'], /"here" is not ADDRESS:PORT/],

@@ -3,11 +3,12 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import type { NamespaceFacts } from '#contract';
+import type { SocketEvent } from '../../cli/sockets-events.ts';
 import type { SocketGroup } from '../../cli/sockets-groups.ts';
 import type { SocketRow } from '../../cli/sockets-rows.ts';
 import { Sweeper } from '../../daemon/track/sweeper.ts';
 import { spec } from '../harness.ts';
-import { runFinwait, startProgram } from '../support/child.ts';
+import { runFinwait, startFinwait, startProgram } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
@@ -68,6 +69,10 @@ function ours(of: NonNullable<SocketRow['transmission']>): ReturnType<typeof sho
     bytesSent: of.bytesSent ?? 0,
     sendWindow: of.peerWindow ?? 0,
   };
+}
+
+function netnsInode({ name }: Netns): number {
+  return statSync(`/run/netns/${name}`).ino;
 }
 
 /** The sockets of the process, by its descriptors. */
@@ -209,10 +214,41 @@ spec('finwait sockets on the kernel', (test) => {
         const rows = JSON.parse(stdout) as SocketRow[];
         assert.equal(
           rows.map(({ state, netns }) => [state, netns]),
-          Array.from({ length: 3 }, () => ['TIME-WAIT', statSync(`/run/netns/${ns.name}`).ino]),
+          Array.from({ length: 3 }, () => ['TIME-WAIT', netnsInode(ns)]),
           stderr,
         );
       }
+    },
+    { needs },
+  );
+
+  test(
+    'tells of each connection that ends what it had done and whose it was, as it happens',
+    async () => {
+      await using ns = await makeNetns('socks');
+      await using scene = await startScene(ns, 1, 0);
+      const [listener] = await rowsOf(ns, '-l');
+      const args = ['sockets', '--events', '--json', '--interval', '100ms', '--netns', ns.name];
+      await using child = startFinwait(args);
+      const events = () =>
+        child.stdout
+          .split('\n')
+          .slice(0, -1)
+          .map((line): SocketEvent => JSON.parse(line));
+      // Whose sockets are is looked up before the events are read, as often as the interval says.
+      await until('another look', async () => {
+        await ns.run('bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${listener?.local.port}`);
+        const [first, last] = [events()[0], events().at(-1)];
+        return first !== undefined && last !== undefined && last.atMs - first.atMs > 200 ? true : undefined;
+      });
+      await scene.stop();
+      const ended = await until('the end in CLOSE-WAIT', () =>
+        events().find(({ state, process }) => state === 'CLOSE-WAIT' && process?.pid === scene.pid),
+      );
+      assert.equal([ended.event, ended.netns, ended.direction], ['ended', netnsInode(ns), 'inbound']);
+      assert.is(ended.transmission?.bytesSent, 0);
+      const { code } = await child.stop('SIGINT');
+      assert.equal([code, child.stderr], [0, '']);
     },
     { needs },
   );
@@ -222,7 +258,7 @@ spec('finwait sockets on the kernel', (test) => {
     async () => {
       await using ns = await makeNetns('socks');
       await using pod = await startPod(ns.enter, 3, 4);
-      const inode = statSync(`/run/netns/${ns.name}`).ino;
+      const inode = netnsInode(ns);
       const json = async (...args: string[]) =>
         JSON.parse((await runFinwait(['sockets', '--json', ...args])).stdout);
       const groups: SocketGroup[] = await json('--by', 'pod', '--pod', pod.uid.slice(0, 13));
@@ -274,7 +310,7 @@ spec('finwait sockets on the kernel', (test) => {
       await using _scene = await startScene(ns, 1, 0);
       const args = [...COMMAND, '--watch', '--interval', '100ms', '-s', 'fin-wait-2'];
       await using child = ns.start(process.execPath, args);
-      await child.output(/FIN-WAIT-2 .* -\n[\s\S]*FIN-WAIT-2 .* 0s\+\n/);
+      await child.output(/FIN-WAIT-2 .* -\n[\s\S]*FIN-WAIT-2 .* \d+s\+\n/);
       const { code } = await child.stop('SIGINT');
       assert.is(code, 0);
     },

@@ -1,0 +1,71 @@
+/** Lines for what the kernel tells as it happens, until a signal, a number of lines, or the end of the output. */
+
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Condition } from '#base/errors.ts';
+import type { NetlinkEvents } from '../daemon/kernel/netlink-events.ts';
+import type { CliIo } from './io.ts';
+import { EXIT } from './io.ts';
+import { jsonText } from './json-text.ts';
+import { listenForSignals } from './probe-signals.ts';
+import { printConditions } from './table.ts';
+
+const LOOK_MS = 50;
+const EVENTS_PER_LOOK = 4_096;
+export const EVENT_QUEUE_BYTES = 32 << 20;
+
+export interface EventStream {
+  readonly sources: readonly NetlinkEvents[];
+  /** The lines of one message of a source, which lives until the next; undefined where it is no event. */
+  readonly linesOf: (datagram: Uint8Array, atMs: number, source: number) => readonly (string | undefined)[];
+  /** Called before each look. */
+  readonly before?: () => void;
+  /** How many lines are wanted. */
+  readonly limit: number;
+  readonly json: boolean;
+  /** What is said when the kernel had to drop events. */
+  readonly lost: Condition;
+}
+
+/** Answers the exit code. @throws FinwaitError OUTPUT_FAILED */
+export async function streamEvents(io: CliIo, stream: EventStream): Promise<number> {
+  const { sources, linesOf, before, limit, json, lost } = stream;
+  using signals = listenForSignals(io.stdout);
+  const { signal } = signals;
+  let left = limit;
+  let undecodable = 0;
+  while (!signal.aborted && left > 0) {
+    before?.();
+    const atMs = Date.now();
+    let idle = true;
+    for (const [index, source] of sources.entries()) {
+      const lines: string[] = [];
+      const answer = source.read((view, from, to) => {
+        const datagram = new Uint8Array(view.buffer, view.byteOffset + from, to - from);
+        for (const line of linesOf(datagram, atMs, index)) {
+          if (line === undefined) undecodable++;
+          else if (left > 0) {
+            left--;
+            lines.push(line);
+          }
+        }
+      }, EVENTS_PER_LOOK);
+      if (lines.length > 0 && !io.stdout.write(`${lines.join('\n')}\n`)) {
+        await once(io.stdout, 'drain', { signal }).catch(() => {});
+      }
+      if (answer === 'overflowed') {
+        if (json) io.stdout.write(`${jsonText({ event: 'lost', atMs })}\n`);
+        printConditions(io, [lost]);
+      }
+      idle &&= answer === 'empty';
+    }
+    if (idle && left > 0) await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+  }
+  const dropped = sources.reduce(
+    (sum, { counters }) => sum + counters.truncated + counters.foreignSender,
+    undecodable,
+  );
+  if (dropped > 0) io.stderr.write(`finwait: note: ${dropped} messages were no event of the kernel\n`);
+  if (signals.fault !== undefined) throw signals.fault;
+  return EXIT.ok;
+}
