@@ -24,6 +24,8 @@ export class CounterSums {
 
 /** The counters of one namespace from reading to reading. */
 export class NamespaceCounters {
+  /** Whether any rose between the last two readings. */
+  rising = false;
   readonly #sums: CounterSums;
   #totals: Totals = new Map();
   #before: Totals | undefined;
@@ -43,9 +45,12 @@ export class NamespaceCounters {
     this.#spanMs = nowMs - this.#readMs;
     this.#totals = totals;
     this.#readMs = nowMs;
+    this.rising = false;
     for (const name of totals.keys()) {
       const rose = this.#rose(name);
-      if (rose > 0) this.#sums.add(name, rose);
+      if (rose === 0) continue;
+      this.#sums.add(name, rose);
+      this.rising = true;
     }
   }
 
@@ -76,23 +81,29 @@ export class NamespaceCounters {
   }
 }
 
-/**
- * Segments retransmitted, of which no file tells more cheaply. They betray half-open connections, which are in no count of
- * sockets: a SYN-ACK is repeated after a second.
- * @returns undefined when the process has gone
- */
-export function readRetransmits(procRoot: string, pid: number | 'thread-self'): number | undefined {
-  return readTotals(procRoot, pid, ['snmp'])?.get('RetransSegs');
+/** How many segments came and went in a namespace since it began. */
+export interface Segments {
+  readonly received: number;
+  readonly sent: number;
+  /** Not among those sent. */
+  readonly retransmitted: number;
 }
 
 /** @returns undefined when the process has gone */
-function readTotals(
-  procRoot: string,
-  pid: number | 'thread-self',
-  files: readonly string[] = ['netstat', 'snmp'],
-): Totals | undefined {
+export function readSegments(procRoot: string, pid: number | 'thread-self'): Segments | undefined {
+  const text = unlessGone(() => readFileSync(join(procRoot, String(pid), 'net/snmp'), 'utf8'));
+  if (text === undefined) return undefined;
+  const [names = [], values = []] = Array.from(text.matchAll(/^Tcp: (.*)$/gm), ([, line = '']) =>
+    line.split(' '),
+  );
+  const total = (name: string) => Number(values[names.indexOf(name)] ?? 0);
+  return { received: total('InSegs'), sent: total('OutSegs'), retransmitted: total('RetransSegs') };
+}
+
+/** @returns undefined when the process has gone */
+function readTotals(procRoot: string, pid: number | 'thread-self'): Totals | undefined {
   const totals = new Map<TcpCounterName, number>();
-  for (const file of files) {
+  for (const file of ['netstat', 'snmp']) {
     const text = unlessGone(() => readFileSync(join(procRoot, String(pid), 'net', file), 'utf8'));
     if (text === undefined) return undefined;
     takeTotals(text, totals);

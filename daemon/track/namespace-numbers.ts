@@ -6,7 +6,7 @@ import { NamespaceCounters } from './namespace-counters.ts';
 import { readNamespaceSettings } from './namespace-settings.ts';
 import type { Sockstat } from './sockstat.ts';
 
-/** Counters of a namespace in which nothing seems to happen are read this seldom. */
+/** Counters of a namespace in which nothing seems to happen are read this seldom, once they have been seen to stand still. */
 const QUIET_COUNTERS_MS = 30_000;
 /** Settings are a few dozen files, and hardly anybody changes them while programs run, but for who runs out of ports. */
 const SETTINGS_MS = 600_000;
@@ -27,7 +27,7 @@ export class NamespaceNumbers {
   }
 
   readCounters(procRoot: string, pid: number | 'thread-self', quiet: boolean, nowMs: number): void {
-    if (quiet && nowMs - this.#countersMs < QUIET_COUNTERS_MS) return;
+    if (quiet && !this.counters.rising && nowMs - this.#countersMs < QUIET_COUNTERS_MS) return;
     this.#countersMs = nowMs;
     this.counters.read(procRoot, pid, nowMs);
   }

@@ -18,29 +18,19 @@ import type { CgroupPods } from './cgroup-pods.ts';
 import { dumpSocketsOf } from './dumps.ts';
 import { namespacesCondition } from './namespace-condition.ts';
 import type { CounterSums } from './namespace-counters.ts';
-import { readRetransmits } from './namespace-counters.ts';
+import { readSegments } from './namespace-counters.ts';
 import type { FoundNamespace } from './namespace-finder.ts';
 import { NamespaceFinder } from './namespace-finder.ts';
+import { NamespaceGate } from './namespace-gate.ts';
 import { NamespaceNumbers } from './namespace-numbers.ts';
 import type { ProcessTable } from './processes.ts';
 import { isOutOfFiles } from './refusals.ts';
 import type { SocketCounters } from './socket-counters.ts';
 import { SocketTable } from './socket-table.ts';
-import type { Sockstat } from './sockstat.ts';
 import { readSockstat } from './sockstat.ts';
 
-/** A namespace whose counts stand still and which has nothing but listeners is read this seldom all the same. */
-const QUIET_SWEEPS = 30;
-/** And is asked this seldom whether it retransmits. */
-const RETRANSMITS_MS = 4_000;
 /** Descriptors left for all else that the agent does. */
 const RESERVED_FILES = 128;
-
-type Counts = Pick<Sockstat, 'inUse' | 'timeWait'>;
-
-const NOTHING: Counts = { inUse: 0, timeWait: 0 };
-/** Counts that no namespace has, so that it is read the next time. */
-const UNREAD: Counts = { inUse: -1, timeWait: -1 };
 
 /** The sockets of one namespace as a summary takes them. */
 export interface NamespaceOfSockets {
@@ -56,11 +46,8 @@ interface Namespace {
   found: FoundNamespace;
   readonly table: SocketTable;
   socket: NetlinkSocket | undefined;
-  /** Of the last reading. */
-  counts: Counts;
   readonly numbers: NamespaceNumbers;
-  quietSweeps: number;
-  retransmits: { readonly total: number | undefined; readonly atMs: number };
+  readonly gate: NamespaceGate;
   /** Its last reading broke off, so that what its table holds is not all, or of earlier. */
   unread: boolean;
 }
@@ -174,10 +161,8 @@ export class NamespaceSockets {
         this.#texts,
       ),
       socket: undefined,
-      counts: NOTHING,
       numbers: new NamespaceNumbers(sums),
-      quietSweeps: 0,
-      retransmits: { total: undefined, atMs: Number.NEGATIVE_INFINITY },
+      gate: new NamespaceGate(),
       unread: false,
     };
     this.#namespaces.set(found.inode, namespace);
@@ -194,20 +179,19 @@ export class NamespaceSockets {
   }
 
   #bringUpToDate(namespace: Namespace, nowMs: number): void {
-    const { found, table, numbers } = namespace;
+    const { found, table, numbers, gate } = namespace;
     const counts = this.#lookInto(found, readSockstat);
     if (counts === undefined) return; // The next search tells whether anything else leads into it.
-    const quiet = isQuiet(namespace, counts) && !this.#retransmits(namespace, counts, nowMs);
+    const onlyListens = [...table.counts().keys()].every((state) => state === 'LISTEN');
+    const segments = () => this.#lookInto(found, readSegments);
+    const spared = gate.spares({ counts, onlyListens, segments, nowMs });
     numbers.sockstat = counts;
-    this.#lookInto(found, (procRoot, pid) => numbers.readCounters(procRoot, pid, quiet, nowMs));
+    this.#lookInto(found, (procRoot, pid) => numbers.readCounters(procRoot, pid, spared, nowMs));
     this.#readSettings(namespace, nowMs);
-    if (quiet) {
-      namespace.quietSweeps++;
+    if (spared) {
       this.#counters.namespace_reads_spared++;
       return;
     }
-    namespace.counts = counts;
-    namespace.quietSweeps = 0;
     table.read(nowMs);
     namespace.unread = false;
   }
@@ -216,15 +200,6 @@ export class NamespaceSockets {
   #lookInto<T>({ pid, path, inode }: FoundNamespace, read: (procRoot: string, pid: ProcessId) => T): T {
     if (pid !== undefined) return read(this.#finder.procRoot, pid);
     return insideNamespace(path, inode, () => read('/proc', 'thread-self'));
-  }
-
-  /** Whether it has since it was last asked. A namespace without sockets has nobody who would answer a SYN. */
-  #retransmits(namespace: Namespace, { inUse }: Counts, nowMs: number): boolean {
-    const { found, retransmits } = namespace;
-    if (inUse === 0 || nowMs - retransmits.atMs < RETRANSMITS_MS) return false;
-    const total = this.#lookInto(found, readRetransmits);
-    namespace.retransmits = { total, atMs: nowMs };
-    return total !== undefined && retransmits.total !== undefined && total !== retransmits.total;
   }
 
   #readSettings({ numbers, found: { path, inode } }: Namespace, nowMs: number): void {
@@ -237,7 +212,7 @@ export class NamespaceSockets {
   }
 
   #dump(namespace: Namespace, onSocket: OnDatagram): void {
-    const { inUse, timeWait } = namespace.counts;
+    const { inUse, timeWait } = namespace.numbers.sockstat;
     if (inUse + timeWait === 0) return;
     const { path, inode } = namespace.found;
     const { faults, extras } = this.#options;
@@ -255,7 +230,7 @@ export class NamespaceSockets {
     const refusal = refusalIn(error);
     if (refusal === undefined) throw error;
     this.#close(namespace);
-    namespace.counts = UNREAD;
+    namespace.gate.reopen();
     namespace.unread = true;
     if (refusal.errno === ENOENT || refusal.errno === ESRCH) return; // It went away just now.
     this.#counters.namespace_failures++;
@@ -275,13 +250,6 @@ export class NamespaceSockets {
     namespace.socket = undefined;
     this.#kept--;
   }
-}
-
-/** A connection changes the counts, and what listens alone does not change by itself, but for half-open connections. */
-function isQuiet({ table, counts, quietSweeps }: Namespace, now: Counts): boolean {
-  if (quietSweeps >= QUIET_SWEEPS) return false;
-  if (now.inUse !== counts.inUse || now.timeWait !== counts.timeWait) return false;
-  return [...table.counts().keys()].every((state) => state === 'LISTEN');
 }
 
 /** Descriptors may also be missing for the files of /proc. */

@@ -53,6 +53,13 @@ spec('the counters of a namespace', (test) => {
     assert.is(numbers.counters.total('TW'), 1);
     numbers.readCounters(proc.path, 1, true, 31_000);
     assert.is(numbers.counters.total('TW'), 2);
+    assert.is(numbers.counters.perSecond('TW'), 1 / 30);
+    // Else the rate would be told for half a minute more.
+    numbers.readCounters(proc.path, 1, true, 32_000);
+    assert.is(numbers.counters.perSecond('TW'), 0);
+    proc.write(1, { TW: 3 });
+    numbers.readCounters(proc.path, 1, true, 33_000);
+    assert.is(numbers.counters.total('TW'), 2);
   });
 
   test('stay as they were when their process goes, and take no harm from one that falls', async () => {
