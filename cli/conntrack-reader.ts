@@ -3,8 +3,8 @@
 import type { Condition } from '#base/errors.ts';
 import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
-import { decodeFlow, IPPROTO_TCP } from '../daemon/netlink/ctnetlink.ts';
-import { flowOf, idleClock } from '../daemon/track/conntrack-flows.ts';
+import type { Flow } from '../daemon/track/conntrack-flows.ts';
+import { eachFlow } from '../daemon/track/conntrack-flows.ts';
 import { dumpFlows } from '../daemon/track/dumps.ts';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
@@ -64,35 +64,26 @@ export class FlowsReader {
     const key = sort === 'count' ? undefined : sort;
     const top = new TopRows<FlowRow>(limit, (rows) => sortFlows(rows, key, reverse));
     const groups = by === undefined ? undefined : new FlowGroups(by);
-    const counts = { all: 0, selected: 0, own: 0, others: 0 };
+    const counts = { all: 0, selected: 0, own: 0 };
     let someHidden = false;
     const faults = noNetlinkFaults();
-    const unixNowMs = Date.now();
-    inside(netns, () => {
-      const idleMs = idleClock();
-      dumpFlows((payload) => {
-        const decoded = decodeFlow(payload);
-        if (!decoded.ok) {
-          faults.undecodable++;
-        } else if (decoded.value.original.protocol !== IPPROTO_TCP) {
-          counts.others++;
-        } else {
-          counts.all++;
-          const flow = flowOf(decoded.value, idleMs, unixNowMs);
-          const row = { ...flow, own: flow.mark === FOOTPRINT_MARK, ...(owners?.holders.of(flow) ?? NOBODY) };
-          if (!isSelected(row)) return;
-          counts.selected++;
-          if (row.own) counts.own++;
-          someHidden ||= owners?.holders.hasHidden(row) === true;
-          (groups ?? top).add(row);
-        }
-      }, faults);
-    });
+    const show = (flow: Flow): void => {
+      counts.all++;
+      const row = { ...flow, own: flow.mark === FOOTPRINT_MARK, ...(owners?.holders.of(flow) ?? NOBODY) };
+      if (!isSelected(row)) return;
+      counts.selected++;
+      if (row.own) counts.own++;
+      someHidden ||= owners?.holders.hasHidden(row) === true;
+      (groups ?? top).add(row);
+    };
+    const { others, undecodable } = inside(netns, () =>
+      eachFlow((onFlow) => dumpFlows(onFlow, faults), show, Date.now()),
+    );
     return {
-      totals: { ...counts, fill },
+      totals: { ...counts, others, fill },
       rows: top.first(),
       groups: groups === undefined ? [] : sortFlowGroups([...groups.groups()], sort, reverse).slice(0, limit),
-      dropped: faults.truncated + faults.undecodable,
+      dropped: faults.truncated + faults.undecodable + undecodable,
       conditions: [owners?.conditions ?? [], (someHidden && owners?.processes) || []].flat(),
     };
   }

@@ -36,34 +36,34 @@ export interface Flow {
   readonly ageMs: number | null;
 }
 
-export interface Flows {
-  readonly flows: readonly Flow[];
+/** What a dump held beside flows of TCP. */
+export interface NotFlows {
   /** Flows of other protocols. */
   readonly others: number;
   readonly undecodable: number;
 }
 
 /**
- * Every TCP flow of a dump.
+ * Shows every TCP flow of a dump; none is kept.
  * @param unixNowMs for the age of flows with a time stamp
  * @param timeoutS the kernel's timeout by the name of its setting
  */
-export function readFlows(
+export function eachFlow(
   dump: (onFlow: OnPayload) => void,
+  visit: (flow: Flow) => void,
   unixNowMs: number,
   timeoutS: TimeoutSetting = kernelTimeout,
-): Flows {
+): NotFlows {
   const idleMs = idleClock(timeoutS);
-  const flows: Flow[] = [];
   let others = 0;
   let undecodable = 0;
   dump((payload) => {
     const result = decodeFlow(payload);
     if (!result.ok) undecodable++;
     else if (result.value.original.protocol !== IPPROTO_TCP) others++;
-    else flows.push(flowOf(result.value, idleMs, unixNowMs));
+    else visit(flowOf(result.value, idleMs, unixNowMs));
   });
-  return { flows, others, undecodable };
+  return { others, undecodable };
 }
 
 export function flowOf(flow: ConntrackFlow, idleMs: IdleClock, unixNowMs: number): Flow {

@@ -1,11 +1,20 @@
 import * as assert from 'uvu/assert';
 import type { ConntrackTcpState } from '../../../daemon/netlink/ctnetlink.ts';
-import { readFlows } from '../../../daemon/track/conntrack-flows.ts';
+import type { Flow } from '../../../daemon/track/conntrack-flows.ts';
+import { eachFlow } from '../../../daemon/track/conntrack-flows.ts';
 import { spec } from '../../harness.ts';
 import type { FlowFields } from './flow-message.ts';
 import { flowMessage } from './flow-message.ts';
 
 const FLOW = { source: '10.0.0.1:40000', destination: '10.0.0.2:443' } as const;
+
+/** All of a dump. */
+function readFlows(
+  ...[dump, ...more]: [Parameters<typeof eachFlow>[0], number, Parameters<typeof eachFlow>[3]?]
+) {
+  const flows: Flow[] = [];
+  return { ...eachFlow(dump, (flow) => flows.push(flow), ...more), flows };
+}
 
 spec('the flows of conntrack as values', (test) => {
   const flowsOf = (...flows: readonly FlowFields[]) =>
