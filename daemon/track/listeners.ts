@@ -53,11 +53,11 @@ export class Listeners {
     if (record.stateOf(store) !== 'LISTEN') record.setFlag(store, BITS.inbound, true);
     const attribution = record.attributionOf(store);
     if (attribution === 'socket' || attribution === 'last-owner' || listener.owner === 0) return;
-    // A listener whose process is not seen tells no more than the socket's own control group does.
-    const { process } = this.#owners.get(listener.owner);
-    if (process === null && this.#owners.get(store.get(WORD.owner)).pod !== undefined) return;
+    const isProcessKnown = this.#owners.get(listener.owner).process !== null;
+    // Of a listener whose process is not seen there is the pod, and the socket's own control group knows better.
+    if (!isProcessKnown && this.#owners.get(store.get(WORD.owner)).pod !== undefined) return;
     store.set(WORD.owner, listener.owner);
-    record.setAttribution(store, 'listener');
+    if (isProcessKnown) record.setAttribution(store, 'listener');
   }
 
   /** Bound to the address that is looked at, or to any. */

@@ -264,7 +264,7 @@ spec('the socket table', (test) => {
       ),
       [
         'LISTEN undefined unknown serves cgroup',
-        'TIME-WAIT undefined listener serves cgroup',
+        'TIME-WAIT undefined unknown serves cgroup',
         'ESTABLISHED undefined unknown asks cgroup',
         'ESTABLISHED undefined unknown serves cgroup',
       ],
