@@ -25,7 +25,7 @@ import { Spool } from './report/spool.ts';
 import { StalledListeners } from './report/stalled-listeners.ts';
 import type { ListenerPlan, TargetPlan } from './report/targets.ts';
 import { planTargets } from './report/targets.ts';
-import { cpuSeconds, LoopLag, rssBytes } from './self.ts';
+import { cpuSeconds, LoopLag, MemoryReturn, rssBytes } from './self.ts';
 import type { AgentSettings } from './settings.ts';
 import type { EngineConfig, EngineHandle } from './threads/engine-client.ts';
 import type { TablesConfig, TablesHandle } from './threads/tables-client.ts';
@@ -62,6 +62,7 @@ export class Agent {
   readonly #conditionLog: ConditionLog;
   readonly #probes = new ProbeMetrics();
   readonly #lag = new LoopLag();
+  readonly #memoryReturn = new MemoryReturn();
   readonly #stalled = new StalledListeners();
   #assignment: Assignment | undefined;
   #plan = NO_TARGETS;
@@ -150,6 +151,7 @@ export class Agent {
     this.#tellUndelivered();
     await this.http.close();
     this.#lag[Symbol.dispose]();
+    this.#memoryReturn[Symbol.dispose]();
   }
 
   #tellUndelivered(): void {

@@ -31,6 +31,7 @@ const c = {
   eventfd: lib.func('int eventfd(uint32_t initial, int flags)'),
   flock: lib.func('int flock(int fd, int operation)'),
   setns: lib.func('int setns(int fd, int nstype)'),
+  malloc_trim: lib.func('int malloc_trim(size_t pad)'),
   recvmmsg: lib.func('int recvmmsg(int fd, void *messages, unsigned int count, int flags, void *timeout)'),
 };
 
@@ -139,6 +140,11 @@ export function allocate(length: number): NativeBlock {
   const bytes = new Uint8Array(koffi.view(pointer, length));
   bytes.fill(0);
   return { pointer, address: koffi.address(pointer), bytes, free: () => koffi.free(pointer) };
+}
+
+/** Gives back to the kernel the pages in which all memory has been freed, of every thread. malloc_trim(3) */
+export function mallocTrim(): void {
+  c.malloc_trim(0);
 }
 
 /** Reads up to `count` datagrams that are there. @param messages address of `struct mmsghdr[count]` */

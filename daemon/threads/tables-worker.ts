@@ -5,8 +5,7 @@ import { Sweeper } from '../track/sweeper.ts';
 import type { FromTablesWorker, TablesWorkerData, ToTablesWorker } from './tables-messages.ts';
 import { sharedClockMs } from './tables-messages.ts';
 
-const HEARTBEAT_MS = 250;
-/** The queue of conntrack's events holds some 52,000 of them: a million in a second. */
+/** The queue of conntrack's events holds some 52,000 of them: a million in a second. Each look is a sign of life, too. */
 const FOLLOW_MS = 50;
 
 if (parentPort === null) throw new Error('the tables worker is started as a thread of the agent');
@@ -31,7 +30,6 @@ function sweep(): void {
   nextSweep = setTimeout(sweep, Math.max(durationMs, config.sweepIntervalMs - durationMs));
 }
 
-const heartbeats = setInterval(giveSignOfLife, HEARTBEAT_MS);
 const following = setInterval(() => sweeper.follow(), FOLLOW_MS);
 let nextSweep = setTimeout(sweep, 0);
 
@@ -39,7 +37,6 @@ let nextSweep = setTimeout(sweep, 0);
 port.on('message', (message: ToTablesWorker) => {
   if (message.type !== 'stop') return;
   clearTimeout(nextSweep);
-  clearInterval(heartbeats);
   clearInterval(following);
   sweeper[Symbol.dispose]();
   port.close();
