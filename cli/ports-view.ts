@@ -4,7 +4,7 @@ import { hostPortText } from '#base/host-port.ts';
 import type { PortUse } from '../daemon/track/port-pressure.ts';
 import type { SourceNatUses } from '../daemon/track/source-nat.ts';
 import type { TableColumn } from './table.ts';
-import { count } from './view-text.ts';
+import { count, percent } from './view-text.ts';
 
 /** The names of these fields are stable. */
 export interface PortRow extends PortUse {
@@ -39,7 +39,7 @@ const USED: TableColumn<Use> = {
   drop: 0,
   align: 'right',
   cell: (use) => ({
-    text: `${Math.round(100 * part(use))} %`,
+    text: percent(use.used, use.usable),
     ...(part(use) >= 0.85 ? { style: 'bad' as const } : part(use) >= 0.6 ? { style: 'warn' as const } : {}),
   }),
 };
