@@ -25,11 +25,19 @@ const ISOLATED = ['--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 
  * $OWN; and where $SHOWN is given, with one of the machine there.
  */
 const CONTAINER = `
-  mount -t cgroup2 none "$MACHINE"; mkdir -p "$MACHINE/$GROUP/agent" "$MACHINE/$GROUP/$POD"
-  inode=$(stat -c %i "$MACHINE/$GROUP/$POD"); echo $$ > "$MACHINE/$GROUP/agent/cgroup.procs"
+  mount -t cgroup2 none "$MACHINE"
+  mkdir -p "$MACHINE/$GROUP/agent" "$MACHINE/$GROUP/$POD"
+  export INODE=$(stat -c %i "$MACHINE/$GROUP/$POD")
+  echo $$ > "$MACHINE/$GROUP/agent/cgroup.procs"
+  exec unshare --cgroup sh -ec "$INSIDE"
+`;
+const INSIDE = `
+  mount -t cgroup2 none "$OWN"
   if [ -n "$SHOWN" ]; then mount --bind -o ro "$MACHINE" "$SHOWN"; fi
-  for at in $(awk '/ - cgroup2 / { print $5 }' /proc/self/mountinfo); do [ "$at" = "$SHOWN" ] || umount --lazy "$at"; done
-  exec unshare --cgroup sh -ec 'mount -t cgroup2 none "$OWN"; exec "$0" --input-type=module-typescript --eval "$LOOK" $1' "$NODE" $inode
+  for at in $(awk '/ - cgroup2 / { print $5 }' /proc/self/mountinfo); do
+    [ "$at" = "$SHOWN" ] || [ "$at" = "$OWN" ] || umount --lazy "$at"
+  done
+  exec "$NODE" --input-type=module-typescript --eval "$LOOK" "$INODE"
 `;
 
 const CLEAN = `mount -t cgroup2 none "$MACHINE"; cd "$MACHINE/$GROUP"; rmdir agent "$POD" kubepods; cd ..; rmdir "$GROUP"`;
@@ -47,7 +55,7 @@ spec('control groups seen from a container', (test) => {
         });
         const env = {
           ...{ MACHINE: machine, OWN: own, SHOWN: shown ? mount : '', GROUP: `fw-${process.pid}` },
-          ...{ POD, LOOK, NODE: process.execPath },
+          ...{ POD, LOOK, INSIDE, NODE: process.execPath },
         };
         const run = (script: string) => runProgram('unshare', [...ISOLATED, 'sh', '-ec', script], { env });
         try {
