@@ -30,6 +30,8 @@ async function withMany(state: 'CLOSE-WAIT' | 'TIME-WAIT', size: Size): Promise<
   const inC = await readingsInC('sockets', [ALL_STATES], RUNS[size]);
   const own = await ownReadings('sockets', RUNS[size]);
   const owners = await ownReadings('owners', RUNS[size]);
+  const { rows } = settled(own);
+  if (rows < COUNT[size]) throw new Error(`${rows} of ${COUNT[size]} sockets are in ${state}`);
   const read = { what: `${COUNT[size]} sockets in ${state}`, ...figureOf(own) };
   const owned = { what: `${read.what}, and whose they are`, ...figureOf(owners) };
   return {

@@ -12,7 +12,7 @@
 
 #include "wire.h"
 
-enum { FROM_EACH = 20000, OTHER_FILES = 32 };
+enum { FROM_EACH = 20000, OTHER_FILES = 32, FIRST_PORT = 20000 };
 
 static int listener(struct sockaddr_in *at) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -28,8 +28,9 @@ static void hold(int closes, int count, int number, int done) {
   struct sockaddr_in to, from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl((127u << 24) + 2 + (uint32_t)number)};
   int fd = listener(&to);
   for (int n = 0; n < count; n++) {
-    int client = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    setsockopt(client, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    /* No port twice: the kernel takes that of a client that is gone for free, and a second one would end the first's peer. */
+    from.sin_port = htons((uint16_t)(FIRST_PORT + n));
+    int client = socket(AF_INET, SOCK_STREAM, 0);
     if (client < 0 || bind(client, (struct sockaddr *)&from, sizeof from) < 0) die("bind");
     if (connect(client, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
     int accepted = accept(fd, NULL, NULL);
