@@ -19,12 +19,14 @@ export interface FlowGroup {
   readonly pod: string | null;
   readonly podName: string | null;
   readonly count: number;
+  /** With `--watch`: more or less than at the reading before. */
+  readonly change: number | null;
   readonly states: Readonly<Partial<Record<FlowStateName, number>>>;
   /** Both directions together; null without counters. */
   readonly bytes: number | null;
 }
 
-type GroupKey = Omit<FlowGroup, 'count' | 'states' | 'bytes'>;
+type GroupKey = Omit<FlowGroup, 'count' | 'change' | 'states' | 'bytes'>;
 
 interface Counts {
   readonly key: GroupKey;
@@ -99,12 +101,14 @@ export class FlowGroups {
   }
 
   *groups(): Generator<FlowGroup> {
-    for (const { key, count, states, bytes } of this.#groups.values()) yield { ...key, count, states, bytes };
+    for (const { key, count, states, bytes } of this.#groups.values())
+      yield { ...key, count, change: null, states, bytes };
   }
 }
 
 const SORTS: Readonly<Partial<Record<FlowSortKey, (group: FlowGroup) => SortValue>>> = {
   count: (group) => descending(group.count),
+  change: (group) => descending(group.change),
   state: (group) => Math.min(...Object.keys(group.states).map(stateOrder)),
   source: ({ source }) => (source === null ? undefined : sortableEnd({ address: source, port: 0 })),
   destination: ({ destination, port }) =>
@@ -114,6 +118,13 @@ const SORTS: Readonly<Partial<Record<FlowSortKey, (group: FlowGroup) => SortValu
   process: ({ process }) => processSortValue(process),
   pod: ({ pod, podName }) => podName ?? pod ?? undefined,
 };
+
+/** What tells a group from the others of a reading, and is the same in each. */
+export function flowGroupName(by: FlowGrouping | undefined): (group: FlowGroup) => string {
+  if (by === 'state') return ({ states }) => Object.keys(states).join();
+  return ({ source, destination, port, zone, process, pod }) =>
+    [source, destination, port, zone, process?.pid, pod].join(' ');
+}
 
 export const FLOW_GROUP_SORT_KEYS = Object.keys(SORTS) as readonly FlowSortKey[];
 

@@ -9,11 +9,12 @@ import { dumpFlows } from '../daemon/track/dumps.ts';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import type { FlowGroup } from './conntrack-groups.ts';
-import { FlowGroups, sortFlowGroups } from './conntrack-groups.ts';
+import { FlowGroups, flowGroupName, sortFlowGroups } from './conntrack-groups.ts';
 import type { FlowRow } from './conntrack-rows.ts';
 import { flowFilter, sortFlows } from './conntrack-rows.ts';
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import { FlowOwners } from './flow-owners.ts';
+import { GroupChanges } from './group-changes.ts';
 import { inside } from './place.ts';
 import { TopRows } from './top-rows.ts';
 
@@ -44,9 +45,11 @@ const NOBODY = { opener: null, acceptor: null } as const;
 export class FlowsReader {
   readonly #settings: ConntrackSettings;
   readonly #owners: FlowOwners | undefined;
+  readonly #changes: GroupChanges<FlowGroup>;
 
   constructor(settings: ConntrackSettings) {
     this.#settings = settings;
+    this.#changes = new GroupChanges(flowGroupName(settings.by));
     this.#owners = asksForOwners(settings) ? new FlowOwners(settings.netns) : undefined;
   }
 
@@ -60,8 +63,8 @@ export class FlowsReader {
     const { by, sort, reverse, limit, netns } = this.#settings;
     const owners = this.#owners?.read();
     const isSelected = flowFilter(this.#settings);
-    // `count` is refused without --by.
-    const key = sort === 'count' ? undefined : sort;
+    // These two are refused without --by.
+    const key = sort === 'count' || sort === 'change' ? undefined : sort;
     const top = new TopRows<FlowRow>(limit, (rows) => sortFlows(rows, key, reverse));
     const groups = by === undefined ? undefined : new FlowGroups(by);
     const counts = { all: 0, selected: 0, own: 0 };
@@ -82,7 +85,10 @@ export class FlowsReader {
     return {
       totals: { ...counts, others, fill },
       rows: top.first(),
-      groups: groups === undefined ? [] : sortFlowGroups([...groups.groups()], sort, reverse).slice(0, limit),
+      groups:
+        groups === undefined
+          ? []
+          : sortFlowGroups(this.#changes.compared([...groups.groups()]), sort, reverse).slice(0, limit),
       dropped: faults.truncated + faults.undecodable + undecodable,
       conditions: [owners?.conditions ?? [], (someHidden && owners?.processes) || []].flat(),
     };

@@ -3,7 +3,7 @@
 import type { Endpoint, PodRef, ProcessRef } from '#contract';
 import { CONNTRACK_TCP_STATES } from '../daemon/netlink/ctnetlink.ts';
 import type { Flow } from '../daemon/track/conntrack-flows.ts';
-import type { ConntrackSettings, FlowSortKey } from './conntrack-settings.ts';
+import type { ConntrackSettings, FlowRowKey } from './conntrack-settings.ts';
 import { isPod } from './pod-names.ts';
 import { descending, isProcess, processSortValue } from './sockets-rows.ts';
 import type { SortValue } from './table.ts';
@@ -86,7 +86,7 @@ export function stateOrder(name: string): number {
   return (FLOW_STATE_NAMES as readonly string[]).indexOf(name);
 }
 
-const FLOW_SORTS: Readonly<Record<Exclude<FlowSortKey, 'count'>, (row: FlowRow) => SortValue>> = {
+const FLOW_SORTS: Readonly<Record<FlowRowKey, (row: FlowRow) => SortValue>> = {
   state: (row) => stateOrder(row.state ?? OFFLOADED),
   left: (row) => row.timeoutMs ?? undefined,
   idle: (row) => descending(row.idleMs),
@@ -110,7 +110,7 @@ const FLOW_SORTS: Readonly<Record<Exclude<FlowSortKey, 'count'>, (row: FlowRow) 
 /** Without a key: by state, those first that will be forgotten first. */
 export function sortFlows(
   rows: readonly FlowRow[],
-  key: Exclude<FlowSortKey, 'count'> | undefined,
+  key: FlowRowKey | undefined,
   reverse: boolean,
 ): readonly FlowRow[] {
   if (key !== undefined) return sorted(rows, FLOW_SORTS[key], reverse);

@@ -25,8 +25,11 @@ const FLOW_SORT_KEYS = [
   'process',
   'pod',
   'count',
+  'change',
 ] as const;
 export type FlowSortKey = (typeof FLOW_SORT_KEYS)[number];
+/** What single flows have. */
+export type FlowRowKey = Exclude<FlowSortKey, 'count' | 'change'>;
 
 const FLOW_GROUPINGS = ['state', 'source', 'destination', 'zone', 'process', 'pod'] as const;
 export type FlowGrouping = (typeof FLOW_GROUPINGS)[number];

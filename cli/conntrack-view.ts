@@ -8,6 +8,7 @@ import type { FlowTotals } from './conntrack-reader.ts';
 import type { FlowHolder, FlowRow } from './conntrack-rows.ts';
 import { FLOW_STATE_NAMES, OFFLOADED } from './conntrack-rows.ts';
 import type { FlowGrouping } from './conntrack-settings.ts';
+import { CHANGE_COLUMN } from './group-changes.ts';
 import type { TableColumn } from './table.ts';
 import type { Line, Span } from './view-text.ts';
 import { age, count, percent } from './view-text.ts';
@@ -68,7 +69,11 @@ export function flowColumns(rows: readonly FlowRow[], owners = false): TableColu
   ];
 }
 
-export function flowGroupColumns(by: FlowGrouping, groups: readonly FlowGroup[]): TableColumn<FlowGroup>[] {
+export function flowGroupColumns(
+  by: FlowGrouping,
+  groups: readonly FlowGroup[],
+  watch = false,
+): TableColumn<FlowGroup>[] {
   const key: Readonly<Record<FlowGrouping, TableColumn<FlowGroup>>> = {
     state: { title: 'STATE', drop: 0, cell: (group) => ({ text: Object.keys(group.states).join(' ') }) },
     source: { title: 'SOURCE', drop: 0, cell: ({ source }) => ({ text: source ?? '-' }) },
@@ -87,6 +92,7 @@ export function flowGroupColumns(by: FlowGrouping, groups: readonly FlowGroup[])
   };
   return [
     { title: 'COUNT', align: 'right', drop: 0, cell: (group) => ({ text: count(group.count) }) },
+    ...(watch ? [CHANGE_COLUMN] : []),
     key[by],
     ...(by === 'state' ? [] : [{ title: 'STATES', drop: 0, min: 12, cell: statesCell }]),
     {

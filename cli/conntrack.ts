@@ -30,6 +30,8 @@ const HELP: CommandHelp = {
   settings: CONNTRACK_SETTINGS,
   examples: [
     ['finwait conntrack --by destination --limit 10', 'who fills the table'],
+    ['finwait conntrack --by pod --watch', 'which pods begin flows, and how many more or less there are'],
+    ['finwait conntrack --owners --state close-wait', 'the process and pod at each end'],
     ['finwait conntrack --state syn-sent --unreplied', 'handshakes that nobody answers'],
     ['finwait conntrack --nat --address 10.96.0.0/12', 'where the connections to services really go'],
     ['finwait conntrack --own', "finwait's own footprint"],
@@ -77,8 +79,8 @@ function checkTogether(settings: ConntrackSettings): void {
         ? '--only needs --events'
         : events && (by !== undefined || sort !== undefined || stats || watch)
           ? '--events goes with filters only: not with --by, --sort, --stats or --watch'
-          : by === undefined && sort === 'count'
-            ? '--sort count needs --by'
+          : by === undefined && (sort === 'count' || sort === 'change')
+            ? `--sort ${sort} needs --by`
             : by !== undefined && sort !== undefined && !FLOW_GROUP_SORT_KEYS.includes(sort)
               ? `--sort ${sort} does not go with --by: groups sort by ${FLOW_GROUP_SORT_KEYS.join(', ')}`
               : undefined;
@@ -110,7 +112,7 @@ function print(io: CliIo, settings: ConntrackSettings, read: FlowsRead): void {
   else if (by !== undefined)
     printTable(
       io,
-      { columns: flowGroupColumns(by, groups), rows: groups, footer: flowsFooter(totals) },
+      { columns: flowGroupColumns(by, groups, settings.watch), rows: groups, footer: flowsFooter(totals) },
       settings,
     );
   else {

@@ -23,6 +23,8 @@ export interface SocketGroup {
   readonly peer: string | null;
   readonly port: number | null;
   readonly count: number;
+  /** With `--watch`: more or less than at the reading before. */
+  readonly change: number | null;
   readonly states: Readonly<Partial<Record<TcpStateName, number>>>;
   /** Age of the oldest whose age is known. */
   readonly ageMs: number | null;
@@ -32,6 +34,7 @@ export interface SocketGroup {
 
 const GROUP_SORTS: Readonly<Partial<Record<SocketSortKey, (group: SocketGroup) => SortValue>>> = {
   count: (group) => descending(group.count),
+  change: (group) => descending(group.change),
   age: (group) => descending(group.ageMs),
   process: (group) => processSortValue(group.process),
   peer: (group) =>
@@ -41,6 +44,13 @@ const GROUP_SORTS: Readonly<Partial<Record<SocketSortKey, (group: SocketGroup) =
   pod: ({ podName, pod }) => podName ?? pod ?? undefined,
   netns: ({ netns }) => netns ?? undefined,
 };
+
+/** What tells a group from the others of a reading, and is the same in each. */
+export function groupName(by: SocketGrouping | undefined): (group: SocketGroup) => string {
+  if (by === 'state') return ({ states }) => Object.keys(states).join();
+  return ({ process, pod, containerId, netns, direction, peer, port }) =>
+    [process?.pid, pod, containerId, netns, direction, peer, port].join(' ');
+}
 
 export const GROUP_SORT_KEYS = Object.keys(GROUP_SORTS) as readonly SocketSortKey[];
 
@@ -86,6 +96,7 @@ function groupOf(rows: readonly SocketRow[], by: SocketGrouping): SocketGroup {
   return {
     ...groupKey(rows, by),
     count: rows.length,
+    change: null,
     states,
     ageMs: oldest.ageMs,
     ageBasis: oldest.ageBasis,
@@ -93,7 +104,7 @@ function groupOf(rows: readonly SocketRow[], by: SocketGrouping): SocketGroup {
   };
 }
 
-type GroupKey = Omit<SocketGroup, 'count' | 'states' | 'ageMs' | 'ageBasis' | 'recvQueue'>;
+type GroupKey = Omit<SocketGroup, 'count' | 'change' | 'states' | 'ageMs' | 'ageBasis' | 'recvQueue'>;
 
 const NO_KEY: GroupKey = {
   process: null,

@@ -7,7 +7,7 @@ import { SHUTDOWN, TIMER } from '../daemon/netlink/inet-diag.ts';
 import type { QueueTrend } from '../daemon/track/socket-record.ts';
 import type { TrackedSocket } from '../daemon/track/socket-table.ts';
 import { isPod } from './pod-names.ts';
-import type { SocketSortKey, SocketsSettings } from './sockets-settings.ts';
+import type { SocketRowKey, SocketsSettings } from './sockets-settings.ts';
 import type { SortValue } from './table.ts';
 import { passes, sortableEnd, sorted } from './table.ts';
 
@@ -183,7 +183,7 @@ export function isProcess(process: ProcessRef | null, filter: string): boolean {
     : process.name.toLowerCase().includes(filter.toLowerCase());
 }
 
-const SOCKET_SORTS: Readonly<Record<Exclude<SocketSortKey, 'count'>, (row: SocketRow) => SortValue>> = {
+const SOCKET_SORTS: Readonly<Record<SocketRowKey, (row: SocketRow) => SortValue>> = {
   state: (row) => TCP_STATES.indexOf(row.state),
   age: (row) => descending(row.ageMs),
   process: (row) => processSortValue(row.process),
@@ -223,7 +223,7 @@ export function processSortValue(process: ProcessRef | null): string | undefined
 /** Without a key: by state, the oldest of each first. */
 export function sortSockets(
   rows: readonly SocketRow[],
-  key: Exclude<SocketSortKey, 'count'> | undefined,
+  key: SocketRowKey | undefined,
   reverse: boolean,
 ): readonly SocketRow[] {
   if (key !== undefined) return sorted(rows, SOCKET_SORTS[key], reverse);

@@ -37,8 +37,11 @@ const SOCKET_SORT_KEYS = [
   'uid',
   'inode',
   'count',
+  'change',
 ] as const;
 export type SocketSortKey = (typeof SOCKET_SORT_KEYS)[number];
+/** What single sockets have. */
+export type SocketRowKey = Exclude<SocketSortKey, 'count' | 'change'>;
 
 const SOCKET_GROUPINGS = ['process', 'destination', 'state', 'pod', 'container', 'namespace'] as const;
 export type SocketGrouping = (typeof SOCKET_GROUPINGS)[number];
@@ -78,7 +81,7 @@ export const SOCKETS_SETTINGS = {
   allNamespaces: switchOf(
     'all-namespaces',
     'A',
-    'of all network namespaces of this machine that a process is in, such as those of pods (as root)',
+    'of all network namespaces of this machine, such as those of pods (as root)',
   ),
   counters: switchOf(
     'counters',

@@ -3,6 +3,7 @@
 import { hostPortText } from '#base/host-port.ts';
 import type { TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
+import { CHANGE_COLUMN } from './group-changes.ts';
 import type { SocketGroup } from './sockets-groups.ts';
 import type { SocketRow } from './sockets-rows.ts';
 import type { SocketGrouping } from './sockets-settings.ts';
@@ -119,7 +120,7 @@ function memoryText({ memory }: SocketRow): string {
   return `${count(memory.receive)}/${count(memory.receiveLimit)} ${count(memory.send)}/${count(memory.sendLimit)}`;
 }
 
-export function groupColumns(by: SocketGrouping): TableColumn<SocketGroup>[] {
+export function groupColumns(by: SocketGrouping, watch = false): TableColumn<SocketGroup>[] {
   const key: Readonly<Record<SocketGrouping, readonly TableColumn<SocketGroup>[]>> = {
     process: [{ title: 'PROCESS', drop: 0, min: 8, cell: (group) => processCell(group) }],
     destination: [
@@ -150,6 +151,7 @@ export function groupColumns(by: SocketGrouping): TableColumn<SocketGroup>[] {
   };
   return [
     { title: 'COUNT', align: 'right', drop: 0, cell: (group) => ({ text: count(group.count) }) },
+    ...(watch ? [CHANGE_COLUMN] : []),
     ...key[by],
     ...(by === 'state' ? [] : [{ title: 'STATES', drop: 0, min: 12, cell: statesCell }]),
     { title: 'OLDEST', align: 'right', drop: 1, cell: ageCell },

@@ -2,6 +2,7 @@
 
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
+import { GroupChanges } from './group-changes.ts';
 import { fromSs } from './habits.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
@@ -10,7 +11,8 @@ import { EXIT } from './io.ts';
 import { printCounters } from './sockets-counters.ts';
 import { runDestroy } from './sockets-destroy.ts';
 import { runSocketEvents } from './sockets-events.ts';
-import { GROUP_SORT_KEYS, groupSockets, sortGroups } from './sockets-groups.ts';
+import type { SocketGroup } from './sockets-groups.ts';
+import { GROUP_SORT_KEYS, groupName, groupSockets, sortGroups } from './sockets-groups.ts';
 import type { Places, SocketsRead } from './sockets-reader.ts';
 import { SocketsReader } from './sockets-reader.ts';
 import { selectSockets, sortSockets } from './sockets-rows.ts';
@@ -31,6 +33,7 @@ const HELP: CommandHelp = {
   examples: [
     ['finwait sockets --state close-wait --by process', 'who does not close'],
     ['finwait sockets --state time-wait --by destination', 'towards whom connections are used up'],
+    ['finwait sockets --by process -s close-wait --watch --sort change', 'where they become more'],
     ['finwait sockets -s close-wait --sort age --limit 10', 'the oldest of them'],
     ['finwait sockets --listening', 'who listens, and whether anything waits to be accepted'],
     ['finwait sockets --by pod -s close-wait', 'the pods with connections that they do not close'],
@@ -56,10 +59,11 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   checkTogether(settings);
   if (settings.events) return runSocketEvents(settings, io);
   const reader = new SocketsReader(placesOf(settings));
+  const changes = new GroupChanges<SocketGroup>(groupName(settings.by));
   return watching(io, settings, () => {
     const read = reader.read();
     if (settings.counters) printCounters(io, settings, read);
-    else printSockets(io, settings, read);
+    else printSockets(io, settings, read, changes);
     printConditions(io, [...read.conditions, ...incompleteAnswer(read.dropped)]);
   });
 }
@@ -84,8 +88,8 @@ function checkTogether(settings: SocketsSettings): void {
           ? '--counters and --by exclude each other'
           : listening && state.length > 0
             ? '--listening and --state exclude each other'
-            : by === undefined && sort === 'count'
-              ? '--sort count needs --by'
+            : by === undefined && (sort === 'count' || sort === 'change')
+              ? `--sort ${sort} needs --by`
               : by !== undefined && sort !== undefined && !GROUP_SORT_KEYS.includes(sort)
                 ? `--sort ${sort} does not go with --by: groups sort by ${GROUP_SORT_KEYS.join(', ')}`
                 : undefined;
@@ -94,18 +98,24 @@ function checkTogether(settings: SocketsSettings): void {
   }
 }
 
-function printSockets(io: CliIo, settings: SocketsSettings, { rows: all, processes }: SocketsRead): void {
-  const { by, sort, reverse, limit } = settings;
+function printSockets(
+  io: CliIo,
+  settings: SocketsSettings,
+  { rows: all, processes }: SocketsRead,
+  changes: GroupChanges<SocketGroup>,
+): void {
+  const { by, sort, reverse, limit, watch } = settings;
   const selected = selectSockets(all, settings);
   const json = settings.json || settings.output === 'json';
   if (by !== undefined) {
-    const rows = sortGroups(groupSockets(selected, by), sort, reverse).slice(0, limit);
+    const groups = changes.compared(groupSockets(selected, by));
+    const rows = sortGroups(groups, sort, reverse).slice(0, limit);
     const footer = socketsFooter(selected, selected, all.length);
     if (json) printJson(io, rows, settings);
-    else printTable(io, { columns: groupColumns(by), rows, footer }, settings);
+    else printTable(io, { columns: groupColumns(by, watch), rows, footer }, settings);
   } else {
-    // `count` is refused without --by.
-    const key = sort === 'count' ? undefined : sort;
+    // These two are refused without --by.
+    const key = sort === 'count' || sort === 'change' ? undefined : sort;
     const rows = sortSockets(selected, key, reverse).slice(0, limit);
     const footer = socketsFooter(rows, selected, all.length);
     const columns = socketColumns(settings.listening, placesOf(settings) !== 'own');

@@ -4,7 +4,7 @@ import type { FlowGroup } from '../../cli/conntrack-groups.ts';
 import { FlowGroups, sortFlowGroups } from '../../cli/conntrack-groups.ts';
 import type { FlowRow } from '../../cli/conntrack-rows.ts';
 import { flowFilter, sortFlows } from '../../cli/conntrack-rows.ts';
-import type { FlowGrouping, FlowSortKey } from '../../cli/conntrack-settings.ts';
+import type { FlowGrouping, FlowRowKey } from '../../cli/conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from '../../cli/conntrack-settings.ts';
 import { flowColumns, flowGroupColumns, flowsFooter } from '../../cli/conntrack-view.ts';
 import { printTable } from '../../cli/table.ts';
@@ -64,7 +64,7 @@ function select(...args: readonly string[]): string {
     .join('');
 }
 
-function order(key: Exclude<FlowSortKey, 'count'> | undefined, reverse = false): string {
+function order(key: FlowRowKey | undefined, reverse = false): string {
   return sortFlows(ROWS, key, reverse)
     .map((row) => ROWS.indexOf(row))
     .join('');
@@ -130,6 +130,7 @@ spec('finwait conntrack', (test) => {
       pod: null,
       podName: null,
       count: 2,
+      change: null,
       states: { ESTABLISHED: 1, SYN_SENT: 1 },
       bytes: null,
     });

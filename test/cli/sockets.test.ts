@@ -4,7 +4,7 @@ import { TCP_STATES } from '#contract';
 import { groupSockets, sortGroups } from '../../cli/sockets-groups.ts';
 import type { SocketRow } from '../../cli/sockets-rows.ts';
 import { selectSockets, sortSockets } from '../../cli/sockets-rows.ts';
-import type { SocketSortKey } from '../../cli/sockets-settings.ts';
+import type { SocketRowKey } from '../../cli/sockets-settings.ts';
 import { SOCKETS_SETTINGS } from '../../cli/sockets-settings.ts';
 import { groupColumns, socketColumns, socketsFooter } from '../../cli/sockets-view.ts';
 import { printTable } from '../../cli/table.ts';
@@ -80,7 +80,7 @@ function select(...args: readonly string[]): string {
   return selected.map((row) => ROWS.indexOf(row)).join('');
 }
 
-function order(key: Exclude<SocketSortKey, 'count'> | undefined, reverse = false): string {
+function order(key: SocketRowKey | undefined, reverse = false): string {
   return sortSockets(ROWS, key, reverse)
     .map((row) => ROWS.indexOf(row))
     .join('');
@@ -161,7 +161,7 @@ spec('finwait sockets', (test) => {
       socket({ podName: null, pod: { uid: 'a' }, lastDataReceivedMs: 50, netns: 8 }),
       socket({ lastDataReceivedMs: null, netns: 7 }),
     ];
-    const sortedBy = (key: Exclude<SocketSortKey, 'count'>) => sortSockets([a, b, c], key, false);
+    const sortedBy = (key: SocketRowKey) => sortSockets([a, b, c], key, false);
     assert.equal(sortedBy('pod'), [b, a, c]);
     assert.equal(sortedBy('last-recv'), [b, a, c]);
     assert.equal(sortedBy('netns'), [c, b, a]);
