@@ -53,8 +53,8 @@ interface Named {
 
 /** The kernel tells of the new flow as soon as its first packet has passed. */
 const REUSED_WITHIN_MS = 1_000;
-/** Ends that wait for a successor; the oldest over it waits no longer. */
-const WAITING_MAX = 4_096;
+/** Room for ends that wait for a successor, each in a place of its own hash: who comes to one that is taken gets it. */
+const PLACES = 4_096;
 
 export class FlowEnds {
   /** Totals, in the order of FLOW_END_REASONS. */
@@ -66,8 +66,9 @@ export class FlowEnds {
   readonly sumsMs: Record<LifetimeBasis, number> = { kernel: 0, seen: 0 };
   /** Flows whose begin nobody saw, so that their life has no known length. */
   unknownLifetimes = 0;
-  /** When flows ended that a successor may have taken the place of, by their name. */
-  readonly #waiting = new Map<number, number>();
+  /** Of ends that wait for a successor: the names, and since when; NaN where none waits. */
+  readonly #waiting = new Uint32Array(PLACES);
+  readonly #waitingMs = new Float64Array(PLACES).fill(Number.NaN);
 
   /** The kernel told an end. */
   told(word: LastWord, flow: Named, nowMs: number): void {
@@ -76,29 +77,31 @@ export class FlowEnds {
       this.ended(reason);
       return;
     }
-    if (this.#waiting.size >= WAITING_MAX) this.#settleOldest();
-    this.#waiting.set(flow.locatedHash, nowMs);
+    const place = flow.locatedHash % PLACES;
+    this.#settle(place);
+    this.#waiting[place] = flow.locatedHash;
+    this.#waitingMs[place] = nowMs;
   }
 
   /** A flow has begun. */
   begun(flow: Named): void {
-    if (this.#waiting.size > 0 && this.#waiting.delete(flow.locatedHash)) this.ended('reused');
+    const place = flow.locatedHash % PLACES;
+    if (Number.isNaN(this.#waitingMs[place]) || this.#waiting[place] !== flow.locatedHash) return;
+    this.#waitingMs[place] = Number.NaN;
+    this.ended('reused');
   }
 
   /** To be called now and then: what has waited for a successor for long enough had none. */
   settle(nowMs: number): void {
-    for (const atMs of this.#waiting.values()) {
-      if (nowMs - atMs < REUSED_WITHIN_MS) return;
-      this.#settleOldest();
+    for (let place = 0; place < PLACES; place++) {
+      if (nowMs - (this.#waitingMs[place] as number) >= REUSED_WITHIN_MS) this.#settle(place);
     }
   }
 
-  #settleOldest(): void {
-    for (const hash of this.#waiting.keys()) {
-      this.#waiting.delete(hash);
-      this.ended('removed');
-      return;
-    }
+  #settle(place: number): void {
+    if (Number.isNaN(this.#waitingMs[place])) return;
+    this.#waitingMs[place] = Number.NaN;
+    this.ended('removed');
   }
 
   ended(reason: FlowEndReason): void {
