@@ -18,8 +18,8 @@ export interface EventStream {
   readonly sources: readonly NetlinkEvents[];
   /** The lines of one message of a source, which lives until the next; undefined where it is no event. */
   readonly linesOf: (datagram: Uint8Array, atMs: number, source: number) => readonly (string | undefined)[];
-  /** Called before each look. */
-  readonly before?: () => void;
+  /** Called at the beginning, and whenever all that the kernel told has been read. */
+  readonly whenIdle?: () => void;
   /** How many lines are wanted. */
   readonly limit: number;
   readonly json: boolean;
@@ -29,13 +29,13 @@ export interface EventStream {
 
 /** Answers the exit code. @throws FinwaitError OUTPUT_FAILED */
 export async function streamEvents(io: CliIo, stream: EventStream): Promise<number> {
-  const { sources, linesOf, before, limit, json, lost } = stream;
+  const { sources, linesOf, whenIdle, limit, json, lost } = stream;
   using signals = listenForSignals(io.stdout);
   const { signal } = signals;
   let left = limit;
   let undecodable = 0;
+  whenIdle?.();
   while (!signal.aborted && left > 0) {
-    before?.();
     const atMs = Date.now();
     let idle = true;
     for (const [index, source] of sources.entries()) {
@@ -59,7 +59,9 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
       }
       idle &&= answer === 'empty';
     }
-    if (idle && left > 0) await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+    if (!idle || left === 0) continue;
+    whenIdle?.();
+    await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
   }
   const dropped = sources.reduce(
     (sum, { counters }) => sum + counters.truncated + counters.foreignSender,

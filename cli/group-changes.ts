@@ -44,7 +44,7 @@ export const CHANGE_COLUMN: TableColumn<Changing> = {
   align: 'right',
   drop: 1,
   cell: ({ change }) => {
-    if (change === null || change === 0) return { text: '-', style: 'dim' };
+    if (change === null || change === 0) return { text: change === null ? '-' : '0', style: 'dim' };
     return {
       text: `${change > 0 ? '+' : '-'}${count(Math.abs(change))}`,
       ...(change > 0 ? { style: 'warn' } : {}),

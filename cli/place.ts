@@ -57,12 +57,14 @@ export function chosenPlace({
   return placeOfPod(pod);
 }
 
-/** A name in /run/netns, a path, a process, or the inode itself. */
+/** A name in /run/netns, a path, a process, or the inode itself, as 4026531840 or net:[4026531840]. */
 export function placeOf(name: string): Decoded<Place> {
   if (/^\d+$/.test(name)) return ofProcess(name) ?? ofInode(Number(name));
+  const inode = /^net:\[(\d+)\]$/.exec(name)?.[1];
+  if (inode !== undefined) return ofInode(Number(inode));
   const path = name.includes('/') ? name : `${NAMED}/${name}`;
-  const inode = inodeAt(path);
-  if (inode !== undefined) return decoded({ inode, path });
+  const found = inodeAt(path);
+  if (found !== undefined) return decoded({ inode: found, path });
   return undecodable(`is no network namespace: ${name.includes('/') ? 'none is there' : `not in ${NAMED}`}`);
 }
 

@@ -37,7 +37,7 @@ export async function runSocketEvents(settings: SocketsSettings, io: CliIo): Pro
   const ends = new SocketEnds(new SocketsReader(netns.length > 0 ? netns : 'own'), interval);
   return await streamEvents(io, {
     sources: events,
-    before: () => ends.look(performance.now()),
+    whenIdle: () => ends.look(performance.now()),
     linesOf: (datagram, atMs, source) => {
       const rows = ends.rowsOf(datagram, inodes[source] ?? 0);
       if (rows === undefined) return [undefined];
@@ -74,6 +74,8 @@ class SocketEnds {
   readonly #isProbe = finwaitAddresses();
   readonly #ephemeralFrom = readEphemeralFrom();
   #known = new Map<string, SocketRow>();
+  /** As of the look before: what ended just before the last one is told of after it. */
+  #before = new Map<string, SocketRow>();
   #nextMs = Number.NEGATIVE_INFINITY;
 
   /** @param intervalMs time between two looks at all sockets */
@@ -85,6 +87,7 @@ class SocketEnds {
   look(nowMs: number): void {
     if (nowMs < this.#nextMs) return;
     const before = this.#known;
+    this.#before = before;
     this.#known = new Map(
       this.#reader.read().rows.map((row) => {
         const name = nameOf(row);
@@ -121,7 +124,8 @@ class SocketEnds {
   }
 
   #completed(row: SocketRow): SocketRow {
-    const known = this.#known.get(nameOf(row));
+    const name = nameOf(row);
+    const known = this.#known.get(name) ?? this.#before.get(name);
     if (known === undefined) return row;
     const { state, direction, process, attribution, pod, podBy, podName, own } = known;
     return { ...row, state, direction, process, attribution, pod, podBy, podName, own };

@@ -8,7 +8,7 @@ import type { SocketGroup } from '../../cli/sockets-groups.ts';
 import type { SocketRow } from '../../cli/sockets-rows.ts';
 import { Sweeper } from '../../daemon/track/sweeper.ts';
 import { spec } from '../harness.ts';
-import { runFinwait, startFinwait, startProgram } from '../support/child.ts';
+import { runFinwait, runProgram, startFinwait, startProgram } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
@@ -209,7 +209,7 @@ spec('finwait sockets on the kernel', (test) => {
       await using ns = await makeNetns('socks');
       const scene = await startScene(ns, 0, 3);
       await scene.stop();
-      for (const name of [ns.name, `/run/netns/${ns.name}`]) {
+      for (const name of [ns.name, `/run/netns/${ns.name}`, `net:[${netnsInode(ns)}]`]) {
         const { stdout, stderr } = await runFinwait(['sockets', '--json', '--netns', name]);
         const rows = JSON.parse(stdout) as SocketRow[];
         assert.equal(
@@ -275,6 +275,16 @@ spec('finwait sockets on the kernel', (test) => {
           ...Array.from({ length: 4 }, () => `true ${pod.uid} namespace TIME-WAIT`),
           ...Array.from({ length: 3 }, () => `true ${pod.uid} process CLOSE-WAIT`),
         ],
+      );
+      const named = await runProgram('unshare', [
+        ...['-m', 'sh', '-ec', `mount -t tmpfs none /var/log; mkdir -p "$1"; shift; exec "$@"`, 'sh'],
+        ...[`/var/log/pods/default_web-0_${pod.uid}`, process.execPath, ...COMMAND, '--json'],
+        ...['--by', 'pod', '--pod', 'default/web', '-s', 'time-wait'],
+      ]);
+      assert.equal(
+        JSON.parse(named.stdout).map(({ podName, count }: SocketGroup) => [podName, count]),
+        [['default/web-0', 4]],
+        named.stderr,
       );
       const denied = await ns.try('setpriv', ...NOBODY, process.execPath, ...COMMAND, '--by', 'pod');
       assert.equal([denied.code, /NAMESPACES_DENIED/.test(denied.stderr)], [3, true]);
