@@ -3,16 +3,16 @@
 import type { Family, Holder, Listener, PodRef, SocketSummary, TcpStateName, UnreadData } from '#contract';
 import { CONTRACT_LIMITS, TCP_STATES } from '#contract';
 import { KERNEL_STATE } from '../netlink/inet-diag.ts';
+import { nothingUnread } from './held-groups.ts';
 import type { NamespaceOfSockets } from './namespace-sockets.ts';
 import { summarizePods } from './pod-summary.ts';
 import type { SocketTable, TrackedSocket } from './socket-table.ts';
 
 type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
-type Group = Writable<Omit<Holder, 'unread'>> & { unread?: Writable<UnreadData> };
+type Group = Writable<Holder>;
 /** What of a namespace is summed up here. */
 type Namespace = Pick<NamespaceOfSockets, 'table' | 'pod'>;
 
-const CLOSE_WAIT = 1 << KERNEL_STATE.CLOSE_WAIT;
 const LISTEN = 1 << KERNEL_STATE.LISTEN;
 
 /**
@@ -57,16 +57,11 @@ function stateCounts(tables: readonly SocketTable[]): SocketSummary['states'] {
 }
 
 function addHeld(groups: Map<string, Group>, { table, pod }: Namespace, nowMs: number): void {
-  for (const { first, count, sinceMs } of table.timeWaits()) {
-    const group = groupOf(groups, 'TIME-WAIT', first, pod);
+  for (const { socket, count, sinceMs, unread } of table.held()) {
+    const group = groupOf(groups, unread === undefined ? 'TIME-WAIT' : 'CLOSE-WAIT', socket, pod);
     group.count += count;
     group.oldestMs = Math.max(group.oldestMs, nowMs - sinceMs);
-  }
-  for (const socket of table.sockets(CLOSE_WAIT)) {
-    const group = groupOf(groups, 'CLOSE-WAIT', socket, pod);
-    group.count++;
-    group.oldestMs = Math.max(group.oldestMs, nowMs - socket.sinceMs);
-    addUnread(group, socket);
+    if (unread !== undefined) group.unread = sumOf(group.unread ?? nothingUnread(), unread);
   }
 }
 
@@ -99,19 +94,16 @@ function groupOf(
   return group;
 }
 
-function addUnread(
-  group: Group,
-  { diag, queue, sweepsInState, sending, lastReceivedMs }: TrackedSocket,
-): void {
-  const unread = group.unread ?? { bytes: 0, growing: 0, shrinking: 0, seenBefore: 0, sending: 0 };
-  group.unread = unread;
-  unread.bytes += diag.receiveQueue;
-  if (queue === 'growing') unread.growing++;
-  if (queue === 'shrinking') unread.shrinking++;
-  if (sweepsInState > 1) unread.seenBefore++;
-  if (sending) unread.sending++;
-  if (lastReceivedMs === undefined) return;
-  unread.lastReceivedMs = Math.min(unread.lastReceivedMs ?? lastReceivedMs, lastReceivedMs);
+function sumOf(a: UnreadData, b: UnreadData): UnreadData {
+  const received = [a.lastReceivedMs, b.lastReceivedMs].filter((ms) => ms !== undefined);
+  return {
+    bytes: a.bytes + b.bytes,
+    growing: a.growing + b.growing,
+    shrinking: a.shrinking + b.shrinking,
+    seenBefore: a.seenBefore + b.seenBefore,
+    sending: a.sending + b.sending,
+    ...(received.length === 0 ? {} : { lastReceivedMs: Math.min(...received) }),
+  };
 }
 
 /** The groups a report has room for, largest first. Many in TIME-WAIT do not crowd out those in CLOSE-WAIT. */

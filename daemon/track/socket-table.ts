@@ -11,6 +11,8 @@ import type { DiagDetails } from '../netlink/inet-diag.ts';
 import { KERNEL_STATE } from '../netlink/inet-diag.ts';
 import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
+import type { HeldGroup } from './held-groups.ts';
+import { HeldGroups } from './held-groups.ts';
 import type { ProcessTable } from './processes.ts';
 import { SocketAttribution } from './socket-attribution.ts';
 import type { SocketCounters } from './socket-counters.ts';
@@ -19,7 +21,6 @@ import * as record from './socket-record.ts';
 import { BITS } from './socket-record.ts';
 import { SocketStore, WORD } from './socket-store.ts';
 import { tcpStateName } from './tcp-states.ts';
-import { TimeWaitGroups } from './time-wait-groups.ts';
 import type { TrackedSocket } from './tracked-socket.ts';
 import { trackedSocket } from './tracked-socket.ts';
 
@@ -131,21 +132,14 @@ export class SocketTable {
     }
   }
 
-  /** The sockets in TIME-WAIT that the last sweep saw. Those of a group differ in nothing but a port that means nothing. */
-  *timeWaits(): Generator<{
-    readonly first: TrackedSocket;
-    readonly count: number;
-    readonly sinceMs: number;
-  }> {
+  /** The sockets in TIME-WAIT and CLOSE-WAIT that the last sweep saw, in groups, each with one of them. */
+  *held(): Generator<HeldGroup & { readonly socket: TrackedSocket }> {
     for (const store of this.#stores) {
-      const together = new TimeWaitGroups(store);
-      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
-        if (this.#wasSeen(store) && record.bit(store, BITS.state) === KERNEL_STATE.TIME_WAIT)
-          together.add(row);
-      }
-      for (const { row, count, sinceMs } of together.groups) {
-        store.select(row);
-        yield { first: this.#tracked(store, row), count, sinceMs };
+      const held = new HeldGroups(store);
+      for (let row = store.next(-1); row >= 0; row = store.next(row)) if (this.#wasSeen(store)) held.add(row);
+      for (const group of held.groups) {
+        store.select(group.row);
+        yield { ...group, socket: this.#tracked(store, group.row) };
       }
     }
   }

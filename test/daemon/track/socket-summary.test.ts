@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert';
-import type { SocketSummary } from '#contract';
+import type { Holder, SocketSummary } from '#contract';
 import { CONTRACT_LIMITS } from '#contract';
 import type { OnDatagram } from '../../../daemon/kernel/netlink-events.ts';
 import { ProcessTable } from '../../../daemon/track/processes.ts';
@@ -79,7 +79,7 @@ spec('the summary of the sockets', (test) => {
     assert.equal(folded, []);
   });
 
-  test('has the same groups as one makes socket by socket, whatever the sockets in TIME-WAIT are', async () => {
+  test('has the same groups as one makes socket by socket', async () => {
     await using proc = await makeFakeProc();
     proc.add(10, 'nginx', ['socket:[1]', 'socket:[4]']);
     proc.add(11, 'curl', ['socket:[2]']);
@@ -87,12 +87,15 @@ spec('the summary of the sockets', (test) => {
     const random = seededRandom(testSeed());
     const below = (bound: number) => Math.floor(random() * bound);
     const rows = new Map<string, DiagFields>();
+    const waiting = { state: STATE.closeWait, lastAckReceivedMs: 500 };
     for (let number = 0; number < 3_000; number++) {
-      const [here, there] = [below(2) === 0 ? 80 : 40_000 + below(2_000), [443, 5432, 50_000][below(3)]];
+      const here = [79, 80, 40_000 + below(2_000)][below(3)];
+      const there = [79, 443, 50_000][below(3)];
       const v6 = below(3) === 0;
       const local = v6 ? `[2001:db8::1]:${here}` : `10.0.0.1:${here}`;
-      const peer = v6 ? `[2001:db8::${below(9) + 1}]:${there}` : `10.0.0.${below(9) + 1}:${there}`;
-      const row = timeWait(local, peer, below(60_000));
+      const peer = v6 ? `[2001:db8::${below(3) + 1}]:${there}` : `10.0.0.${below(3) + 1}:${there}`;
+      const closeWait = { ...waiting, local, peer, receiveQueue: below(3), lastDataReceivedMs: below(9_000) };
+      const row = below(3) === 0 ? closeWait : timeWait(local, peer, below(60_000));
       rows.set(`${local} ${peer}`, !v6 && below(3) === 0 ? { ...row, mapped: true } : row);
     }
     const listener = diagMessage({ state: STATE.listen, local: '[::]:80', inode: 1 });
@@ -103,7 +106,14 @@ spec('the summary of the sockets', (test) => {
       { local: '10.0.0.1:80', peer: '10.0.0.3:50000', inode: 4 },
     ];
     for (const { local, peer } of held) rows.delete(`${local} ${peer}`);
-    let messages = held.map((ends) => diagMessage({ ...ends, state: STATE.established }));
+    rows.set('listened for', timeWait('10.0.0.1:80', '10.0.0.3:60000'));
+    // Some of those in CLOSE-WAIT were so before, with another queue, and have sent since.
+    const before = [...rows.values()]
+      .filter(({ state }) => state === STATE.closeWait && below(2) === 0)
+      .map((row) => ({ ...row, receiveQueue: 1, lastDataSentMs: 90_000 }));
+    let messages = [...held.map((ends) => ({ ...ends, state: STATE.established })), ...before].map(
+      diagMessage,
+    );
     const table = new SocketTable({
       dump: (onSocket) => show(messages, onSocket),
       processes: new ProcessTable({ procRoot: proc.path }),
@@ -114,22 +124,41 @@ spec('the summary of the sockets', (test) => {
     const left = held.map(({ local, peer }) => ({ ...timeWait(local, peer), cookie: 2 }));
     messages = [listener, ...[...left, ...rows.values()].map(diagMessage)];
     table.sweep(1_001_000);
-    const expected = new Map<string, { count: number; oldestMs: number }>();
-    for (const { state, direction, process, attribution, peer, local, sinceMs } of table.sockets()) {
-      if (state !== 'TIME-WAIT') continue;
+    const expected = new Map<string, Pick<Holder, 'count' | 'oldestMs' | 'unread'>>();
+    for (const socket of table.sockets()) {
+      const { state, direction, process, attribution, peer, local, sinceMs, diag } = socket;
+      if (state !== 'TIME-WAIT' && state !== 'CLOSE-WAIT') continue;
       const port = direction === 'inbound' ? local.port : peer.port;
-      const key = `${direction} ${process?.name} ${attribution} ${peer.address} ${port}`;
-      const { count = 0, oldestMs = 0 } = expected.get(key) ?? {};
-      expected.set(key, { count: count + 1, oldestMs: Math.max(oldestMs, 1_001_000 - sinceMs) });
+      const key = `${state} ${direction} ${process?.name} ${attribution} ${peer.address} ${port}`;
+      const { count = 0, oldestMs = 0, unread } = expected.get(key) ?? {};
+      const { lastReceivedMs = 0 } = socket;
+      const sum = {
+        bytes: (unread?.bytes ?? 0) + diag.receiveQueue,
+        growing: (unread?.growing ?? 0) + Number(socket.queue === 'growing'),
+        shrinking: (unread?.shrinking ?? 0) + Number(socket.queue === 'shrinking'),
+        seenBefore: (unread?.seenBefore ?? 0) + Number(socket.sweepsInState > 1),
+        sending: (unread?.sending ?? 0) + Number(socket.sending),
+        lastReceivedMs: Math.min(unread?.lastReceivedMs ?? lastReceivedMs, lastReceivedMs),
+      };
+      const group = { count: count + 1, oldestMs: Math.max(oldestMs, 1_001_000 - sinceMs) };
+      expected.set(key, state === 'TIME-WAIT' ? group : { ...group, unread: sum });
     }
-    const told = summarizeSockets(table, undefined, 1_001_000).holders.map(
-      ({ direction, process, attribution, peer, port, count, oldestMs }) =>
-        [`${direction} ${process?.name} ${attribution} ${peer} ${port}`, { count, oldestMs }] as const,
-    );
-    assert.equal(new Map(told.toSorted()), new Map([...expected].toSorted()));
-    for (const name of ['curl', 'wget']) assert.ok(expected.has(`outbound ${name} last-owner 10.0.0.2 443`));
+    const told = summarizeSockets(table, undefined, 1_001_000).holders.map((holder) => {
+      const { state, direction, process, attribution, peer, port, count, oldestMs, unread } = holder;
+      const key = `${state} ${direction} ${process?.name} ${attribution} ${peer} ${port}`;
+      return [key, unread === undefined ? { count, oldestMs } : { count, oldestMs, unread }] as const;
+    });
+    assert.equal(Object.fromEntries(told.toSorted()), Object.fromEntries([...expected].toSorted()));
+    const sums = [...expected.values()].map(({ unread }) => unread);
+    for (const field of ['growing', 'shrinking', 'seenBefore', 'sending'] as const)
+      assert.ok(
+        sums.some((unread) => (unread?.[field] ?? 0) > 0),
+        field,
+      );
+    for (const name of ['curl', 'wget'])
+      assert.ok(expected.has(`TIME-WAIT outbound ${name} last-owner 10.0.0.2 443`));
     for (const known of ['last-owner', 'listener'])
-      assert.ok(expected.has(`inbound nginx ${known} 10.0.0.3 80`));
+      assert.ok(expected.has(`TIME-WAIT inbound nginx ${known} 10.0.0.3 80`));
     assert.ok(expected.size > 40 && expected.size < CONTRACT_LIMITS.holders, `${expected.size} groups`);
   });
 
