@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   STATE_DIR_UNUSABLE: 'what a crash must not leave behind cannot be written down or read back',
   CONNTRACK_MISSING: 'the kernel has no conntrack, or none for this network namespace',
   CONNTRACK_DENIED: 'the conntrack table may not be read',
+  CONNTRACK_FULL: 'conntrack has no room: flows are put out of it, or packets dropped',
   CONNTRACK_EVENTS_OFF: 'the kernel does not tell when flows of conntrack begin, change and end',
   CONNTRACK_EVENTS_LOST: 'events of conntrack were lost, because they came faster than they were read',
   FLOW_NOT_FOUND: 'conntrack has no flow of the name that was given',

@@ -127,6 +127,7 @@ export function flowsFooter({ selected, all, own, others, fill }: FlowTotals, sh
 
 /** `table: 120 / 262,144 (0.05 %)` */
 export function fillText({ count: flows, max }: ConntrackFill): string {
+  if (max === 0) return `table: ${count(flows)}, without a bound`;
   return `table: ${count(flows)} / ${count(max)} (${percent(flows, max)})`;
 }
 

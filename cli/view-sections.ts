@@ -132,14 +132,16 @@ export function conntrackLines(conntrack: ConntrackSummary, columns: number): Li
   const share = conntrack.max === 0 ? 0 : conntrack.count / conntrack.max;
   const style: Style = share >= 0.95 ? 'bad' : share >= 0.8 ? 'warn' : 'good';
   const bar = fillBar(conntrack.count, conntrack.max, columns >= 80 ? 20 : 10);
+  const bound =
+    conntrack.max === 0
+      ? 'entries, without a bound'
+      : `of ${count(conntrack.max)} (${percent(conntrack.count, conntrack.max)})`;
   const states = [...conntrack.states].sort((a, b) => b.count - a.count).slice(0, 6);
   return flow(
     [
       { text: 'conntrack ' },
       { text: bar, style },
-      {
-        text: `${count(conntrack.count)} of ${count(conntrack.max)} (${percent(conntrack.count, conntrack.max)})`,
-      },
+      { text: `${count(conntrack.count)} ${bound}` },
       ...states.map((each): Span => ({ text: conntrackStateText(each), style: 'dim' })),
       { text: `finwait's own ${count(conntrack.own)}`, style: 'dim' },
     ],

@@ -10,7 +10,7 @@ import { NetlinkEvents } from '../kernel/netlink-events.ts';
 import { tcpEventsFilter } from '../netlink/conntrack-filter.ts';
 import { CONNTRACK_EVENT_GROUPS, NETLINK_NETFILTER } from '../netlink/ctnetlink-attributes.ts';
 import type { EventSource } from './conntrack-follower.ts';
-import { readingConntrack } from './refusals.ts';
+import { readingConntrackEvents } from './refusals.ts';
 
 /** The kernel doubles it: about 52,000 events, a quarter of a second at 200,000 in a second. */
 const QUEUE_BYTES = 32 << 20;
@@ -59,7 +59,7 @@ export class ConntrackEvents implements EventSource, Disposable {
   listen(): void {
     if (this.#listener !== undefined) return;
     try {
-      const listener = readingConntrack(this.#open);
+      const listener = readingConntrackEvents(this.#open);
       this.#listener = listener;
       this.#queueForced = listener.queueForced;
       this.refusal = undefined;
@@ -77,7 +77,7 @@ export class ConntrackEvents implements EventSource, Disposable {
       return 'gap';
     }
     try {
-      return readingConntrack(() => listener.read(onDatagram, most));
+      return readingConntrackEvents(() => listener.read(onDatagram, most));
     } catch (error) {
       this.refusal = conditionOf(error);
       this[Symbol.dispose]();

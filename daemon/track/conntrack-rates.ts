@@ -35,6 +35,8 @@ export function timeToFullMs(
   growthPerS: number | undefined,
 ): number | undefined {
   if (growthPerS === undefined || growthPerS < LEAST_GROWTH_PER_S) return undefined;
+  // Without a bound it is never full.
+  if (fill.max === 0) return undefined;
   const toFullMs = (Math.max(0, fill.max - fill.count) / growthPerS) * 1000;
   return toFullMs > LONGEST_TO_FULL_MS ? undefined : toFullMs;
 }

@@ -9,6 +9,7 @@ import type { NetlinkCounters } from '../kernel/netlink-socket.ts';
 import { ConntrackEvents } from './conntrack-events.ts';
 import { idleClock } from './conntrack-flows.ts';
 import { ConntrackFollower } from './conntrack-follower.ts';
+import { ConntrackFull } from './conntrack-full.ts';
 import { ConntrackGrowth, EventRate, StatTotals, timeToFullMs } from './conntrack-rates.ts';
 import { dumpConntrackStats, dumpFlowRows } from './dumps.ts';
 import type { FlowConsumers } from './flow-consumers.ts';
@@ -49,6 +50,7 @@ export class Conntrack implements Disposable {
   readonly #begun = new EventRate();
   readonly #ended = new EventRate();
   readonly #stats = new StatTotals();
+  readonly #full = new ConntrackFull();
   #consumers: FlowConsumers = { sources: [], destinations: [] };
   #nextConsumersMs = Number.NEGATIVE_INFINITY;
 
@@ -106,6 +108,9 @@ export class Conntrack implements Disposable {
     const nowMs = this.#clock();
     this.#ends.settle(nowMs);
     const { states, own, oldestFlowMs } = this.table.summary(nowMs);
+    const activity = this.#activity(follower, fill, nowMs);
+    const full = this.#full.look(fill, activity.statistics, nowMs);
+    if (full !== undefined) conditions.push(full);
     return {
       // The kernel does not tell whether a rule hooks conntrack in; flows tell that one does.
       status: this.#wasUsed ? 'on' : 'idle',
@@ -114,10 +119,7 @@ export class Conntrack implements Disposable {
         .map(([state, { count, oldestMs }]) => ({ state, count, oldestMs }))
         .sort((a, b) => b.count - a.count),
       own,
-      activity: {
-        ...this.#activity(follower, fill, nowMs),
-        ...(oldestFlowMs === undefined ? {} : { oldestFlowMs }),
-      },
+      activity: { ...activity, ...(oldestFlowMs === undefined ? {} : { oldestFlowMs }) },
     };
   }
 

@@ -6,6 +6,7 @@ import { readSetting } from '../kernel/sysctl.ts';
 /** How full conntrack is. */
 export interface ConntrackFill {
   readonly count: number;
+  /** 0: there is no bound. */
   readonly max: number;
 }
 

@@ -4,10 +4,12 @@ import type { Condition, ErrorCode } from '#base/errors.ts';
 import { conditionOf, FinwaitError } from '#base/errors.ts';
 import {
   EACCES,
+  EAFNOSUPPORT,
   EINVAL,
   EMFILE,
   ENFILE,
   ENOENT,
+  ENOSYS,
   EOPNOTSUPP,
   EPERM,
   EPROTONOSUPPORT,
@@ -33,14 +35,17 @@ const CONNTRACK: Refusals = {
   table: 'the conntrack table',
   denied: [
     'CONNTRACK_DENIED',
-    'run finwait as root, or give it CAP_NET_ADMIN (in a container: capabilities.add NET_ADMIN)',
+    'run finwait as root, or give it CAP_NET_ADMIN (in a container: capabilities.add NET_ADMIN); where it has that, allow netlink sockets (NETLINK_NETFILTER) in its seccomp or SELinux profile',
   ],
   missing: ['CONNTRACK_MISSING', 'load the modules: modprobe nf_conntrack nf_conntrack_netlink'],
 };
 
+const CONNTRACK_EVENTS: Refusals = { ...CONNTRACK, table: 'events of conntrack' };
+
 /** The kernel knows no such protocol, no such subsystem, no such socket family. */
 const MISSING: ReadonlySet<number> = new Set([EPROTONOSUPPORT, EINVAL, ENOENT, EOPNOTSUPP]);
-const DENIED: ReadonlySet<number> = new Set([EPERM, EACCES]);
+/** The last two are how the seccomp profiles of container runtimes answer for what they do not allow. */
+const DENIED: ReadonlySet<number> = new Set([EPERM, EACCES, EAFNOSUPPORT, ENOSYS]);
 
 /** Runs a read of the socket table; what the kernel refuses becomes an error with a code. */
 export function readingSockets<T>(read: () => T): T {
@@ -50,6 +55,11 @@ export function readingSockets<T>(read: () => T): T {
 /** Runs a read of the conntrack table; what the kernel refuses becomes an error with a code. */
 export function readingConntrack<T>(read: () => T): T {
   return translating(CONNTRACK, read);
+}
+
+/** Listening to conntrack's events; what the kernel refuses becomes an error with a code. */
+export function readingConntrackEvents<T>(read: () => T): T {
+  return translating(CONNTRACK_EVENTS, read);
 }
 
 function translating<T>(refusals: Refusals, read: () => T): T {

@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert';
-import { EPERM } from '../../../daemon/kernel/libc.ts';
+import { EAFNOSUPPORT, EPERM } from '../../../daemon/kernel/libc.ts';
 import { NetlinkError } from '../../../daemon/kernel/netlink-socket.ts';
 import type { Listener } from '../../../daemon/track/conntrack-events.ts';
 import { ConntrackEvents } from '../../../daemon/track/conntrack-events.ts';
@@ -39,6 +39,12 @@ spec('listening to conntrack', (test) => {
     kernel.refuses = EPERM;
     events.listen();
     assert.equal([events.listening, events.refusal?.code, read()], [false, 'CONNTRACK_DENIED', 'empty']);
+    kernel.refuses = EAFNOSUPPORT;
+    events.listen();
+    assert.equal(
+      [events.refusal?.code, events.refusal?.message],
+      ['CONNTRACK_DENIED', 'events of conntrack may not be read'],
+    );
     kernel.refuses = undefined;
     events.listen();
     assert.equal([events.listening, events.refusal], [true, undefined]);

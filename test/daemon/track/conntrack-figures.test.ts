@@ -3,6 +3,7 @@ import { encodeFlowDelete, encodeFlowGet } from '../../../daemon/netlink/conntra
 import { decodeCpuStats, encodeStatsDump } from '../../../daemon/netlink/conntrack-stats.ts';
 import { FlowRecord } from '../../../daemon/netlink/flow-record.ts';
 import { concat, encodeAttribute, viewOf } from '../../../daemon/netlink/message.ts';
+import { ConntrackFull } from '../../../daemon/track/conntrack-full.ts';
 import {
   ConntrackGrowth,
   EventRate,
@@ -218,5 +219,32 @@ spec('who has the most flows', (test) => {
     ]);
     assert.equal(destinationsByBytes?.[0]?.address, '10.0.0.3');
     assert.equal(Object.keys(findConsumers(table, 5, false)), ['sources', 'destinations']);
+  });
+});
+
+spec('a conntrack without room', (test) => {
+  const counted = (earlyDrop: number, drop = 0) => [
+    { name: 'earlyDrop', total: earlyDrop },
+    { name: 'insertFailed', total: 9 },
+    { name: 'drop', total: drop },
+  ];
+
+  test('is told when flows are put out or packets dropped, and for a minute more', () => {
+    const full = new ConntrackFull();
+    const fill = { count: 500, max: 1000 };
+    assert.is(full.look(fill, counted(0), 0), undefined);
+    assert.match(full.look(fill, counted(20, 1), 5_000)?.message ?? '', /500 of at most 1000 entries, .* room: 21:/);
+    assert.match(full.look(fill, counted(25, 1), 60_000)?.message ?? '', /room: 26:/);
+    assert.is(full.look(fill, counted(25, 1), 119_000)?.code, 'CONNTRACK_FULL');
+    assert.is(full.look(fill, counted(25, 1), 121_000), undefined);
+    assert.match(full.look(fill, counted(26, 1), 130_000)?.message ?? '', /room: 1:/);
+  });
+
+  test('is told by its fill alone, from 95 % on, where it has a bound', () => {
+    const full = new ConntrackFull();
+    assert.is(full.look({ count: 949, max: 1000 }, [], 0), undefined);
+    assert.is(full.look({ count: 950, max: 1000 }, [], 1)?.code, 'CONNTRACK_FULL');
+    assert.is(full.look({ count: 5, max: 0 }, [], 2), undefined);
+    assert.is(timeToFullMs({ count: 5, max: 0 }, 100), undefined);
   });
 });
