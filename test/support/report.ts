@@ -196,8 +196,11 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
             destination: { address: '198.51.100.7', port: 443 },
             used: 31_000,
             usable: 64_512,
+            usableBasis: 'assumed',
             waiting: 29_000,
-            consumers: [{ source: '10.244.1.5', count: 30_000 }],
+            consumers: [
+              { source: '10.244.1.5', count: 30_000, pod: { uid: 'f5a1c2d3-0000-4000-8000-000000000001' } },
+            ],
             perMinute: -12,
           },
         ],

@@ -169,7 +169,7 @@ spec('the NodeTCPReport of a node', (test) => {
           destination: '198.51.100.7:443',
           used: 31_000,
           usable: 64_512,
-          consumers: [{ source: '10.244.1.5', count: 30_000 }],
+          consumers: [{ source: '10.244.1.5', count: 30_000, pod: 'shop/web-1' }],
         },
       ],
     });
