@@ -45,8 +45,16 @@ export class MemoryReturn implements Disposable {
   }
 }
 
+let lastRssBytes = 0;
+
+/** Resident memory; that of the last look where no file can be opened to find it out. */
 export function rssBytes(): number {
-  return process.memoryUsage.rss();
+  try {
+    lastRssBytes = process.memoryUsage.rss();
+  } catch {
+    // EMFILE: which other files could not be opened is told by conditions.
+  }
+  return lastRssBytes;
 }
 
 /** Processor time of all threads since start, seconds. */

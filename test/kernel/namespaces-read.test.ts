@@ -161,6 +161,7 @@ spec('the sockets of other network namespaces', (test) => {
       assert.equal(meanwhile?.states, []);
       assert.match(meanwhile?.condition ?? '', /in no figure: .*EMFILE/);
       assert.ok(meanwhile?.swept.includes('RESOURCES_EXHAUSTED'), stdout);
+      assert.is(meanwhile?.rssBytes, before?.rssBytes);
     },
     NEEDS,
   );

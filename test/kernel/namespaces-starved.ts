@@ -5,6 +5,7 @@
 
 import { closeSync, openSync } from 'node:fs';
 import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
+import { rssBytes } from '../../daemon/self.ts';
 import { CgroupPods } from '../../daemon/track/cgroup-pods.ts';
 import { CounterSums } from '../../daemon/track/namespace-counters.ts';
 import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
@@ -20,6 +21,8 @@ export interface Seen {
   readonly condition: string | undefined;
   /** Codes of the conditions of a sweep of all tables. */
   readonly swept: readonly string[];
+  /** What the agent tells of its own memory. */
+  readonly rssBytes: number;
 }
 
 const inode = Number(process.argv[2]);
@@ -43,6 +46,7 @@ function look(nowMs: number): Seen {
     inUse: numbers?.sockstat.inUse,
     condition: sockets.condition()?.message,
     swept: sweeper.sweep(nowMs).conditions.map(({ code }) => code),
+    rssBytes: rssBytes(),
   };
 }
 

@@ -233,7 +233,10 @@ spec('a conntrack without room', (test) => {
     const full = new ConntrackFull();
     const fill = { count: 500, max: 1000 };
     assert.is(full.look(fill, counted(0), 0), undefined);
-    assert.match(full.look(fill, counted(20, 1), 5_000)?.message ?? '', /500 of at most 1000 entries, .* room: 21:/);
+    assert.match(
+      full.look(fill, counted(20, 1), 5_000)?.message ?? '',
+      /500 of at most 1000 entries, .* room: 21:/,
+    );
     assert.match(full.look(fill, counted(25, 1), 60_000)?.message ?? '', /room: 26:/);
     assert.is(full.look(fill, counted(25, 1), 119_000)?.code, 'CONNTRACK_FULL');
     assert.is(full.look(fill, counted(25, 1), 121_000), undefined);
