@@ -38,12 +38,18 @@ interface Holder {
 
 /** An inode that a whole search did not find is looked for again after 1, 2, 4 ... sweeps, 64 at most. */
 interface Missed {
-  waits: number;
-  nextSweep: number;
+  readonly waits: number;
+  readonly nextSweep: number;
+  /** How many searches that were cut did not find it. */
+  readonly cuts: number;
 }
 
 const MAX_DESCRIPTORS = 20_000;
 const MAX_WAIT_SWEEPS = 64;
+/** Of those that a search may look at, this part is one process's. */
+const SHARES = 8;
+/** So many searches that were cut follow each other until it is waited between them. */
+const CUTS_AT_ONCE = 16;
 
 export class ProcessTable {
   readonly counters: ProcessCounters = { searchesCut: 0, descriptorsRead: 0 };
@@ -54,8 +60,9 @@ export class ProcessTable {
   readonly #pidOfInode = new Map<number, number>();
   readonly #missed = new Map<number, Missed>();
   #sweep = 0;
-  /** Set when the last search was cut: the process it had come to. */
-  #resumeAfterPid: number | undefined;
+  /** Set when the last search was cut: the process it had come to; and where it had come to in each. */
+  #lastPid: number | undefined;
+  #cursors: ReadonlyMap<number, number> = new Map();
   /** The first process of the last search whose descriptors may not be read. */
   #hidden: ProcessRef | undefined;
 
@@ -134,26 +141,36 @@ export class ProcessTable {
     }
   }
 
+  /**
+   * No process takes more than its share before all have had theirs: one with a hundred thousand descriptors does not keep
+   * the others from being looked into.
+   */
   #search(wanted: Set<number>, inodes: ReadonlySet<number>): void {
-    let descriptorsLeft = this.#maxDescriptors;
     this.#hidden = undefined;
-    let searched = 0;
-    for (const pid of this.#searchOrder()) {
-      if (descriptorsLeft <= 0) {
-        this.counters.searchesCut++;
-        this.#resumeAfterPid = searched;
-        return;
+    const share = Math.ceil(this.#maxDescriptors / SHARES);
+    let left = this.#maxDescriptors;
+    let visits = this.#searchOrder().map((pid) => new Visit(pid, this.#cursors.get(pid) ?? 0));
+    while (visits.length > 0 && left > 0 && wanted.size > 0) {
+      for (const visit of visits) {
+        if (left <= 0 || wanted.size === 0) break;
+        left -= this.#searchProcess(visit, Math.min(share, left), wanted, inodes);
+        this.#lastPid = visit.pid;
       }
-      descriptorsLeft -= this.#searchProcess(pid, wanted, inodes);
-      searched = pid;
-      if (wanted.size === 0) break;
+      visits = visits.filter((visit) => !visit.whole);
     }
-    this.#resumeAfterPid = undefined;
-    // Nobody who may be seen holds these: sockets of the kernel, of hidden processes, or closed by now.
-    for (const inode of wanted) {
-      const waits = Math.min(MAX_WAIT_SWEEPS, (this.#missed.get(inode)?.waits ?? 0.5) * 2);
-      this.#missed.set(inode, { waits, nextSweep: this.#sweep + waits });
-    }
+    this.#cursors = new Map(visits.map(({ pid, cursor }) => [pid, cursor]));
+    const cut = visits.length > 0 && wanted.size > 0;
+    if (cut) this.counters.searchesCut++;
+    else this.#lastPid = undefined;
+    for (const inode of wanted) this.#miss(inode, cut);
+  }
+
+  /** Nobody who may be seen holds it: a socket of the kernel, of a hidden process, or closed by now. Or it was a search too short. */
+  #miss(inode: number, cut: boolean): void {
+    const { waits: before, cuts } = this.#missed.get(inode) ?? { waits: 0.5, cuts: 0 };
+    const again = cut && cuts < CUTS_AT_ONCE;
+    const waits = again ? before : Math.min(MAX_WAIT_SWEEPS, 2 * before);
+    this.#missed.set(inode, { waits, cuts: cuts + 1, nextSweep: this.#sweep + (again ? 1 : waits) });
   }
 
   /** Processes that hold sockets, then the others; after a search that was cut, all from where it had come to. */
@@ -162,27 +179,31 @@ export class ProcessTable {
       .filter((name) => /^\d+$/.test(name))
       .map(Number)
       .sort((a, b) => a - b);
-    const last = this.#resumeAfterPid;
+    const last = this.#lastPid;
     const first = (pid: number) => (last === undefined ? this.#holders.has(pid) : pid > last);
     return [...pids.filter(first), ...pids.filter((pid) => !first(pid))];
   }
 
-  /** Notes the sockets that a process holds; answers how many descriptors were looked at. */
-  #searchProcess(pid: number, wanted: Set<number>, inodes: ReadonlySet<number>): number {
+  /** Notes the sockets among the next descriptors of a process; answers how many were looked at. */
+  #searchProcess(visit: Visit, most: number, wanted: Set<number>, inodes: ReadonlySet<number>): number {
+    const { pid } = visit;
     const folder = join(this.#procRoot, String(pid), 'fd');
     let looked = 0;
     let denied = false;
     const onDenied = () => {
       denied = true;
     };
-    for (const name of unlessGone(() => readdirSync(folder), onDenied) ?? []) {
+    visit.begin(() => unlessGone(() => readdirSync(folder), onDenied) ?? []);
+    while (looked < most && !denied) {
+      const name = visit.next();
+      if (name === undefined) break;
       looked++;
       const link = unlessGone(() => readlinkSync(join(folder, name)), onDenied);
-      if (denied) break;
       const inode = link?.startsWith('socket:[') === true ? Number.parseInt(link.slice(8), 10) : 0;
       if (!inodes.has(inode)) continue;
       if (this.#note(pid, inode)) wanted.delete(inode);
     }
+    if (denied) visit.end();
     // The kernel denies the links of a process that ends just now, too: that one hides nothing.
     const identity = denied && this.#hidden === undefined ? this.#identify(pid) : undefined;
     if (identity !== undefined) this.#hidden = { pid, name: identity.name };
@@ -226,5 +247,41 @@ export class ProcessTable {
     // Node names its main thread, and so the process, `node-MainThread`.
     const name = stat.slice(open + 1, close).replace(/-MainThread$/, '');
     return { name, startTime: fieldsAfterName[19] ?? '' };
+  }
+}
+
+/** One process in a search: its descriptors, from where the search before was cut, once round. */
+class Visit {
+  readonly pid: number;
+  readonly #from: number;
+  #names: readonly string[] | undefined;
+  #seen = 0;
+
+  constructor(pid: number, from: number) {
+    this.pid = pid;
+    this.#from = from;
+  }
+
+  begin(list: () => readonly string[]): void {
+    this.#names ??= list();
+  }
+
+  next(): string | undefined {
+    const names = this.#names ?? [];
+    if (this.#seen >= names.length) return undefined;
+    return names[(this.#from + this.#seen++) % names.length];
+  }
+
+  /** There is no more to see. */
+  end(): void {
+    this.#names = [];
+  }
+
+  get whole(): boolean {
+    return this.#names !== undefined && this.#seen >= this.#names.length;
+  }
+
+  get cursor(): number {
+    return this.#from + this.#seen;
   }
 }

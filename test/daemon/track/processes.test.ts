@@ -109,6 +109,44 @@ spec('the owners of sockets', (test) => {
     for (const inode of wanted) assert.is(table.ownerOf(inode)?.pid, inode === 1000 ? 10 : inode);
   });
 
+  test('are found at once beside a process that has more descriptors than a search may look at', async () => {
+    await using proc = await makeFakeProc();
+    const links = Array.from({ length: 500 }, (_, index) => `socket:[${1000 + index}]`);
+    proc.add(10, 'big', links);
+    for (let pid = 11; pid < 20; pid++) proc.add(pid, `p${pid}`, ['/dev/null', `socket:[${pid}]`]);
+    const table = new ProcessTable({ procRoot: proc.path, maxDescriptors: 80 });
+    const all = inodes(...links.keys().map((index) => 1000 + index), 11, 19);
+    table.update(all);
+    assert.equal([table.ownerOf(11)?.pid, table.ownerOf(19)?.pid], [11, 19]);
+    assert.is(table.counters.descriptorsRead, 80);
+    // The rest of the bound was the big one's, and each search goes on in it where the last was cut.
+    const isFound = (inode: number) => table.ownerOf(inode) !== undefined;
+    let searches = 1;
+    for (; ![...all].every(isFound) && searches < 20; searches++) table.update(all);
+    assert.ok(searches < 12, `${searches} searches`);
+  });
+
+  test('are looked for ever more seldom also where there are more descriptors than a search may look at', async () => {
+    await using proc = await makeFakeProc();
+    proc.add(
+      10,
+      'big',
+      Array.from({ length: 200 }, () => '/dev/null'),
+    );
+    const table = new ProcessTable({ procRoot: proc.path, maxDescriptors: 80 });
+    const searchesIn = (sweeps: number) => {
+      const before = table.counters.searchesCut;
+      for (let sweep = 0; sweep < sweeps; sweep++) table.update(inodes(7));
+      return table.counters.searchesCut - before;
+    };
+    assert.is(searchesIn(16), 16);
+    assert.ok(searchesIn(64) <= 7);
+    assert.ok(searchesIn(640) <= 11);
+    proc.add(11, 'late', ['socket:[7]']);
+    searchesIn(64);
+    assert.is(table.ownerOf(7)?.pid, 11);
+  });
+
   test('may be hidden from here: a condition says so, once a socket is concerned', async () => {
     await using proc = await makeFakeProc();
     proc.add(10, 'mine', ['socket:[7]']);
