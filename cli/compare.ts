@@ -98,26 +98,30 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
   };
   inside(place, compare);
   await sleep(settings.pause);
-  return watching(io, settings, () => {
+  return await watching(io, settings, async () => {
     const { divergence, dropped } = inside(place, compare);
     requireConntrack(conditions);
-    print(io, settings, divergence);
+    await print(io, settings, divergence);
     const missed = dropped + faults.truncated + faults.undecodable;
     printConditions(io, [...conditions, ...incompleteAnswer(missed)]);
   });
 }
 
-function print(io: CliIo, settings: Settings<typeof COMPARE_SETTINGS>, divergence: Divergence): void {
+async function print(
+  io: CliIo,
+  settings: Settings<typeof COMPARE_SETTINGS>,
+  divergence: Divergence,
+): Promise<void> {
   const rows: CompareRow[] = [
     ...divergence.socketsWithoutFlow.map((state) => ({ missing: 'flow' as const, ...state })),
     ...divergence.flowsWithoutSocket.map((state) => ({ missing: 'socket' as const, ...state })),
   ];
   if (settings.json || settings.output === 'json') {
-    printJson(io, [{ ...divergence }], settings);
+    await printJson(io, [{ ...divergence }], settings);
     return;
   }
   const footer = footerOf(divergence).map((text) => [{ text, style: 'dim' as const }]);
-  printTable(io, { columns: COLUMNS, rows, footer }, settings);
+  await printTable(io, { columns: COLUMNS, rows, footer }, settings);
 }
 
 const DISBELIEF: Readonly<Record<NonNullable<Divergence['disbelief']>, string>> = {

@@ -47,12 +47,12 @@ export class StatsReader {
   }
 
   /** @throws FinwaitError CONNTRACK_DENIED, CONNTRACK_MISSING, NETLINK_FAILED */
-  print(io: CliIo, settings: ConntrackSettings): void {
+  async print(io: CliIo, settings: ConntrackSettings): Promise<void> {
     const faults = noNetlinkFaults();
     const cpus = inside(this.#place, () => dumpConntrackStats(faults)).sort((a, b) => a.cpu - b.cpu);
     const rows = this.rows(cpus, performance.now());
-    if (settings.json || settings.output === 'json') printJson(io, rows, settings);
-    else printTable(io, { columns: columns(rows), rows, footer: [] }, settings);
+    if (settings.json || settings.output === 'json') await printJson(io, rows, settings);
+    else await printTable(io, { columns: columns(rows), rows, footer: [] }, settings);
     printConditions(io, incompleteAnswer(faults.undecodable + faults.truncated));
   }
 

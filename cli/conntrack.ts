@@ -61,11 +61,8 @@ export async function runConntrack(args: readonly string[], io: CliIo): Promise<
   const flows = new FlowsReader(settings);
   return watching(io, settings, () => {
     const fill = flows.fill();
-    print(
-      io,
-      settings,
-      readTable(io, settings, fill, () => flows.read(fill)),
-    );
+    const read = readTable(io, settings, fill, () => flows.read(fill));
+    return print(io, settings, read);
   });
 }
 
@@ -104,20 +101,20 @@ function readTable(
   }
 }
 
-function print(io: CliIo, settings: ConntrackSettings, read: FlowsRead): void {
+async function print(io: CliIo, settings: ConntrackSettings, read: FlowsRead): Promise<void> {
   const { by } = settings;
   const { totals, rows, groups, dropped, conditions } = read;
   const json = settings.json || settings.output === 'json';
-  if (json) printJson(io, by === undefined ? rows : groups, settings);
+  if (json) await printJson(io, by === undefined ? rows : groups, settings);
   else if (by !== undefined)
-    printTable(
+    await printTable(
       io,
       { columns: flowGroupColumns(by, groups, settings.watch), rows: groups, footer: flowsFooter(totals) },
       settings,
     );
   else {
     const columns = flowColumns(rows, asksForOwners(settings));
-    printTable(io, { columns, rows, footer: flowsFooter(totals, rows.length) }, settings);
+    await printTable(io, { columns, rows, footer: flowsFooter(totals, rows.length) }, settings);
   }
   printConditions(io, [...conditions, ...incompleteAnswer(dropped)]);
 }

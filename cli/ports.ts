@@ -81,7 +81,12 @@ function usage(problem: string): FinwaitError {
   return new FinwaitError('USAGE', problem, 'run the command with --help to see what it takes');
 }
 
-function printPorts(io: CliIo, settings: PortsSettings, read: SocketsRead, severalPlaces: boolean): void {
+async function printPorts(
+  io: CliIo,
+  settings: PortsSettings,
+  read: SocketsRead,
+  severalPlaces: boolean,
+): Promise<void> {
   const { podNames, dropped, conditions } = read;
   const nameOf = ({ pod }: NamespaceRead) => (pod && podNames.get(pod.uid)) ?? null;
   const namespaces = read.namespaces.filter((each) =>
@@ -100,7 +105,7 @@ function printPorts(io: CliIo, settings: PortsSettings, read: SocketsRead, sever
     only === undefined || another !== undefined ? `${count(namespaces.length)} namespaces` : rulesText(only);
   const footer = `${count(uses.length)} destinations; ${rules}`;
   const rows = inOrder(uses, settings, PORT_SORTS, ({ source }) => source);
-  show(io, settings, rows, portColumns(severalPlaces), footer);
+  await show(io, settings, rows, portColumns(severalPlaces), footer);
   printConditions(io, [...conditions, ...incompleteAnswer(dropped)]);
 }
 
@@ -110,7 +115,7 @@ function rulesText({ numbers }: NamespaceRead): string {
   return `ports ${rules.low} to ${rules.high}${reserved}: ${count(assignablePorts(rules))}; tcp_tw_reuse ${rules.twReuse}`;
 }
 
-function printSourceNat(io: CliIo, settings: PortsSettings): void {
+async function printSourceNat(io: CliIo, settings: PortsSettings): Promise<void> {
   const { netns } = settings;
   const conditions: Parameters<Conntrack['sweep']>[0] = [];
   const reads = (netns.length > 0 ? netns : [undefined]).map((place) => readSourceNat(place, conditions));
@@ -119,7 +124,7 @@ function printSourceNat(io: CliIo, settings: PortsSettings): void {
   const rows = inOrder(uses, settings, NAT_SORTS, ({ address }) => address);
   const folded = reads.reduce((sum, read) => sum + read.folded, 0);
   const footer = `${count(uses.length)} destinations with most; ${count(folded)} flows with source NAT towards others`;
-  show(io, settings, rows, natColumns(netns.length > 0), footer);
+  await show(io, settings, rows, natColumns(netns.length > 0), footer);
   const dropped = reads.reduce((sum, read) => sum + read.dropped, 0);
   printConditions(io, [...conditions, ...incompleteAnswer(dropped)]);
 }
@@ -173,13 +178,13 @@ function inOrder<U extends Use & { readonly reusable?: number }>(
   return sorted(byPorts, sorts[sort] ?? (() => undefined), reverse).slice(0, limit);
 }
 
-function show<U>(
+async function show<U>(
   io: CliIo,
   settings: PortsSettings,
   rows: readonly U[],
   columns: readonly TableColumn<U>[],
   footer: string,
-): void {
-  if (settings.json || settings.output === 'json') printJson(io, rows, settings);
-  else printTable(io, { columns, rows, footer: [[{ text: footer, style: 'dim' }]] }, settings);
+): Promise<void> {
+  if (settings.json || settings.output === 'json') await printJson(io, rows, settings);
+  else await printTable(io, { columns, rows, footer: [[{ text: footer, style: 'dim' }]] }, settings);
 }

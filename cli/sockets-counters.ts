@@ -18,17 +18,17 @@ interface CounterRow {
   readonly perSecond: number | undefined;
 }
 
-export function printCounters(
+export async function printCounters(
   io: CliIo,
   settings: SocketsSettings,
   { namespaces, podNames }: SocketsRead,
-): void {
+): Promise<void> {
   const { pod: pods, limit, reverse, output, json } = settings;
   const chosen = namespaces.filter(({ pod = null }) =>
     passes(pods, (filter) => isPod(pod, pod && podNames.get(pod.uid), filter)),
   );
   if (json || output === 'json') {
-    printJson(io, chosen.map(factsOf), settings);
+    await printJson(io, chosen.map(factsOf), settings);
     return;
   }
   const rows = chosen
@@ -37,7 +37,7 @@ export function printCounters(
   if (reverse) rows.reverse();
   const columns = counterColumns(namespaces.length > 1);
   const footer = chosen.length === 1 ? settingsLines(chosen[0]?.numbers.settings) : [];
-  printTable(io, { columns, rows: rows.slice(0, limit), footer }, settings);
+  await printTable(io, { columns, rows: rows.slice(0, limit), footer }, settings);
 }
 
 function factsOf({ inode, own, pod, numbers }: NamespaceRead): NamespaceFacts {

@@ -60,10 +60,10 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   if (settings.events) return runSocketEvents(settings, io);
   const reader = new SocketsReader(placesOf(settings));
   const changes = new GroupChanges<SocketGroup>(groupName(settings.by));
-  return watching(io, settings, () => {
+  return watching(io, settings, async () => {
     const read = reader.read();
-    if (settings.counters) printCounters(io, settings, read);
-    else printSockets(io, settings, read, changes);
+    if (settings.counters) await printCounters(io, settings, read);
+    else await printSockets(io, settings, read, changes);
     printConditions(io, [...read.conditions, ...incompleteAnswer(read.dropped)]);
   });
 }
@@ -98,12 +98,12 @@ function checkTogether(settings: SocketsSettings): void {
   }
 }
 
-function printSockets(
+async function printSockets(
   io: CliIo,
   settings: SocketsSettings,
   { rows: all, processes }: SocketsRead,
   changes: GroupChanges<SocketGroup>,
-): void {
+): Promise<void> {
   const { by, sort, reverse, limit, watch } = settings;
   const selected = selectSockets(all, settings);
   const json = settings.json || settings.output === 'json';
@@ -111,16 +111,16 @@ function printSockets(
     const groups = changes.compared(groupSockets(selected, by));
     const rows = sortGroups(groups, sort, reverse).slice(0, limit);
     const footer = socketsFooter(selected, selected, all.length);
-    if (json) printJson(io, rows, settings);
-    else printTable(io, { columns: groupColumns(by, watch), rows, footer }, settings);
+    if (json) await printJson(io, rows, settings);
+    else await printTable(io, { columns: groupColumns(by, watch), rows, footer }, settings);
   } else {
     // These two are refused without --by.
     const key = sort === 'count' || sort === 'change' ? undefined : sort;
     const rows = sortSockets(selected, key, reverse).slice(0, limit);
     const footer = socketsFooter(rows, selected, all.length);
     const columns = socketColumns(settings.listening, placesOf(settings) !== 'own');
-    if (json) printJson(io, rows, settings);
-    else printTable(io, { columns, rows, footer }, settings);
+    if (json) await printJson(io, rows, settings);
+    else await printTable(io, { columns, rows, footer }, settings);
   }
   // An unknown process elsewhere does not make this answer incomplete.
   const incomplete = selected.some(({ process, inode }) => process === null && inode !== 0);

@@ -153,12 +153,15 @@ interface HowPrinted {
   readonly watch?: boolean;
 }
 
-/** Prints a table: fitted to a terminal, whole when standard output is none or all columns are asked for. */
-export function printTable<Row>(
+/**
+ * Prints a table: fitted to a terminal, whole when standard output is none or all columns are asked for. Settles when
+ * the output can take more.
+ */
+export async function printTable<Row>(
   io: CliIo,
   { columns, rows: all, footer: totals }: Printed<Row>,
   settings: HowPrinted,
-): void {
+): Promise<void> {
   const { rows, footer } = fitted(io, all, totals, settings);
   const wide = settings.output === 'wide';
   const room = io.isTTY && !wide ? (io.columns ?? 80) : Number.POSITIVE_INFINITY;
@@ -169,14 +172,14 @@ export function printTable<Row>(
   for (const row of rows) widen(natural, cells(row));
   const line = rowLayout(shown, natural, room, 0);
   const paint = { colour: io.isTTY && colours(io.env), unicode: writesUtf8(io.env), columns: room };
-  const print = (lines: readonly Line[]) =>
-    io.stdout.write(lines.map((each) => `${paintLine(each, paint).trimEnd()}\n`).join(''));
-  if (!settings.noHeader) print([line(titles(shown))]);
-  for (const part of parts(rows)) {
-    if (isUnread(io.stdout)) return;
-    print(part.map((row) => line(cells(row))));
-  }
-  if (!settings.noHeader) print(footer);
+  const text = (lines: readonly Line[]) =>
+    lines.map((each) => `${paintLine(each, paint).trimEnd()}\n`).join('');
+  const texts = function* (): Generator<string> {
+    if (!settings.noHeader) yield text([line(titles(shown))]);
+    for (const part of parts(rows)) yield text(part.map((row) => line(cells(row))));
+    if (!settings.noHeader) yield text(footer);
+  };
+  await writeParts(io.stdout, texts());
 }
 
 /** What has room on a terminal that is written over in place, and how much has none. */
@@ -194,28 +197,48 @@ function fitted<Row>(
 }
 
 /**
- * An array, as one text would be; of many rows that would be longer than a text can be.
+ * An array, as one text would be; of many rows that would be longer than a text can be. Settles when the output can
+ * take more.
  * @param watch one of many: each is one line
  */
-export function printJson(io: CliIo, values: readonly unknown[], { watch = false } = {}): void {
+export async function printJson(
+  io: CliIo,
+  values: readonly unknown[],
+  { watch = false } = {},
+): Promise<void> {
   const line = watch ? '' : '\n';
-  let before = `[${values.length === 0 ? '' : line}`;
-  for (const part of parts(values)) {
-    const texts = part.map((each) => (watch ? jsonText(each) : jsonText(each, 2).replaceAll(/^/gm, '  ')));
-    if (isUnread(io.stdout)) return;
-    io.stdout.write(`${before}${texts.join(`,${line}`)}`);
-    before = `,${line}`;
-  }
-  io.stdout.write(values.length === 0 ? '[]\n' : `${line}]\n`);
+  const texts = function* (): Generator<string> {
+    let before = `[${values.length === 0 ? '' : line}`;
+    for (const part of parts(values)) {
+      const objects = part.map((each) =>
+        watch ? jsonText(each) : jsonText(each, 2).replaceAll(/^/gm, '  '),
+      );
+      yield `${before}${objects.join(`,${line}`)}`;
+      before = `,${line}`;
+    }
+    yield values.length === 0 ? '[]\n' : `${line}]\n`;
+  };
+  await writeParts(io.stdout, texts());
 }
 
-/** Whether a write has failed already, as where nobody reads any more. */
-function isUnread(output: NodeJS.WritableStream): boolean {
-  return 'destroyed' in output && output.destroyed === true;
+/** What waits for a slow reader is one part; when nobody reads any more the rest is not even made. */
+async function writeParts(output: NodeJS.WritableStream, texts: Iterable<string>): Promise<void> {
+  for (const text of texts) {
+    if (output.write(text)) continue;
+    if ('destroyed' in output && output.destroyed === true) return;
+    await whenOneOf(output, ['drain', 'close', 'error']);
+  }
+}
+
+async function whenOneOf(output: NodeJS.WritableStream, events: readonly string[]): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  for (const event of events) output.on(event, resolve);
+  await promise;
+  for (const event of events) output.off(event, resolve);
 }
 
 /** Rows written at once. */
-const PART = 1_000;
+const PART = 100;
 
 function* parts<T>(rows: readonly T[]): Generator<readonly T[]> {
   for (let from = 0; from < rows.length; from += PART) yield rows.slice(from, from + PART);

@@ -28,16 +28,16 @@ export const WATCH_SETTINGS = {
 export async function watching(
   io: CliIo,
   { watch, interval }: { readonly watch: boolean; readonly interval: number },
-  round: (number: number) => void,
+  round: (number: number) => void | Promise<void>,
 ): Promise<number> {
   if (!watch) {
-    round(1);
+    await round(1);
     return EXIT.ok;
   }
   using signals = listenForSignals(io.stdout);
   for (let number = 1; !signals.signal.aborted; number++) {
     if (io.isTTY) io.stdout.write(HOME_AND_CLEAR);
-    round(number);
+    await round(number);
     await sleep(interval, undefined, { signal: signals.signal }).catch(() => {});
   }
   if (signals.fault !== undefined) throw signals.fault;

@@ -1,3 +1,4 @@
+import type { PassThrough } from 'node:stream';
 import * as assert from 'uvu/assert';
 import type { AddressFilter, TableColumn } from '../../cli/table.ts';
 import { addressFilter, passes, printJson, printTable, sortableEnd, sorted } from '../../cli/table.ts';
@@ -133,14 +134,39 @@ spec('what the table commands share', (test) => {
     assert.is(print(10, 50, false).length, 52);
   });
 
-  test('JSON is an array of objects, in one line each time when it comes again and again', () => {
-    for (const values of [[], [{ a: 1 }], Array.from({ length: 2_500 }, (_, at) => ({ at, more: [at] }))]) {
+  test('JSON is an array of objects, in one line each time when it comes again and again', async () => {
+    for (const values of [[], [{ a: 1 }], Array.from({ length: 250 }, (_, at) => ({ at, more: [at] }))]) {
       const io = caughtIo();
-      printJson(io, values);
+      await printJson(io, values);
       assert.is(io.lines().join('\n'), JSON.stringify(values, null, 2));
-      printJson(io, values, { watch: true });
+      await printJson(io, values, { watch: true });
       assert.equal(io.lines(), [JSON.stringify(values)]);
     }
+  });
+
+  test('rows are made as fast as they are read, and not at all when nobody reads any more', async () => {
+    const made = { rows: 0 };
+    const columns = [{ title: 'N', drop: 0, cell: (n: number) => ({ text: String(n), made: made.rows++ }) }];
+    const rows = Array.from({ length: 100_000 }, (_, n) => n);
+    const io = caughtIo();
+    const printed = printTable(io, { columns, rows, footer: [] }, { output: 'table', noHeader: true });
+    // Each row is looked at once for its width.
+    const waiting = made.rows - rows.length;
+    assert.ok(waiting < rows.length / 2, String(waiting));
+    let read = '';
+    for await (const chunk of io.stdout as PassThrough) {
+      read += String(chunk);
+      if (read.split('\n').length > rows.length) break;
+    }
+    await printed;
+    assert.is(read.split('\n').at(-2), '99999');
+
+    const gone = caughtIo();
+    const broken = printTable(gone, { columns, rows, footer: [] }, { output: 'table', noHeader: true });
+    made.rows = 0;
+    (gone.stdout as PassThrough).destroy();
+    await broken;
+    assert.ok(made.rows < rows.length / 2, String(made.rows));
   });
 
   test('colours are for terminals that want them', () => {
