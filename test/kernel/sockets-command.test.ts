@@ -289,6 +289,11 @@ spec('finwait sockets on the kernel', (test) => {
       );
       const denied = await ns.try('setpriv', ...NOBODY, process.execPath, ...COMMAND, '--by', 'pod');
       assert.equal([denied.code, /NAMESPACES_DENIED/.test(denied.stderr)], [3, true]);
+      const rootless = await ns.try(
+        'unshare',
+        ...['--user', '--map-root-user', process.execPath, ...COMMAND, '--all-namespaces'],
+      );
+      assert.match(rootless.stderr, /NAMESPACES_PARTIAL[\s\S]*hint: .* only in a user namespace of its own/);
     },
     { needs },
   );
