@@ -47,6 +47,7 @@ export const ERROR_CODES = {
   SOCKET_EVENTS_LOST: 'ends of sockets are lost, because they came faster than they were written',
   SOCKET_DESTROY_DENIED: 'a socket may not be destroyed',
   SOCKET_DESTROY_MISSING: 'the kernel cannot destroy sockets',
+  SWEEPS_SLOWED: 'the tables of the kernel are read less often than asked for',
   NETLINK_FAILED: 'a netlink request failed',
   RUN_DIR_UNUSABLE: 'the private directory of finwait up cannot be made, or was removed while it runs',
   FILE_UNWRITABLE: 'a file that was asked for cannot be written',

@@ -4,7 +4,7 @@ import type { Condition } from '#base/errors.ts';
 import type { ConntrackSummary, SocketSummary } from '#contract';
 
 export interface TablesConfig {
-  /** Time from the start of one sweep to the start of the next; a sweep that takes longer delays the next. */
+  /** Time from the start of one sweep to the start of the next; one that takes long delays the next: `sweepPauseMs`. */
   readonly sweepIntervalMs: number;
   /** How many sockets, and how many flows, are remembered from sweep to sweep. */
   readonly maxTracked?: number;
@@ -16,7 +16,7 @@ export interface TablesConfig {
 export interface TablesSweep {
   /** Unix time of the sweep. */
   readonly atMs: number;
-  /** How long it took, which is what it cost: the worker only waits between sweeps. */
+  /** How long it took. */
   readonly durationMs: number;
   /** Absent when the socket table could not be read; a condition says why. */
   readonly sockets?: SocketSummary;

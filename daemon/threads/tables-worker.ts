@@ -1,7 +1,9 @@
 /** The thread that sweeps the kernel's tables: one sweep after the other, never two at once, and a sign of life. */
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { threadCpuMs } from '../kernel/thread-cpu.ts';
 import { Sweeper } from '../track/sweeper.ts';
+import { SweepPace } from './sweep-pace.ts';
 import type { FromTablesWorker, TablesWorkerData, ToTablesWorker } from './tables-messages.ts';
 import { sharedClockMs } from './tables-messages.ts';
 
@@ -13,6 +15,7 @@ const port = parentPort;
 const { config, heartbeat } = workerData as TablesWorkerData;
 const lastSign = new BigInt64Array(heartbeat);
 const sweeper = new Sweeper({ ...config, onProgress: giveSignOfLife });
+const pace = new SweepPace(config.sweepIntervalMs);
 
 function giveSignOfLife(): void {
   Atomics.store(lastSign, 0, sharedClockMs());
@@ -22,12 +25,18 @@ function sweep(): void {
   giveSignOfLife();
   const atMs = Date.now();
   const startMs = performance.now();
+  const startCpuMs = threadCpuMs();
   const swept = sweeper.sweep(startMs);
   const durationMs = performance.now() - startMs;
-  port.postMessage({ type: 'sweep', sweep: { atMs, durationMs, ...swept } } satisfies FromTablesWorker);
+  const pauseMs = pace.pauseAfter({ durationMs, cpuMs: threadCpuMs() - startCpuMs });
+  const slowed = pace.condition();
+  const conditions = slowed === undefined ? swept.conditions : [...swept.conditions, slowed];
+  port.postMessage({
+    type: 'sweep',
+    sweep: { atMs, durationMs, ...swept, conditions },
+  } satisfies FromTablesWorker);
   giveSignOfLife();
-  // A machine so full of sockets that a sweep takes long is not to be swept without a pause.
-  nextSweep = setTimeout(sweep, Math.max(durationMs, config.sweepIntervalMs - durationMs));
+  nextSweep = setTimeout(sweep, pauseMs);
 }
 
 const following = setInterval(() => sweeper.follow(), FOLLOW_MS);
