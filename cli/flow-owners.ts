@@ -31,7 +31,7 @@ export class FlowOwners {
   constructor(place: Place | undefined) {
     this.#place = place;
     const here = place === undefined ? 'own' : [place];
-    this.#reader = new SocketsReader(hasCapability('SYS_ADMIN') ? 'all' : here);
+    this.#reader = new SocketsReader(hasCapability('SYS_ADMIN') ? 'all' : here, { details: false });
   }
 
   read(): OwnersRead {

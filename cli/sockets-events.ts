@@ -34,7 +34,10 @@ export async function runSocketEvents(settings: SocketsSettings, io: CliIo): Pro
   using sources = new DisposableStack();
   const events = places.map((place) => inside(place, () => sources.use(readingSockets(listen))));
   const inodes = places.map((place) => place?.inode ?? ownNamespace());
-  const ends = new SocketEnds(new SocketsReader(netns.length > 0 ? netns : 'own'), interval);
+  const ends = new SocketEnds(
+    new SocketsReader(netns.length > 0 ? netns : 'own', { details: false }),
+    interval,
+  );
   return await streamEvents(io, {
     sources: events,
     whenIdle: () => ends.look(performance.now()),

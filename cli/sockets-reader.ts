@@ -51,6 +51,13 @@ export interface SocketsRead {
 /** Which network namespaces are read: finwait's own, those named, or its own and all others. */
 export type Places = 'own' | 'all' | readonly Place[];
 
+interface ReaderOptions {
+  /** For who wants neither rows nor processes: they are left empty. */
+  readonly onlyEnds?: boolean;
+  /** Memory, windows, rates and times of each; for who groups sockets they are not worth their room. */
+  readonly details?: boolean;
+}
+
 interface Reading extends NamespaceRead {
   readonly interfaceName: (index: number) => string;
 }
@@ -67,11 +74,8 @@ export class SocketsReader {
   readonly #onlyEnds: boolean;
   #reads = 0;
 
-  /**
-   * @param onlyEnds for who wants neither rows nor processes: they are left empty
-   * @throws FinwaitError NAMESPACES_DENIED when all namespaces are asked for and this may not enter them
-   */
-  constructor(places: Places, { onlyEnds = false } = {}) {
+  /** @throws FinwaitError NAMESPACES_DENIED when all namespaces are asked for and this may not enter them */
+  constructor(places: Places, { onlyEnds = false, details = !onlyEnds }: ReaderOptions = {}) {
     this.#onlyEnds = onlyEnds;
     if (places === 'all' && !hasCapability('SYS_ADMIN')) throw namespacesDenied();
     const sums = new CounterSums();
@@ -81,10 +85,10 @@ export class SocketsReader {
       maxTracked: UNBOUNDED,
       ephemeralFrom: readEphemeralFrom(),
       counters: this.#counters,
-      details: !onlyEnds,
+      details,
     };
     const faults = this.#faults;
-    const extras = onlyEnds ? {} : EXTRAS;
+    const extras = details ? EXTRAS : {};
     const dump = (onSocket: OnDatagram) => dumpSockets(onSocket, faults, extras);
     const finder = new NamespaceFinder();
     const entered = typeof places === 'string' ? [undefined] : byInode(places);

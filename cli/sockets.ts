@@ -58,7 +58,10 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   refusePositionals(positionals);
   checkTogether(settings);
   if (settings.events) return runSocketEvents(settings, io);
-  const reader = new SocketsReader(placesOf(settings));
+  const reader = new SocketsReader(placesOf(settings), {
+    onlyEnds: settings.counters,
+    details: settings.by === undefined && !settings.counters,
+  });
   const changes = new GroupChanges<SocketGroup>(groupName(settings.by));
   return watching(io, settings, async () => {
     const read = reader.read();
