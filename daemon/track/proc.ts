@@ -1,6 +1,6 @@
 /** Reading of /proc, where processes come and go, and some may not be seen. */
 
-import { readlinkSync } from 'node:fs';
+import { readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** PROC_PID_INIT_INO, linux/proc_ns.h */
@@ -10,6 +10,11 @@ const INITIAL_PID_NAMESPACE = `pid:[${0xeffffffc}]`;
 export function seesWholeMachine(procRoot: string): boolean {
   const namespace = unlessGone(() => readlinkSync(join(procRoot, 'self/ns/pid')));
   return namespace === undefined || namespace === INITIAL_PID_NAMESPACE;
+}
+
+/** Whether processes of others are not even shown (hidepid=2, proc(5)): the first one is always there. */
+export function hidesProcesses(procRoot: string): boolean {
+  return unlessGone(() => statSync(join(procRoot, '1'))) === undefined;
 }
 
 /** ENXIO: the network namespace of a process is going away. ENODEV: a control group is. */

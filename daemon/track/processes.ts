@@ -2,17 +2,19 @@
  * Which process holds a socket: the inode of the socket, found among the descriptors in /proc/PID/fd. A look at
  * a descriptor costs microseconds, and a machine may have a million; so what was found is kept from sweep to
  * sweep, /proc is searched only for inodes that are not known, those processes first that hold sockets already,
- * and a search ends at a bound and goes on with the next sweep.
+ * and a search ends at a bound and goes on with the next sweep. A process may hand a socket to another one and go on
+ * without it, so some descriptors are looked at again with each sweep, in turns.
  * proc_pid_fd(5), proc_pid_stat(5)
  */
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Condition } from '#base/errors.ts';
 import type { PodRef, ProcessRef } from '#contract';
 import { hintToSee } from './hidden.ts';
 import { podOfCgroup } from './pod-cgroup.ts';
-import { seesWholeMachine, unlessGone } from './proc.ts';
+import { hidesProcesses, seesWholeMachine, unlessGone } from './proc.ts';
+import { DescriptorVisit, socketAt } from './process-descriptors.ts';
 
 export interface ProcessTableOptions {
   /** Where proc is mounted. */
@@ -27,13 +29,18 @@ export interface ProcessCounters {
   /** Searches that ended at the bound before every inode was found. */
   searchesCut: number;
   descriptorsRead: number;
+  /** Sockets that their process was found to have closed while they went on. */
+  handedOver: number;
 }
 
 interface Holder {
   readonly startTime: string;
   process: ProcessRef;
   pod: PodRef | undefined;
-  readonly inodes: Set<number>;
+  /** Where its descriptors are. */
+  folder: string;
+  /** Its sockets by their inodes: their descriptors. */
+  readonly descriptors: Map<number, number>;
 }
 
 /** An inode that a whole search did not find is looked for again after 1, 2, 4 ... sweeps, 64 at most. */
@@ -46,13 +53,15 @@ interface Missed {
 
 const MAX_DESCRIPTORS = 20_000;
 const MAX_WAIT_SWEEPS = 64;
+/** So many descriptors are looked at again with each sweep; and so many of those that the caller wants first. */
+const LOOKED_AT_AGAIN = 500;
 /** Of those that a search may look at, this part is one process's. */
 const SHARES = 8;
 /** So many searches that were cut follow each other until it is waited between them. */
 const CUTS_AT_ONCE = 16;
 
 export class ProcessTable {
-  readonly counters: ProcessCounters = { searchesCut: 0, descriptorsRead: 0 };
+  readonly counters: ProcessCounters = { searchesCut: 0, descriptorsRead: 0, handedOver: 0 };
   readonly #procRoot: string;
   readonly #maxDescriptors: number;
   readonly #pods: boolean;
@@ -60,6 +69,9 @@ export class ProcessTable {
   readonly #pidOfInode = new Map<number, number>();
   readonly #missed = new Map<number, Missed>();
   #sweep = 0;
+  /** Where looking again goes on: through all sockets, and in those that come first. */
+  #round = this.#pidOfInode.keys();
+  #turn = 0;
   /** Set when the last search was cut: the process it had come to; and where it had come to in each. */
   #lastPid: number | undefined;
   #cursors: ReadonlyMap<number, number> = new Map();
@@ -77,20 +89,28 @@ export class ProcessTable {
    * It names no number: one condition that stands is one message, however many processes come and go.
    */
   condition(): Condition | undefined {
-    if (this.#missed.size === 0 || (this.#hidden === undefined && seesWholeMachine(this.#procRoot)))
-      return undefined;
+    if (this.#missed.size === 0) return undefined;
+    const code = 'PROCESS_NAMES_PARTIAL';
     const sockets = 'the processes that hold some sockets are not known';
-    return this.#hidden !== undefined
-      ? {
-          code: 'PROCESS_NAMES_PARTIAL',
-          message: `${sockets}: the descriptors of ${this.#hidden.name}/${this.#hidden.pid} may not be read`,
-          hint: hintToSee(['SYS_PTRACE', 'DAC_READ_SEARCH']),
-        }
-      : {
-          code: 'PROCESS_NAMES_PARTIAL',
-          message: `${sockets}: this is not the PID namespace of the machine`,
-          hint: 'run finwait in the PID namespace of the machine (chart: agent.mode inspect, with agent.hostPID; in a pod: hostPID: true)',
-        };
+    if (this.#hidden !== undefined)
+      return {
+        code,
+        message: `${sockets}: the descriptors of ${this.#hidden.name}/${this.#hidden.pid} may not be read`,
+        hint: hintToSee(['SYS_PTRACE', 'DAC_READ_SEARCH']),
+      };
+    if (!seesWholeMachine(this.#procRoot))
+      return {
+        code,
+        message: `${sockets}: this is not the PID namespace of the machine`,
+        hint: 'run finwait in the PID namespace of the machine (chart: agent.mode inspect, with agent.hostPID; in a pod: hostPID: true)',
+      };
+    if (hidesProcesses(this.#procRoot))
+      return {
+        code,
+        message: `${sockets}: /proc does not show the processes of others (it is mounted with hidepid)`,
+        hint: hintToSee(['SYS_PTRACE']),
+      };
+    return undefined;
   }
 
   /** The process that holds a socket; of several that share it the one with the lowest process id. */
@@ -104,11 +124,15 @@ export class ProcessTable {
     return this.#holders.get(pid)?.pod;
   }
 
-  /** Brings what is known in line with the sockets that exist, and looks for the owners of the new ones. */
-  update(inodes: ReadonlySet<number>): void {
+  /**
+   * Brings what is known in line with the sockets that exist, and looks for the owners of the new ones.
+   * @param first of these it is looked first whether they are still their process's
+   */
+  update(inodes: ReadonlySet<number>, first: readonly number[] = []): void {
     this.#sweep++;
     this.#forgetSockets(inodes);
     this.#checkHolders();
+    this.#lookAgain(first);
     const wanted = new Set<number>();
     for (const inode of inodes) {
       if (this.#pidOfInode.has(inode)) continue;
@@ -121,10 +145,10 @@ export class ProcessTable {
     for (const [inode, pid] of this.#pidOfInode) {
       if (inodes.has(inode)) continue;
       this.#pidOfInode.delete(inode);
-      this.#holders.get(pid)?.inodes.delete(inode);
+      this.#holders.get(pid)?.descriptors.delete(inode);
     }
     for (const inode of this.#missed.keys()) if (!inodes.has(inode)) this.#missed.delete(inode);
-    for (const [pid, { inodes: held }] of this.#holders) if (held.size === 0) this.#holders.delete(pid);
+    for (const [pid, { descriptors }] of this.#holders) if (descriptors.size === 0) this.#holders.delete(pid);
   }
 
   /** Drops holders that have ended (their number may belong to another process by now); renames those that exec'ed. */
@@ -132,7 +156,7 @@ export class ProcessTable {
     for (const [pid, holder] of this.#holders) {
       const now = this.#identify(pid);
       if (now?.startTime !== holder.startTime) {
-        for (const inode of holder.inodes) this.#pidOfInode.delete(inode);
+        for (const inode of holder.descriptors.keys()) this.#pidOfInode.delete(inode);
         this.#holders.delete(pid);
       } else if (now.name !== holder.process.name) {
         holder.process = { pid, name: now.name };
@@ -141,19 +165,50 @@ export class ProcessTable {
     }
   }
 
+  #lookAgain(first: readonly number[]): void {
+    const most = Math.min(LOOKED_AT_AGAIN, first.length);
+    for (let i = 0; i < most; i++) this.#checkDescriptor(first[(this.#turn + i) % first.length] as number);
+    this.#turn = (this.#turn + most) % Math.max(1, first.length);
+    for (let i = 0; i < LOOKED_AT_AGAIN; i++) {
+      const { value, done } = this.#round.next();
+      if (done === true) {
+        this.#round = this.#pidOfInode.keys();
+        return;
+      }
+      this.#checkDescriptor(value);
+    }
+  }
+
+  /** A socket that its process has closed is looked for anew. */
+  #checkDescriptor(inode: number): void {
+    const holder = this.#holders.get(this.#pidOfInode.get(inode) ?? 0);
+    const descriptor = holder?.descriptors.get(inode);
+    if (holder === undefined || descriptor === undefined) return;
+    let denied = false;
+    const onDenied = () => {
+      denied = true;
+    };
+    if (socketAt(holder.folder, descriptor, onDenied) === inode || denied) return;
+    this.#pidOfInode.delete(inode);
+    holder.descriptors.delete(inode);
+    this.counters.handedOver++;
+  }
+
   /**
    * No process takes more than its share before all have had theirs: one with a hundred thousand descriptors does not keep
-   * the others from being looked into.
+   * the others from being looked into. A share that was begun is looked through, so that small processes are seen as a whole.
    */
   #search(wanted: Set<number>, inodes: ReadonlySet<number>): void {
     this.#hidden = undefined;
     const share = Math.ceil(this.#maxDescriptors / SHARES);
     let left = this.#maxDescriptors;
-    let visits = this.#searchOrder().map((pid) => new Visit(pid, this.#cursors.get(pid) ?? 0));
+    let visits = this.#searchOrder().map(
+      (pid) => new DescriptorVisit(this.#procRoot, pid, this.#cursors.get(pid) ?? 0),
+    );
     while (visits.length > 0 && left > 0 && wanted.size > 0) {
       for (const visit of visits) {
         if (left <= 0 || wanted.size === 0) break;
-        left -= this.#searchProcess(visit, Math.min(share, left), wanted, inodes);
+        left -= this.#searchProcess(visit, share, wanted, inodes);
         this.#lastPid = visit.pid;
       }
       visits = visits.filter((visit) => !visit.whole);
@@ -185,34 +240,36 @@ export class ProcessTable {
   }
 
   /** Notes the sockets among the next descriptors of a process; answers how many were looked at. */
-  #searchProcess(visit: Visit, most: number, wanted: Set<number>, inodes: ReadonlySet<number>): number {
-    const { pid } = visit;
-    const folder = join(this.#procRoot, String(pid), 'fd');
+  #searchProcess(
+    visit: DescriptorVisit,
+    most: number,
+    wanted: Set<number>,
+    inodes: ReadonlySet<number>,
+  ): number {
     let looked = 0;
     let denied = false;
     const onDenied = () => {
       denied = true;
     };
-    visit.begin(() => unlessGone(() => readdirSync(folder), onDenied) ?? []);
+    visit.begin(onDenied);
     while (looked < most && !denied) {
-      const name = visit.next();
-      if (name === undefined) break;
+      const descriptor = visit.next();
+      if (descriptor === undefined) break;
       looked++;
-      const link = unlessGone(() => readlinkSync(join(folder, name)), onDenied);
-      const inode = link?.startsWith('socket:[') === true ? Number.parseInt(link.slice(8), 10) : 0;
-      if (!inodes.has(inode)) continue;
-      if (this.#note(pid, inode)) wanted.delete(inode);
+      const inode = socketAt(visit.folder, descriptor, onDenied);
+      if (inode === undefined || !inodes.has(inode)) continue;
+      if (this.#note(visit, inode, descriptor)) wanted.delete(inode);
     }
     if (denied) visit.end();
     // The kernel denies the links of a process that ends just now, too: that one hides nothing.
-    const identity = denied && this.#hidden === undefined ? this.#identify(pid) : undefined;
-    if (identity !== undefined) this.#hidden = { pid, name: identity.name };
+    const identity = denied && this.#hidden === undefined ? this.#identify(visit.pid) : undefined;
+    if (identity !== undefined) this.#hidden = { pid: visit.pid, name: identity.name };
     this.counters.descriptorsRead += looked;
     return looked;
   }
 
   /** False when the process has ended meanwhile. */
-  #note(pid: number, inode: number): boolean {
+  #note({ pid, folder }: DescriptorVisit, inode: number, descriptor: number): boolean {
     const before = this.#pidOfInode.get(inode);
     if (before !== undefined && before <= pid) return true;
     let holder = this.#holders.get(pid);
@@ -220,11 +277,13 @@ export class ProcessTable {
       const identity = this.#identify(pid);
       if (identity === undefined) return false;
       const process = { pid, name: identity.name };
-      holder = { startTime: identity.startTime, process, pod: this.#readPod(pid), inodes: new Set() };
+      const { startTime } = identity;
+      holder = { startTime, process, pod: this.#readPod(pid), folder, descriptors: new Map() };
       this.#holders.set(pid, holder);
     }
-    if (before !== undefined) this.#holders.get(before)?.inodes.delete(inode);
-    holder.inodes.add(inode);
+    if (before !== undefined) this.#holders.get(before)?.descriptors.delete(inode);
+    holder.folder = folder;
+    holder.descriptors.set(inode, descriptor);
     this.#pidOfInode.set(inode, pid);
     this.#missed.delete(inode);
     return true;
@@ -247,41 +306,5 @@ export class ProcessTable {
     // Node names its main thread, and so the process, `node-MainThread`.
     const name = stat.slice(open + 1, close).replace(/-MainThread$/, '');
     return { name, startTime: fieldsAfterName[19] ?? '' };
-  }
-}
-
-/** One process in a search: its descriptors, from where the search before was cut, once round. */
-class Visit {
-  readonly pid: number;
-  readonly #from: number;
-  #names: readonly string[] | undefined;
-  #seen = 0;
-
-  constructor(pid: number, from: number) {
-    this.pid = pid;
-    this.#from = from;
-  }
-
-  begin(list: () => readonly string[]): void {
-    this.#names ??= list();
-  }
-
-  next(): string | undefined {
-    const names = this.#names ?? [];
-    if (this.#seen >= names.length) return undefined;
-    return names[(this.#from + this.#seen++) % names.length];
-  }
-
-  /** There is no more to see. */
-  end(): void {
-    this.#names = [];
-  }
-
-  get whole(): boolean {
-    return this.#names !== undefined && this.#seen >= this.#names.length;
-  }
-
-  get cursor(): number {
-    return this.#from + this.#seen;
   }
 }

@@ -13,6 +13,7 @@ import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
 import type { HeldGroup } from './held-groups.ts';
 import { HeldGroups } from './held-groups.ts';
+import { findProcesses } from './process-search.ts';
 import type { ProcessTable } from './processes.ts';
 import { SocketAttribution } from './socket-attribution.ts';
 import type { SocketCounters } from './socket-counters.ts';
@@ -73,7 +74,7 @@ export class SocketTable {
   /** Reads the kernel's table once, and finds out whose its sockets are. @param nowMs any clock that never steps back */
   sweep(nowMs: number): void {
     this.read(nowMs);
-    this.#options.processes.update(new Set(this.inodes()));
+    findProcesses(this.#options.processes, [this]);
     this.attribute();
   }
 
@@ -97,10 +98,11 @@ export class SocketTable {
     this.#forget();
   }
 
-  /** The inodes of the sockets that have one. */
-  *inodes(): Generator<number> {
+  /** The inodes of the sockets that have one. @param states only these: bit mask of `1 << KERNEL_STATE.X` */
+  *inodes(states = ALL): Generator<number> {
     for (const store of this.#stores) {
       for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+        if ((states & (1 << record.bit(store, BITS.state))) === 0) continue;
         const inode = store.get(WORD.inode);
         if (inode !== 0 && this.#wasSeen(store)) yield inode;
       }

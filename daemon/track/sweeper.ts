@@ -14,6 +14,7 @@ import { CounterSums } from './namespace-counters.ts';
 import { NamespaceNumbers } from './namespace-numbers.ts';
 import { NamespaceSockets } from './namespace-sockets.ts';
 import { summarizeNamespaces } from './namespace-summary.ts';
+import { findProcesses } from './process-search.ts';
 import { ProcessTable } from './processes.ts';
 import { unlessRefused } from './refusals.ts';
 import type { SocketCounters } from './socket-counters.ts';
@@ -134,7 +135,7 @@ export class Sweeper implements Disposable {
     this.#namespaces?.read(nowMs, own.tracked);
     const others = this.#namespaces === undefined ? undefined : [...this.#namespaces.tables()];
     const tables = [own, ...(others ?? []).map(({ table }) => table)];
-    this.#processes.update(new Set(tables.flatMap((table) => [...table.inodes()])));
+    findProcesses(this.#processes, tables);
     this.#cgroups?.update(nowMs);
     this.follow();
     for (const table of tables) table.attribute();
@@ -190,6 +191,7 @@ export class Sweeper implements Disposable {
       netlink_unanswered: this.#netlinkFaults.unanswered,
       process_searches_cut: processes.searchesCut,
       process_descriptors_read: processes.descriptorsRead,
+      process_sockets_handed_over: processes.handedOver,
     };
   }
 }

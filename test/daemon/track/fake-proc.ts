@@ -18,6 +18,7 @@ export async function makeFakeProc(): Promise<FakeProc> {
   // PROC_PID_INIT_INO: the PID namespace of the machine.
   symlinkSync('pid:[4026531836]', join(dir.path, 'self/ns/pid'));
   writeFileSync(join(dir.path, 'version'), '');
+  mkdirSync(join(dir.path, '1'));
   return {
     path: dir.path,
     add(pid, name, links, startTime = 100) {
