@@ -11,6 +11,7 @@ import type { OnDatagram } from '../kernel/netlink-events.ts';
 import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts';
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 import { insideNamespace, openNetlinkInside } from '../kernel/network-namespace.ts';
+import { threadCpuMs } from '../kernel/thread-cpu.ts';
 import type { DiagExtras } from '../netlink/inet-diag.ts';
 import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import { AddressCache } from './address-cache.ts';
@@ -72,8 +73,12 @@ export interface NamespaceSocketsOptions {
   readonly finder?: NamespaceFinder;
   /** How many files the process may have open. */
   readonly openFiles?: number;
-  /** Called after each namespace: the thread has more to see to than one long reading. */
+  /** Called again and again: the thread has more to see to than one long reading. */
   readonly between?: () => void;
+  /** Processor time of all readings of a sweep, milliseconds; what it is too short for has its turn first in the next. */
+  readonly mostCpuMs?: number;
+  /** Of the thread. */
+  readonly cpuMs?: () => number;
 }
 
 export class NamespaceSockets {
@@ -81,6 +86,7 @@ export class NamespaceSockets {
     namespaces_found: 0,
     namespace_reads: 0,
     namespace_reads_spared: 0,
+    namespace_reads_put_off: 0,
     namespaces_vanished: 0,
     namespace_failures: 0,
   };
@@ -90,6 +96,8 @@ export class NamespaceSockets {
   readonly #namespaces = new Map<number, Namespace>();
   /** Why the last sweep could not enter one. */
   #refusal: NetlinkError | undefined;
+  /** What the sweep has no time for, by inode, in the order of their turns. */
+  #putOff: ReadonlySet<number> = new Set();
   /** How many sockets the table that is being read may remember. */
   #room = 0;
   /** Netlink sockets that stay open from sweep to sweep; and how many may. */
@@ -114,15 +122,28 @@ export class NamespaceSockets {
     this.#refusal = undefined;
     const found = this.#finder.find(nowMs);
     for (const inode of this.#namespaces.keys()) if (!found.has(inode)) this.#letGo(inode);
+    const { mostCpuMs = Number.POSITIVE_INFINITY, cpuMs = threadCpuMs } = this.#options;
+    const untilCpuMs = cpuMs() + mostCpuMs;
+    const putOff = new Set<number>();
     let left = this.#options.maxTracked - others - this.tracked;
-    for (const each of found.values()) {
+    for (const each of this.#inTurn(found)) {
       const namespace = this.#namespaceOf(each);
       namespace.found = each;
       this.#room = left + namespace.table.tracked;
-      this.#readOne(namespace, nowMs);
+      if (!this.#readOne(namespace, nowMs, cpuMs() < untilCpuMs)) putOff.add(each.inode);
       left = this.#room - namespace.table.tracked;
       this.#options.between?.();
     }
+    this.#putOff = putOff;
+    this.#counters.namespace_reads_put_off += putOff.size;
+  }
+
+  *#inTurn(found: ReadonlyMap<number, FoundNamespace>): Generator<FoundNamespace> {
+    for (const inode of this.#putOff) {
+      const waiting = found.get(inode);
+      if (waiting !== undefined) yield waiting;
+    }
+    for (const each of found.values()) if (!this.#putOff.has(each.inode)) yield each;
   }
 
   *tables(): Generator<NamespaceOfSockets> {
@@ -170,18 +191,20 @@ export class NamespaceSockets {
     return namespace;
   }
 
-  #readOne(namespace: Namespace, nowMs: number): void {
+  /** @returns whether what its table tells is of now; false only where there is no time */
+  #readOne(namespace: Namespace, nowMs: number, hasTime: boolean): boolean {
     try {
-      this.#bringUpToDate(namespace, nowMs);
+      return this.#bringUpToDate(namespace, nowMs, hasTime);
     } catch (error) {
       this.#onFailure(namespace, error);
+      return true;
     }
   }
 
-  #bringUpToDate(namespace: Namespace, nowMs: number): void {
+  #bringUpToDate(namespace: Namespace, nowMs: number, hasTime: boolean): boolean {
     const { found, table, numbers, gate } = namespace;
     const counts = this.#lookInto(found, readSockstat);
-    if (counts === undefined) return; // The next search tells whether anything else leads into it.
+    if (counts === undefined) return true; // The next search tells whether anything else leads into it.
     const onlyListens = [...table.counts().keys()].every((state) => state === 'LISTEN');
     const segments = () => this.#lookInto(found, readSegments);
     const spared = gate.spares({ counts, onlyListens, segments, nowMs });
@@ -190,10 +213,15 @@ export class NamespaceSockets {
     this.#readSettings(namespace, nowMs);
     if (spared) {
       this.#counters.namespace_reads_spared++;
-      return;
+      return true;
+    }
+    if (!hasTime) {
+      gate.reopen();
+      return false;
     }
     table.read(nowMs);
     namespace.unread = false;
+    return true;
   }
 
   /** Reads files of /proc/PID/net, of a process in the namespace; where there is none, of this thread in there. */

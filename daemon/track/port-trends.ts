@@ -27,7 +27,8 @@ export class PortTrends {
     this.#kept.set(key, readings);
     const last = readings.at(-1);
     if (last === undefined || nowMs - last.atMs >= READING_EVERY_MS) readings.push({ atMs: nowMs, used });
-    while ((readings[0]?.atMs ?? nowMs) < nowMs - WINDOW_MS) readings.shift();
+    // Where there are so few that the window holds but this one, the one before tells all the same.
+    while (readings.length > 2 && (readings[0]?.atMs ?? nowMs) < nowMs - WINDOW_MS) readings.shift();
     const perMinute = perMinuteSince(readings[0], used, nowMs);
     const left = Math.max(0, usable - used);
     if (left === 0) return { ...(perMinute === undefined ? {} : { perMinute }), exhaustedInMs: 0 };

@@ -39,7 +39,7 @@ const TOLD = (1 << TOLD_BITS) - 1;
 /** No time that a 32-bit number of milliseconds can hold. */
 const UNTOLD = 0xffff_ffff;
 /** TCP_TIMEWAIT_LEN, net/tcp.h: not tunable. */
-const TIME_WAIT_MS = 60_000;
+export const TIME_WAIT_MS = 60_000;
 /** The longest tick a kernel is built with (CONFIG_HZ=100). */
 const TICK_MS = 10;
 

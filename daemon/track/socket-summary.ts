@@ -6,6 +6,7 @@ import { KERNEL_STATE } from '../netlink/inet-diag.ts';
 import { nothingUnread } from './held-groups.ts';
 import type { NamespaceOfSockets } from './namespace-sockets.ts';
 import { summarizePods } from './pod-summary.ts';
+import { TIME_WAIT_MS } from './socket-record.ts';
 import type { SocketTable, TrackedSocket } from './socket-table.ts';
 
 type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
@@ -59,8 +60,10 @@ function stateCounts(tables: readonly SocketTable[]): SocketSummary['states'] {
 function addHeld(groups: Map<string, Group>, { table, pod }: Namespace, nowMs: number): void {
   for (const { socket, count, sinceMs, unread } of table.held()) {
     const group = groupOf(groups, unread === undefined ? 'TIME-WAIT' : 'CLOSE-WAIT', socket, pod);
+    // A namespace whose turn has not come yet tells of sockets that may be gone.
+    const ageMs = Math.min(nowMs - sinceMs, unread === undefined ? TIME_WAIT_MS : Number.POSITIVE_INFINITY);
     group.count += count;
-    group.oldestMs = Math.max(group.oldestMs, nowMs - sinceMs);
+    group.oldestMs = Math.max(group.oldestMs, ageMs);
     if (unread !== undefined) group.unread = sumOf(group.unread ?? nothingUnread(), unread);
   }
 }

@@ -39,6 +39,9 @@ export interface SweeperOptions {
   readonly onProgress?: () => void;
 }
 
+/** Processor time that a sweep has for the namespaces of others: the pause is some ten times as long, and what is put off has its turn then. */
+const NAMESPACES_CPU_MS = 2_000;
+
 export class Sweeper implements Disposable {
   readonly #processes: ProcessTable;
   readonly #netlinkFaults = noNetlinkFaults();
@@ -78,6 +81,7 @@ export class Sweeper implements Disposable {
             faults,
             sums: this.#counterSums,
             between: () => this.follow(),
+            mostCpuMs: NAMESPACES_CPU_MS,
           });
     this.#conntrack = new Conntrack({ faults });
   }

@@ -72,6 +72,12 @@ async function serve(ns: Netns, port: number) {
   return server;
 }
 
+async function serveAll(all: readonly Netns[], port: number): Promise<AsyncDisposableStack> {
+  const servers = new AsyncDisposableStack();
+  for (const ns of all) servers.use(await serve(ns, port));
+  return servers;
+}
+
 spec('the sockets of other network namespaces', (test) => {
   test(
     'are read when connections hang half open, which no count of sockets shows',
@@ -118,6 +124,31 @@ spec('the sockets of other network namespaces', (test) => {
       const { namespaces_vanished: before = 0 } = sockets.counters();
       sockets.read(100, 0);
       assert.ok((sockets.counters().namespaces_vanished ?? 0) > before);
+    },
+    NEEDS,
+  );
+
+  test(
+    'are read in turns where a sweep has no time for all, and those that are put off are counted',
+    async () => {
+      await using one = await makeNetns('one');
+      await using two = await makeNetns('two');
+      await using three = await makeNetns('three');
+      await using _servers = await serveAll([one, two, three], 8083);
+      let cpuMs = 0;
+      // By the clock each namespace takes a millisecond.
+      const sockets = reader({ mostCpuMs: 2, cpuMs: () => cpuMs++ });
+      const seen = () => [one, two, three].filter((ns) => statesIn(ns, sockets).LISTEN === 1).length;
+      const counted = (name: string) => sockets.counters()[name] ?? 0;
+      sockets.read(0, 0);
+      assert.ok(seen() < 3 && counted('namespace_reads_put_off') >= 2);
+      let readsBefore = counted('namespace_reads');
+      for (let turns = 2 * counted('namespaces_found'); turns > 0 && seen() < 3; turns--) {
+        sockets.read(0, 0);
+        assert.ok(counted('namespace_reads') - readsBefore <= 1, 'one in a sweep');
+        readsBefore = counted('namespace_reads');
+      }
+      assert.is(seen(), 3, 'each had its turn');
     },
     NEEDS,
   );

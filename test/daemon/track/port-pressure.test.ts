@@ -203,6 +203,16 @@ spec('the trend of ports', (test) => {
     assert.equal(at(40, 100), { perMinute: 135, exhaustedInMs: 0 });
   });
 
+  test('is told also where the looks are more than a minute apart', () => {
+    const trends = new PortTrends();
+    const at = (seconds: number, used: number) => {
+      const forecast = trends.forecast('a', used, 1_000, seconds * 1_000);
+      trends.endRound();
+      return forecast.perMinute;
+    };
+    assert.equal([at(0, 0), at(90, 30), at(180, 90), at(270, 90)], [undefined, 20, 40, 0]);
+  });
+
   test('is of the last minute, and forgets what a round has no reading of', () => {
     const trends = new PortTrends();
     for (let seconds = 0; seconds <= 120; seconds += 5) {

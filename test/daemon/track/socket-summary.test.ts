@@ -12,6 +12,11 @@ import { diagMessage, STATE, show } from './diag-message.ts';
 import { makeFakeProc } from './fake-proc.ts';
 
 async function summaryOf(...rows: readonly DiagFields[]): Promise<SocketSummary> {
+  return summaryAt(1_000_000, rows);
+}
+
+/** Of a table that was read at 1,000,000. */
+async function summaryAt(nowMs: number, rows: readonly DiagFields[]): Promise<SocketSummary> {
   await using proc = await makeFakeProc();
   proc.add(10, 'nginx', ['socket:[1]', 'socket:[2]']);
   const table = new SocketTable({
@@ -21,7 +26,7 @@ async function summaryOf(...rows: readonly DiagFields[]): Promise<SocketSummary>
     ephemeralFrom: 32_768,
   });
   table.sweep(1_000_000);
-  return summarizeSockets(table, undefined, 1_000_000);
+  return summarizeSockets(table, undefined, nowMs);
 }
 
 const timeWait = (local: string, peer: string, expiresMs = 60_000): DiagFields => ({
@@ -46,6 +51,17 @@ spec('the summary of the sockets', (test) => {
       { family: 6, state: 'ESTABLISHED', count: 1 },
       { family: 4, state: 'TIME-WAIT', count: 1 },
     ]);
+  });
+
+  test('tells of none that it is longer in TIME-WAIT than that lasts, however long ago the table was read', async () => {
+    const { holders } = await summaryAt(1_200_000, [
+      timeWait('10.0.0.1:40000', '10.0.0.2:443', 20_000),
+      { state: STATE.closeWait, local: '10.0.0.1:80', peer: '10.0.0.3:50002', lastAckReceivedMs: 90_000 },
+    ]);
+    assert.equal(Object.fromEntries(holders.map(({ state, oldestMs }) => [state, oldestMs])), {
+      'TIME-WAIT': 60_000,
+      'CLOSE-WAIT': 290_000,
+    });
   });
 
   test('groups by destination outbound and by service inbound, the largest group first', async () => {
