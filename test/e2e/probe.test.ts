@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { ProbeResult } from '../../daemon/contract.ts';
 import { spec } from '../harness.ts';
-import type { Ran } from '../support/child.ts';
+import type { ChildOptions, Ran } from '../support/child.ts';
 import { ROOT } from '../support/child.ts';
 import { startCollector } from '../support/collector.ts';
 import { watchLeftovers } from '../support/leftovers.ts';
@@ -27,7 +27,7 @@ async function hostWith(behaviour: 'close' | 'hold' | 'echo'): Promise<Netns> {
   return ns;
 }
 
-async function probe(ns: Netns, args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+async function probe(ns: Netns, args: readonly string[], env: ChildOptions['env'] = {}): Promise<Ran> {
   const child = ns.finwait(['probe', ...args], { env });
   return { ...(await child.ended), stdout: child.stdout, stderr: child.stderr };
 }
@@ -59,6 +59,17 @@ spec('finwait probe', (test) => {
       OPTIONS,
     );
   }
+
+  test(
+    'keeps the compiled code of its thread, too, which otherwise strips types by itself and takes 20 MiB more',
+    async () => {
+      await using ns = await hostWith('close');
+      const env = { NODE_COMPILE_CACHE: undefined, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' };
+      const { stdout, stderr } = await probe(ns, ['127.0.0.1:8080'], env);
+      assert.match(stdout + stderr, /compile cache.* cache for .*daemon\/threads\/engine-worker\.ts/);
+    },
+    OPTIONS,
+  );
 
   test(
     'sends a request and times the first byte of the answer',
