@@ -11,8 +11,11 @@ import { PROM_CONTENT_TYPE } from '#base/prom-text.ts';
 // An `import` of node:http loads all it has to offer, fetch and HTTP/2 among it: 6 MiB that are not used here.
 const { createServer } = process.getBuiltinModule('node:http');
 
-/** A worker whose last sign of life is older than this hangs. */
-const HEARTBEAT_LIMIT_MS = 10_000;
+/**
+ * A worker whose last sign of life is older than this hangs. Signs are milliseconds of work apart, but on a loaded machine
+ * a thread may have to wait for seconds until it may work, and it is to see the load, not to be restarted for it.
+ */
+const HEARTBEAT_LIMIT_MS = 30_000;
 const MAX_CONNECTIONS = 64;
 const TIMEOUT_MS = 10_000;
 

@@ -18,11 +18,17 @@ export type OnPayload = (payload: Uint8Array) => void;
 /**
  * Every TCP socket of this network namespace, of both families.
  * @param faults what the netlink socket had to drop is added here
+ * @param between is called before each part of the table is waited for
  * @throws FinwaitError SOCK_DIAG_DENIED, SOCK_DIAG_MISSING, NETLINK_FAILED
  */
-export function dumpSockets(onSocket: OnDatagram, faults: NetlinkCounters, extras: DiagExtras = {}): void {
+export function dumpSockets(
+  onSocket: OnDatagram,
+  faults: NetlinkCounters,
+  extras: DiagExtras = {},
+  between = () => {},
+): void {
   readingSockets(() =>
-    withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket, extras)),
+    withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket, extras, between)),
   );
 }
 
@@ -34,15 +40,20 @@ const UNKNOWN_REQUEST: ReadonlySet<number> = new Set([EINVAL, ENOENT, EOPNOTSUPP
  * machine, so both families are asked for in one where that is possible.
  * @throws NetlinkError
  */
-export function dumpSocketsOf(socket: NetlinkSocket, onSocket: OnDatagram, extras: DiagExtras = {}): void {
+export function dumpSocketsOf(
+  socket: NetlinkSocket,
+  onSocket: OnDatagram,
+  extras: DiagExtras = {},
+  between = () => {},
+): void {
   const encode = (seq: number) => encodeDiagDumpOfBoth(seq, ALL_STATES, extras);
   try {
-    socket.dump(encode, 'dump the TCP sockets', onSocket);
+    socket.dump(encode, 'dump the TCP sockets', onSocket, between);
   } catch (error) {
     if (!(error instanceof NetlinkError) || !UNKNOWN_REQUEST.has(error.errno)) throw error;
     for (const family of [4, 6] as const) {
       const encodeOne = (seq: number) => encodeDiagDump(seq, family, ALL_STATES, extras);
-      socket.dump(encodeOne, `dump the IPv${family} TCP sockets`, onSocket);
+      socket.dump(encodeOne, `dump the IPv${family} TCP sockets`, onSocket, between);
     }
   }
 }

@@ -171,14 +171,14 @@ export class NamespaceSockets {
   #namespaceOf(found: FoundNamespace): Namespace {
     const known = this.#namespaces.get(found.inode);
     if (known !== undefined) return known;
-    const { processes, cgroups, sums, counters, details = false } = this.#options;
+    const { processes, cgroups, sums, counters, details = false, between = () => {} } = this.#options;
     const dump = (onSocket: OnDatagram) => this.#dump(namespace, onSocket);
     const ephemeralFrom = () => namespace.numbers.settings?.portRange?.from ?? this.#options.ephemeralFrom;
     const maxTracked = () => this.#room;
     const namespace: Namespace = {
       found,
       table: new SocketTable(
-        { dump, processes, cgroups, maxTracked, ephemeralFrom, counters, details },
+        { dump, processes, cgroups, maxTracked, ephemeralFrom, counters, details, between },
         this.#texts,
       ),
       socket: undefined,
@@ -243,13 +243,13 @@ export class NamespaceSockets {
     const { inUse, timeWait } = namespace.numbers.sockstat;
     if (inUse + timeWait === 0) return;
     const { path, inode } = namespace.found;
-    const { faults, extras } = this.#options;
+    const { faults, extras, between } = this.#options;
     if (namespace.socket === undefined) {
       namespace.socket = openNetlinkInside(path, inode, NETLINK_SOCK_DIAG, faults);
       this.#kept++;
     }
     this.#counters.namespace_reads++;
-    dumpSocketsOf(namespace.socket, onSocket, extras);
+    dumpSocketsOf(namespace.socket, onSocket, extras, between);
     if (this.#kept > this.#keptMax) this.#close(namespace);
   }
 

@@ -23,6 +23,8 @@ export interface ProcessTableOptions {
   readonly maxDescriptors?: number;
   /** Whether the pods of processes are looked up, too. */
   readonly pods?: boolean;
+  /** Called after each process that was looked at, as all of them may take long. */
+  readonly between?: () => void;
 }
 
 export interface ProcessCounters {
@@ -65,6 +67,7 @@ export class ProcessTable {
   readonly #procRoot: string;
   readonly #maxDescriptors: number;
   readonly #pods: boolean;
+  readonly #between: () => void;
   readonly #holders = new Map<number, Holder>();
   readonly #pidOfInode = new Map<number, number>();
   readonly #missed = new Map<number, Missed>();
@@ -82,6 +85,7 @@ export class ProcessTable {
     this.#procRoot = options.procRoot ?? '/proc';
     this.#maxDescriptors = options.maxDescriptors ?? MAX_DESCRIPTORS;
     this.#pods = options.pods ?? false;
+    this.#between = options.between ?? (() => {});
   }
 
   /**
@@ -162,6 +166,7 @@ export class ProcessTable {
         holder.process = { pid, name: now.name };
         holder.pod = this.#readPod(pid);
       }
+      this.#between();
     }
   }
 
@@ -210,6 +215,7 @@ export class ProcessTable {
         if (left <= 0 || wanted.size === 0) break;
         left -= this.#searchProcess(visit, share, wanted, inodes);
         this.#lastPid = visit.pid;
+        this.#between();
       }
       visits = visits.filter((visit) => !visit.whole);
     }

@@ -41,12 +41,16 @@ export interface SocketTableOptions {
   readonly ephemeralFrom: number | (() => number);
   /** Where it counts, for tables that come and go. */
   readonly counters?: SocketCounters;
+  /** Called again and again by whatever goes over all sockets, as it may take long. */
+  readonly between?: () => void;
 }
 
 /** A selection of every state. */
 const ALL = -1;
 /** The kernel's numbers of states are below it. */
 const STATES = 16;
+/** Gone over between two calls of `between`. */
+const ROWS_AT_ONCE = 16_384;
 
 export class SocketTable {
   readonly counters: SocketCounters;
@@ -101,7 +105,7 @@ export class SocketTable {
   /** The inodes of the sockets that have one. @param states only these: bit mask of `1 << KERNEL_STATE.X` */
   *inodes(states = ALL): Generator<number> {
     for (const store of this.#stores) {
-      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+      for (let row = store.next(-1); row >= 0; row = this.#next(store, row)) {
         if ((states & (1 << record.bit(store, BITS.state))) === 0) continue;
         const inode = store.get(WORD.inode);
         if (inode !== 0 && this.#wasSeen(store)) yield inode;
@@ -113,7 +117,7 @@ export class SocketTable {
   attribute(): void {
     this.#attribution.attribute((visit) => {
       for (const store of this.#stores) {
-        for (let row = store.next(-1); row >= 0; row = store.next(row))
+        for (let row = store.next(-1); row >= 0; row = this.#next(store, row))
           if (this.#wasSeen(store)) visit(store);
       }
     });
@@ -127,7 +131,7 @@ export class SocketTable {
   /** The sockets that the last sweep saw. @param states only these: bit mask of `1 << KERNEL_STATE.X` */
   *sockets(states = ALL): Generator<TrackedSocket> {
     for (const store of this.#stores) {
-      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+      for (let row = store.next(-1); row >= 0; row = this.#next(store, row)) {
         if (!this.#wasSeen(store) || (states & (1 << record.bit(store, BITS.state))) === 0) continue;
         yield this.#tracked(store, row);
       }
@@ -138,7 +142,8 @@ export class SocketTable {
   *held(): Generator<HeldGroup & { readonly socket: TrackedSocket }> {
     for (const store of this.#stores) {
       const held = new HeldGroups(store);
-      for (let row = store.next(-1); row >= 0; row = store.next(row)) if (this.#wasSeen(store)) held.add(row);
+      for (let row = store.next(-1); row >= 0; row = this.#next(store, row))
+        if (this.#wasSeen(store)) held.add(row);
       for (const group of held.groups) {
         store.select(group.row);
         yield { ...group, socket: this.#tracked(store, group.row) };
@@ -149,7 +154,7 @@ export class SocketTable {
   /** Calls back with the pod and the state of each socket that the last sweep saw of a pod. */
   forEachOfPods(visit: (pod: PodRef, state: TcpStateName) => void): void {
     for (const store of this.#stores) {
-      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+      for (let row = store.next(-1); row >= 0; row = this.#next(store, row)) {
         const { pod } = this.#attribution.ownerOf(store);
         if (pod !== undefined && this.#wasSeen(store)) visit(pod, record.stateOf(store));
       }
@@ -187,6 +192,15 @@ export class SocketTable {
 
   #wasSeen(store: SocketStore): boolean {
     return store.get(WORD.sweep) === this.#sweep;
+  }
+
+  /** Selects the first record behind a row, as the store does. */
+  #next(store: SocketStore, row: number): number {
+    const next = store.next(row);
+    if (row >= 0 && Math.floor(next / ROWS_AT_ONCE) > Math.floor(row / ROWS_AT_ONCE)) {
+      this.#options.between?.();
+    }
+    return next;
   }
 
   #tracked(store: SocketStore, row: number): TrackedSocket {
@@ -252,7 +266,7 @@ export class SocketTable {
   #takeBack(): void {
     this.#sweep--;
     for (const store of this.#stores) {
-      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+      for (let row = store.next(-1); row >= 0; row = this.#next(store, row)) {
         if (store.get(WORD.sweep) <= this.#sweep) continue;
         if (this.#sweep === 0) this.#remove(store, row);
         else store.set(WORD.sweep, this.#sweep);
@@ -264,7 +278,7 @@ export class SocketTable {
   #forget(): void {
     const renumber = this.#attribution.renumbering();
     for (const store of this.#stores) {
-      for (let row = store.next(-1); row >= 0; row = store.next(row)) {
+      for (let row = store.next(-1); row >= 0; row = this.#next(store, row)) {
         if (store.get(WORD.sweep) < this.#sweep - 1) {
           this.#countTurnover(this.counters.left, record.bit(store, BITS.state));
           this.#remove(store, row);

@@ -61,7 +61,8 @@ export class Sweeper implements Disposable {
 
   constructor({ maxTracked, allNamespaces, onProgress }: SweeperOptions) {
     this.#onProgress = onProgress;
-    this.#processes = new ProcessTable({ pods: allNamespaces });
+    const between = () => this.follow();
+    this.#processes = new ProcessTable({ pods: allNamespaces, between });
     this.#cgroups = allNamespaces ? new CgroupPods() : undefined;
     const common = {
       processes: this.#processes,
@@ -69,9 +70,13 @@ export class Sweeper implements Disposable {
       maxTracked,
       ephemeralFrom: readEphemeralFrom(),
       counters: this.#socketCounters,
+      between,
     };
     const faults = this.#netlinkFaults;
-    this.#sockets = new SocketTable({ ...common, dump: (onSocket) => dumpSockets(onSocket, faults) });
+    this.#sockets = new SocketTable({
+      ...common,
+      dump: (onSocket) => dumpSockets(onSocket, faults, {}, between),
+    });
     this.#namespaces =
       this.#cgroups === undefined
         ? undefined
@@ -80,7 +85,6 @@ export class Sweeper implements Disposable {
             cgroups: this.#cgroups,
             faults,
             sums: this.#counterSums,
-            between: () => this.follow(),
             mostCpuMs: NAMESPACES_CPU_MS,
           });
     this.#conntrack = new Conntrack({ faults });

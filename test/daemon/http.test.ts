@@ -11,7 +11,7 @@ const CONDITION = { code: 'TUN_MISSING', message: 'there is no /dev/net/tun', hi
 
 function status(changes: Partial<AgentStatus> = {}): AgentStatus {
   return {
-    heartbeatsMs: () => ({ tables: 5, engine: 9_999 }),
+    heartbeatsMs: () => ({ tables: 5, engine: 29_999 }),
     waitingFor: () => [],
     conditions: () => [],
     metrics: () => '# nothing\n',
@@ -39,12 +39,12 @@ spec('agent HTTP server', (test) => {
       assert.equal(await response.json(), {
         healthy: true,
         hanging: [],
-        heartbeatsMs: { tables: 5, engine: 9_999 },
+        heartbeatsMs: { tables: 5, engine: 29_999 },
       });
     }));
 
   test('is not alive when a worker hangs, and names it', () =>
-    serving({ heartbeatsMs: () => ({ tables: 5, engine: 10_001 }) }, async (url) => {
+    serving({ heartbeatsMs: () => ({ tables: 5, engine: 30_001 }) }, async (url) => {
       const response = await fetch(`${url}/healthz`);
       assert.is(response.status, 503);
       assert.equal(((await response.json()) as { hanging: unknown }).hanging, ['engine']);

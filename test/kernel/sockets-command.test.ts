@@ -6,6 +6,8 @@ import type { NamespaceFacts } from '#contract';
 import type { SocketEvent } from '../../cli/sockets-events.ts';
 import type { SocketGroup } from '../../cli/sockets-groups.ts';
 import type { SocketRow } from '../../cli/sockets-rows.ts';
+import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
+import { dumpSockets } from '../../daemon/track/dumps.ts';
 import { NamespaceFinder } from '../../daemon/track/namespace-finder.ts';
 import { Sweeper } from '../../daemon/track/sweeper.ts';
 import { spec } from '../harness.ts';
@@ -349,6 +351,13 @@ spec('finwait sockets on the kernel', (test) => {
     },
     { needs },
   );
+
+  test('a dump of sockets stops before each part of the table', () => {
+    const order: string[] = [];
+    const onSocket = () => void order.push('socket');
+    dumpSockets(onSocket, noNetlinkFaults(), {}, () => order.push('stop'));
+    assert.is(order[0], 'stop');
+  });
 
   test(
     'namespaces that come and go, and processes that end, while they are swept: nothing breaks, nothing is kept',

@@ -19,6 +19,19 @@ spec('the owners of sockets', (test) => {
     assert.is(table.ownerOf(8), undefined);
   });
 
+  test('are looked for with a stop after each process, in the search and when they are looked at again', async () => {
+    await using proc = await makeFakeProc();
+    proc.add(10, 'nginx', ['socket:[7]']);
+    proc.add(11, 'redis', ['socket:[8]']);
+    let stops = 0;
+    const table = new ProcessTable({ procRoot: proc.path, between: () => stops++ });
+    table.update(inodes(7, 8));
+    const searched = stops;
+    assert.ok(searched >= 2);
+    table.update(inodes(7, 8));
+    assert.is(stops, searched + 2);
+  });
+
   test('of a socket that several share is the one with the lowest process id', async () => {
     await using proc = await makeFakeProc();
     proc.add(30, 'worker', ['socket:[7]']);

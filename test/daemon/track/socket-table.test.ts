@@ -49,6 +49,41 @@ function only(sockets: readonly TrackedSocket[]): TrackedSocket {
 }
 
 spec('the socket table', (test) => {
+  test('stops now and then while it goes over very many sockets', async () => {
+    await using proc = await makeFakeProc();
+    let stops = 0;
+    const rows = Array.from({ length: 40_000 }, (_, at) => {
+      const local = `10.0.${at >> 14}.1:${1_024 + (at & 0x3fff)}`;
+      return diagMessage({ state: STATE.established, local, peer: PEER });
+    });
+    const table = new SocketTable({
+      dump: (onSocket) => show(rows, onSocket),
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 100_000,
+      ephemeralFrom: 32_768,
+      between: () => stops++,
+    });
+    table.read(0);
+    const stopsOf = (work: () => void) => {
+      const before = stops;
+      work();
+      return stops - before;
+    };
+    // Twice over: once for the sockets' own, once by who listens.
+    assert.is(
+      stopsOf(() => table.attribute()),
+      4,
+    );
+    assert.is(
+      stopsOf(() => assert.is([...table.sockets()].length, 40_000)),
+      2,
+    );
+    assert.is(
+      stopsOf(() => assert.is([...table.held()].length, 0)),
+      2,
+    );
+  });
+
   test('keeps since when a socket is in its state from sweep to sweep', async () => {
     await using proc = await makeFakeProc();
     const { sweep } = tableOf(proc);
