@@ -3,7 +3,8 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Condition } from '#base/errors.ts';
-import type { NetlinkEvents } from '../daemon/kernel/netlink-events.ts';
+import type { NetlinkEvents, OnDatagram } from '../daemon/kernel/netlink-events.ts';
+import { NetlinkError, netlinkFailed } from '../daemon/kernel/netlink-socket.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { jsonText } from './json-text.ts';
@@ -14,8 +15,10 @@ const LOOK_MS = 50;
 const EVENTS_PER_LOOK = 4_096;
 export const EVENT_QUEUE_BYTES = 32 << 20;
 
+type EventSource = Pick<NetlinkEvents, 'read' | 'counters'>;
+
 export interface EventStream {
-  readonly sources: readonly NetlinkEvents[];
+  readonly sources: readonly EventSource[];
   /** The lines of one message of a source, which lives until the next; undefined where it is no event. */
   readonly linesOf: (datagram: Uint8Array, atMs: number, source: number) => readonly (string | undefined)[];
   /** Called at the beginning, and whenever all that the kernel told has been read. */
@@ -27,7 +30,7 @@ export interface EventStream {
   readonly lost: Condition;
 }
 
-/** Answers the exit code. @throws FinwaitError OUTPUT_FAILED */
+/** Answers the exit code. @throws FinwaitError NETLINK_FAILED, OUTPUT_FAILED */
 export async function streamEvents(io: CliIo, stream: EventStream): Promise<number> {
   const { sources, linesOf, whenIdle, limit, json, lost } = stream;
   using signals = listenForSignals(io.stdout);
@@ -40,7 +43,7 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
     let idle = true;
     for (const [index, source] of sources.entries()) {
       const lines: string[] = [];
-      const answer = source.read((view, from, to) => {
+      const answer = readSome(source, (view, from, to) => {
         const datagram = new Uint8Array(view.buffer, view.byteOffset + from, to - from);
         for (const line of linesOf(datagram, atMs, index)) {
           if (line === undefined) undecodable++;
@@ -49,7 +52,7 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
             lines.push(line);
           }
         }
-      }, EVENTS_PER_LOOK);
+      });
       if (lines.length > 0 && !io.stdout.write(`${lines.join('\n')}\n`)) {
         await once(io.stdout, 'drain', { signal }).catch(() => {});
       }
@@ -70,4 +73,13 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
   if (dropped > 0) io.stderr.write(`finwait: note: ${dropped} messages were no event of the kernel\n`);
   if (signals.fault !== undefined) throw signals.fault;
   return EXIT.ok;
+}
+
+/** @throws FinwaitError NETLINK_FAILED */
+function readSome(source: EventSource, onDatagram: OnDatagram): ReturnType<EventSource['read']> {
+  try {
+    return source.read(onDatagram, EVENTS_PER_LOOK);
+  } catch (error) {
+    throw error instanceof NetlinkError ? netlinkFailed(error) : error;
+  }
 }

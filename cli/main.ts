@@ -71,6 +71,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 const USAGE_ERRORS: ReadonlySet<ErrorCode> = new Set(['USAGE', 'CONFIG_INVALID', 'TARGET_INVALID']);
 const OUTCOME_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'NAME_UNRESOLVED',
+  'FLOW_NOT_FOUND',
+  'SOCKET_NOT_FOUND',
   'OPERATOR_UNREACHABLE',
   'CHILD_DIED',
   'WORKER_DIED',
