@@ -26,7 +26,10 @@ spec('lines for events', (test) => {
       ...{ limit: Number.POSITIVE_INFINITY, json: false },
     }).catch((error: FinwaitError) => error);
     if (typeof failed === 'number') throw new Error('it ended well');
-    assert.equal([failed.code, failed.message], ['NETLINK_FAILED', 'read events: ENOMEM (not enough memory)']);
+    assert.equal(
+      [failed.code, failed.message],
+      ['NETLINK_FAILED', 'read events: ENOMEM (not enough memory)'],
+    );
     assert.equal(io.lines(), ['an event']);
   });
 });
