@@ -13,6 +13,8 @@ import type { FlowTable } from './flow-table.ts';
 const BUCKETS = 1 << 16;
 /** So many of them are looked into. */
 const LOOKED_INTO = 256;
+/** All zero. Made anew each time they would lie around by the dozen until the garbage is collected, half a MiB each. */
+const SPARE_BUCKETS: Float64Array[] = [];
 
 export interface FlowConsumers {
   readonly sources: readonly FlowConsumer[];
@@ -76,7 +78,7 @@ interface Group {
 /** Groups of flows by one of the weights that a flow can have. */
 class Ranking {
   readonly #weightOf: (row: FlowRow) => number;
-  readonly #buckets = new Float64Array(BUCKETS);
+  readonly #buckets = SPARE_BUCKETS.pop() ?? new Float64Array(BUCKETS);
   /** Buckets that weigh less are not looked into, and of those that weigh just so much as many as there is room for. */
   #least: number | undefined;
   readonly #groups = new Map<string, Group>();
@@ -108,7 +110,9 @@ class Ranking {
     if (row.counted) addTraffic(group, row);
   }
 
+  /** To be called last, and once. */
   largest(limit: number): Group[] {
+    SPARE_BUCKETS.push(this.#buckets.fill(0));
     return [...this.#groups.values()]
       .filter(({ weight }) => weight > 0)
       .sort((a, b) => b.weight - a.weight)

@@ -25,6 +25,8 @@ export interface NatRow {
 const USABLE_PORTS = 65_536 - 1_024;
 
 const BUCKETS = 1 << 16;
+/** A quarter of a MiB: made anew each time, they would lie around until the garbage is collected. */
+const REUSED_BUCKETS = new Uint32Array(BUCKETS);
 /** Groups that are looked at closely, at least; those of equally large buckets come along. */
 const CANDIDATES = 256;
 const GROUPS_MAX = 65_536;
@@ -58,7 +60,7 @@ export interface SourceNatUses {
  * time the sources of those that are told are counted. The flows may change from one time to the next.
  */
 export function sourceNatUses(forEachFlow: (visit: (row: NatRow) => void) => void): SourceNatUses {
-  const buckets = new Uint32Array(BUCKETS);
+  const buckets = REUSED_BUCKETS.fill(0);
   let translated = 0;
   forEachFlow((row) => {
     if ((row.status & STATUS.sourceNat) === 0) return;
