@@ -9,6 +9,8 @@ export const podUid = text(64, /^[0-9a-f-]+$/i, 'is not the UID of a pod');
 
 const count = integerIn(0, 0xffff_ffff);
 const whole = integerIn(0, Number.MAX_SAFE_INTEGER);
+/** What tells a network namespace of a machine from others. */
+export const netnsInode = whole;
 const port = integerIn(0, 65_535);
 const portRange = object<PortRange>({ from: port, to: port });
 

@@ -15,6 +15,7 @@ import type {
   SourceNatUse,
 } from '#contract';
 import { PRESSURE_LIMITS } from '#contract';
+import { netnsInode } from './contract-parse-namespaces.ts';
 
 type Consumer = SourceNatUse['consumers'][number];
 
@@ -34,6 +35,7 @@ export function pressureShapes({
 }) {
   const portUse = object<PortUse>({
     pod: optional(pod),
+    netns: optional(netnsInode),
     source: address,
     destination: endpoint,
     used: count,

@@ -48,7 +48,7 @@ import type {
 } from '#contract';
 import { CONTRACT_LIMITS, CONTRACT_VERSION, TCP_FLAGS, TCP_STATES, VERDICTS } from '#contract';
 import { conntrackActivity } from './contract-parse-conntrack.ts';
-import { NAMESPACE_SHAPES, podUid } from './contract-parse-namespaces.ts';
+import { NAMESPACE_SHAPES, netnsInode, podUid } from './contract-parse-namespaces.ts';
 import { pressureShapes } from './contract-parse-pressure.ts';
 
 const LIMITS = CONTRACT_LIMITS;
@@ -112,6 +112,7 @@ const holder = object<Holder>({
   peer: address,
   port,
   podBy: optional(among('cgroup', 'process', 'namespace')),
+  netns: optional(netnsInode),
   count,
   oldestMs: durationMs,
   unread: optional(

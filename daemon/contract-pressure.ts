@@ -21,6 +21,8 @@ export interface PortPressure {
 export interface PortUse {
   /** Whose network namespace it is; absent for the host's and for one that is no pod's. */
   readonly pod?: PodRef;
+  /** Inode of the network namespace, where that is not the agent's own and no pod is known whose it is. */
+  readonly netns?: number;
   readonly source: string;
   readonly destination: Endpoint;
   /** Ports that a new connection cannot be given, of those that there are for this destination. */

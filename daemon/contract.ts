@@ -143,6 +143,8 @@ export interface Holder {
   readonly pod?: PodRef;
   /** How the pod is known: from the cgroup of the socket, from the process, from whose network namespace it is. */
   readonly podBy?: 'cgroup' | 'process' | 'namespace';
+  /** Inode of the network namespace, where that is not the agent's own and no pod is known. */
+  readonly netns?: number;
   /** Address of the other end. */
   readonly peer: string;
   /** The port of the service: the local one when inbound, the remote one when outbound. */

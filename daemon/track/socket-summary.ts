@@ -1,6 +1,6 @@
 /** The socket table as a report carries it: exact counts, the largest groups, and what did not fit as sums. */
 
-import type { Family, Holder, Listener, PodRef, SocketSummary, TcpStateName, UnreadData } from '#contract';
+import type { Family, Holder, Listener, SocketSummary, TcpStateName, UnreadData } from '#contract';
 import { CONTRACT_LIMITS, TCP_STATES } from '#contract';
 import { KERNEL_STATE } from '../netlink/inet-diag.ts';
 import { nothingUnread } from './held-groups.ts';
@@ -11,8 +11,8 @@ import type { SocketTable, TrackedSocket } from './socket-table.ts';
 
 type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
 type Group = Writable<Holder>;
-/** What of a namespace is summed up here. */
-type Namespace = Pick<NamespaceOfSockets, 'table' | 'pod'>;
+/** What of a namespace is summed up here; finwait's own is not named. */
+type Namespace = Pick<NamespaceOfSockets, 'table' | 'pod'> & Partial<Pick<NamespaceOfSockets, 'inode'>>;
 
 const LISTEN = 1 << KERNEL_STATE.LISTEN;
 
@@ -57,9 +57,10 @@ function stateCounts(tables: readonly SocketTable[]): SocketSummary['states'] {
   );
 }
 
-function addHeld(groups: Map<string, Group>, { table, pod }: Namespace, nowMs: number): void {
+function addHeld(groups: Map<string, Group>, namespace: Namespace, nowMs: number): void {
+  const { table } = namespace;
   for (const { socket, count, sinceMs, unread } of table.held()) {
-    const group = groupOf(groups, unread === undefined ? 'TIME-WAIT' : 'CLOSE-WAIT', socket, pod);
+    const group = groupOf(groups, unread === undefined ? 'TIME-WAIT' : 'CLOSE-WAIT', socket, namespace);
     // A namespace whose turn has not come yet tells of sockets that may be gone.
     const ageMs = Math.min(nowMs - sinceMs, unread === undefined ? TIME_WAIT_MS : Number.POSITIVE_INFINITY);
     group.count += count;
@@ -72,13 +73,14 @@ function groupOf(
   groups: Map<string, Group>,
   state: Holder['state'],
   socket: TrackedSocket,
-  podOfNamespace: PodRef | undefined,
+  { pod: podOfNamespace, inode }: Omit<Namespace, 'table'>,
 ): Group {
   const { direction, process, attribution, peer } = socket;
   const pod = socket.pod ?? podOfNamespace;
   const podBy = socket.podBy ?? (podOfNamespace === undefined ? undefined : 'namespace');
+  const netns = pod === undefined ? inode : undefined;
   const port = direction === 'inbound' ? socket.local.port : peer.port;
-  const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port} ${pod?.uid} ${pod?.containerId}`;
+  const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port} ${pod?.uid} ${pod?.containerId} ${netns}`;
   const known = groups.get(key);
   if (known !== undefined) return known;
   const group: Group = {
@@ -88,6 +90,7 @@ function groupOf(
     attribution,
     ...(pod === undefined ? {} : { pod }),
     ...(podBy === undefined ? {} : { podBy }),
+    ...(netns === undefined ? {} : { netns }),
     peer: peer.address,
     port,
     count: 0,

@@ -187,7 +187,7 @@ spec('contract: fuzz', (test) => {
   test('a required place that is missing is refused', () => {
     const report = sampleReport();
     const free =
-      /^(sockets|conntrack)$|^sockets,ports$|^conntrack,(activity|sourceNat|divergence)$|PerS$|perS$|toFullMs$|ByBytes$|,(sent|received)$|oldestFlowMs$|(perMinute|exhaustedInMs|keptLong|usableBasis)$|pods(Folded)?$|pod(,containerId)?$|podBy$|,unread(,lastReceivedMs)?$|^sockets,(turnover|namespaces|namespacesFolded|counters|memory)$|perSecond$|,pod$|counters,\w+$|,settings(,\w+)?$|TimeoutsS,\w+$|^health,counters,|\d+$|segments,\d+,(ack|from|note)|steps,|hops$|rttUs$|handshakeNetUs$|(mss|windowScale)$/;
+      /^(sockets|conntrack)$|^sockets,ports$|^conntrack,(activity|sourceNat|divergence)$|PerS$|perS$|toFullMs$|ByBytes$|,(sent|received)$|oldestFlowMs$|(perMinute|exhaustedInMs|keptLong|usableBasis)$|pods(Folded)?$|pod(,containerId)?$|podBy$|,netns$|,unread(,lastReceivedMs)?$|^sockets,(turnover|namespaces|namespacesFolded|counters|memory)$|perSecond$|,pod$|counters,\w+$|,settings(,\w+)?$|TimeoutsS,\w+$|^health,counters,|\d+$|segments,\d+,(ack|from|note)|steps,|hops$|rttUs$|handshakeNetUs$|(mss|windowScale)$/;
     const required = places(report).filter((at) => at.length > 0 && !free.test(at.join(',')));
     assert.ok(required.length > 100);
     for (const at of required) {

@@ -100,6 +100,7 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
           process: null,
           attribution: 'unknown',
           podBy: 'namespace',
+          netns: 4_026_532_201,
           unread: { bytes: 12, growing: 1, shrinking: 0, seenBefore: 2, sending: 0, lastReceivedMs: 5 },
           peer: '10.0.0.9',
           port: 8080,

@@ -24,6 +24,8 @@ export interface NodeTcpReportStatus {
     readonly exhaustedIn?: string;
     readonly destinations: readonly (PortFigures & {
       readonly pod?: string;
+      /** Inode, where it is not the node's own and no pod is known whose it is. */
+      readonly netns?: number;
       readonly source: string;
       readonly timeWait: number;
     })[];

@@ -39,10 +39,11 @@ export function portsOf(
   return {
     fill: `${Math.round(100 * Math.max(...all.map(part)))}%`,
     ...(soonestMs === DAY_MS ? {} : { exhaustedIn: spanText(soonestMs) }),
-    destinations: listed(own).map(({ pod, source, destination, timeWait, ...use }) => {
+    destinations: listed(own).map(({ pod, netns, source, destination, timeWait, ...use }) => {
       const name = pod === undefined ? undefined : podName(pod.uid);
       return {
         ...(name === undefined ? {} : { pod: name }),
+        ...(netns === undefined ? {} : { netns }),
         source,
         destination: hostPortText(destination.address, destination.port),
         timeWait,

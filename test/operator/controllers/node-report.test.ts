@@ -175,6 +175,15 @@ spec('the NodeTCPReport of a node', (test) => {
     });
     const { sockets, conntrack: _, ...view } = viewOf();
     if (sockets?.ports === undefined) throw new Error('the sample has no ports');
+    const elsewhere = sockets.ports.destinations.map(({ pod: _pod, ...use }) => ({
+      ...use,
+      netns: 4_026_532_201,
+    }));
+    const named = statusOf({
+      ...view,
+      sockets: { ...sockets, ports: { destinations: elsewhere, folded: 0 } },
+    });
+    assert.is(named.ports?.destinations[0]?.netns, 4_026_532_201, "a network that is no pod's");
     const destinations = sockets.ports.destinations.map((use) => ({ ...use, used: 2_822 }));
     const calm = statusOf({ ...view, sockets: { ...sockets, ports: { destinations, folded: 0 } } });
     assert.equal([calm.ports?.fill, calm.ports?.destinations], ['10%', []]);
