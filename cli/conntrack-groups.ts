@@ -1,7 +1,7 @@
 /** `finwait conntrack --by ...`: flows counted in groups as they come, none of them kept. */
 
 import type { ProcessRef } from '#contract';
-import type { FlowRow, FlowStateName } from './conntrack-rows.ts';
+import type { FlowHolder, FlowRow, FlowStateName } from './conntrack-rows.ts';
 import { bytesOf, OFFLOADED, stateOrder } from './conntrack-rows.ts';
 import type { FlowGrouping, FlowSortKey } from './conntrack-settings.ts';
 import { descending, processSortValue } from './sockets-rows.ts';
@@ -15,6 +15,8 @@ export interface FlowGroup {
   readonly port: number | null;
   readonly zone: number | null;
   readonly process: ProcessRef | null;
+  /** `listener` where the process is known by no other flow of the group than those it only listens for. */
+  readonly attribution: FlowHolder['attribution'];
   /** UID. */
   readonly pod: string | null;
   readonly podName: string | null;
@@ -26,10 +28,11 @@ export interface FlowGroup {
   readonly bytes: number | null;
 }
 
-type GroupKey = Omit<FlowGroup, 'count' | 'change' | 'states' | 'bytes'>;
+type GroupKey = Omit<FlowGroup, 'attribution' | 'count' | 'change' | 'states' | 'bytes'>;
 
 interface Counts {
   readonly key: GroupKey;
+  attribution: FlowHolder['attribution'];
   count: number;
   bytes: number | null;
   readonly states: Partial<Record<FlowStateName, number>>;
@@ -49,6 +52,7 @@ const NO_KEY: GroupKey = {
 interface Grouping {
   readonly name: (row: FlowRow) => string;
   readonly key: (row: FlowRow) => Partial<GroupKey>;
+  readonly attribution?: (row: FlowRow) => FlowHolder['attribution'] | undefined;
 }
 
 const GROUPINGS: Readonly<Record<FlowGrouping, Grouping>> = {
@@ -60,22 +64,19 @@ const GROUPINGS: Readonly<Record<FlowGrouping, Grouping>> = {
   },
   zone: { name: ({ zone }) => String(zone), key: ({ zone }) => ({ zone }) },
   process: {
-    name: (row) => String(processOf(row)?.pid),
-    key: (row) => ({ process: processOf(row) }),
+    name: (row) => String(blamed(row)?.process?.pid),
+    key: (row) => ({ process: blamed(row)?.process ?? null }),
+    attribution: (row) => blamed(row)?.attribution,
   },
   pod: {
-    name: (row) => String(podOf(row)?.pod?.uid),
-    key: (row) => ({ pod: podOf(row)?.pod?.uid ?? null, podName: podOf(row)?.podName ?? null }),
+    name: (row) => String(blamed(row)?.pod?.uid),
+    key: (row) => ({ pod: blamed(row)?.pod?.uid ?? null, podName: blamed(row)?.podName ?? null }),
   },
 };
 
-/** Of the end that opened the connection, else of the one that accepted it. */
-function processOf({ opener, acceptor }: FlowRow): ProcessRef | null {
-  return opener?.process ?? acceptor?.process ?? null;
-}
-
-function podOf({ opener, acceptor }: FlowRow): FlowRow['opener'] {
-  return [opener, acceptor].find((each) => each?.pod) ?? null;
+/** Who opened the connection, else, where that is elsewhere, who accepted it: a server is not the cause of its clients here. */
+function blamed({ opener, acceptor }: FlowRow): FlowHolder | null {
+  return opener ?? acceptor;
 }
 
 export class FlowGroups {
@@ -88,11 +89,19 @@ export class FlowGroups {
 
   add(row: FlowRow): void {
     const name = this.#grouping.name(row);
+    const attribution = this.#grouping.attribution?.(row) ?? 'unknown';
     let group = this.#groups.get(name);
     if (group === undefined) {
-      group = { key: { ...NO_KEY, ...this.#grouping.key(row) }, count: 0, bytes: null, states: {} };
+      group = {
+        key: { ...NO_KEY, ...this.#grouping.key(row) },
+        attribution,
+        count: 0,
+        bytes: null,
+        states: {},
+      };
       this.#groups.set(name, group);
     }
+    if (attribution !== 'listener') group.attribution = attribution;
     const state = row.state ?? OFFLOADED;
     group.count++;
     group.states[state] = (group.states[state] ?? 0) + 1;
@@ -101,8 +110,8 @@ export class FlowGroups {
   }
 
   *groups(): Generator<FlowGroup> {
-    for (const { key, count, states, bytes } of this.#groups.values())
-      yield { ...key, count, change: null, states, bytes };
+    for (const { key, attribution, count, states, bytes } of this.#groups.values())
+      yield { ...key, attribution, count, change: null, states, bytes };
   }
 }
 

@@ -63,6 +63,7 @@ export class FlowsReader {
     const { by, sort, reverse, limit, netns } = this.#settings;
     const owners = this.#owners?.read();
     const isSelected = flowFilter(this.#settings);
+    const isPossible = flowFilter({ ...this.#settings, process: [], pod: [] });
     // These two are refused without --by.
     const key = sort === 'count' || sort === 'change' ? undefined : sort;
     const top = new TopRows<FlowRow>(limit, (rows) => sortFlows(rows, key, reverse));
@@ -73,10 +74,11 @@ export class FlowsReader {
     const show = (flow: Flow): void => {
       counts.all++;
       const row = { ...flow, own: flow.mark === FOOTPRINT_MARK, ...(owners?.holders.of(flow) ?? NOBODY) };
+      // Whose end is hidden may be who is asked for.
+      someHidden ||= owners?.holders.hasHidden(row) === true && isPossible(row);
       if (!isSelected(row)) return;
       counts.selected++;
       if (row.own) counts.own++;
-      someHidden ||= owners?.holders.hasHidden(row) === true;
       (groups ?? top).add(row);
     };
     const { others, undecodable } = inside(netns, () =>

@@ -9,6 +9,7 @@ import type { FlowHolder, FlowRow } from './conntrack-rows.ts';
 import { FLOW_STATE_NAMES, OFFLOADED } from './conntrack-rows.ts';
 import type { FlowGrouping } from './conntrack-settings.ts';
 import { CHANGE_COLUMN } from './group-changes.ts';
+import { processCell } from './sockets-view.ts';
 import type { TableColumn } from './table.ts';
 import type { Line, Span } from './view-text.ts';
 import { age, count, percent } from './view-text.ts';
@@ -80,7 +81,7 @@ export function flowGroupColumns(
     process: {
       title: 'PROCESS',
       drop: 0,
-      cell: ({ process }) => ({ text: process === null ? '-' : `${process.name}/${process.pid}` }),
+      cell: (group) => processCell(group),
     },
     pod: { title: 'POD', drop: 0, min: 12, cell: ({ pod, podName }) => ({ text: podName ?? pod ?? '-' }) },
     zone: { title: 'ZONE', align: 'right', drop: 0, cell: ({ zone }) => ({ text: String(zone) }) },
@@ -125,6 +126,18 @@ export function flowsFooter({ selected, all, own, others, fill }: FlowTotals, sh
   ];
 }
 
+/** What the column PROCESS of the groups means where it is no plain name. */
+export function flowGroupsFooter(by: FlowGrouping, groups: readonly FlowGroup[]): Line[] {
+  if (by !== 'process') return [];
+  const notes = [
+    groups.some(({ attribution }) => attribution === 'listener') &&
+      '(name/pid): the process that listens on the port that others connect to; it has no socket of these',
+    groups.some(({ process }) => process === null) &&
+      '-: opened by what has no socket of it here, as after the end of a connection; --by pod, source or destination tells more',
+  ];
+  return notes.filter((each) => each !== false).map((text) => [{ text, style: 'dim' }]);
+}
+
 /** `table: 120 / 262,144 (0.05 %)` */
 export function fillText({ count: flows, max }: ConntrackFill): string {
   if (max === 0) return `table: ${count(flows)}, without a bound`;
@@ -146,8 +159,8 @@ export function natCell({ natDestination, natSource }: Pick<FlowRow, 'natDestina
 function holderCell(holder: FlowHolder | null): Span {
   if (holder === null) return { text: '-', style: 'dim' };
   const { process, attribution, pod, podName } = holder;
-  const name = process === null ? '' : `${process.name}/${process.pid}`;
-  const parts = [podName ?? pod?.uid ?? '', attribution === 'listener' ? `(${name})` : name];
+  const name = process === null ? '' : processCell({ process, attribution }).text;
+  const parts = [podName ?? pod?.uid ?? '', name];
   return { text: parts.filter((part) => part !== '').join(' ') || '-' };
 }
 

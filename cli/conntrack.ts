@@ -11,7 +11,7 @@ import { asksForOwners, FlowsReader } from './conntrack-reader.ts';
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from './conntrack-settings.ts';
 import { StatsReader } from './conntrack-stats.ts';
-import { fillText, flowColumns, flowGroupColumns, flowsFooter } from './conntrack-view.ts';
+import { fillText, flowColumns, flowGroupColumns, flowGroupsFooter, flowsFooter } from './conntrack-view.ts';
 import { fromConntrack } from './habits.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
@@ -39,6 +39,7 @@ const HELP: CommandHelp = {
     ['finwait conntrack --stats --watch', 'what is dropped, and how fast'],
   ],
   notes: [
+    'Whose a flow is: --owners tells it of both ends, --by process or pod counts.',
     'Needs CAP_NET_ADMIN. AGE, PACKETS and BYTES appear when the kernel keeps them: net.netfilter.nf_conntrack_timestamp=1\n' +
       'and net.netfilter.nf_conntrack_acct=1, for flows that begin after that. docs/tables.md lists the fields of the JSON.',
   ],
@@ -106,13 +107,11 @@ async function print(io: CliIo, settings: ConntrackSettings, read: FlowsRead): P
   const { totals, rows, groups, dropped, conditions } = read;
   const json = settings.json || settings.output === 'json';
   if (json) await printJson(io, by === undefined ? rows : groups, settings);
-  else if (by !== undefined)
-    await printTable(
-      io,
-      { columns: flowGroupColumns(by, groups, settings.watch), rows: groups, footer: flowsFooter(totals) },
-      settings,
-    );
-  else {
+  else if (by !== undefined) {
+    const columns = flowGroupColumns(by, groups, settings.watch);
+    const footer = [...flowsFooter(totals), ...flowGroupsFooter(by, groups)];
+    await printTable(io, { columns, rows: groups, footer }, settings);
+  } else {
     const columns = flowColumns(rows, asksForOwners(settings));
     await printTable(io, { columns, rows, footer: flowsFooter(totals, rows.length) }, settings);
   }

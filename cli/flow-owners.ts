@@ -102,14 +102,14 @@ export class HolderTable {
     return { opener, acceptor };
   }
 
-  /** Of an end without a socket: the pod whose address it has, and who listens there. */
+  /** Of an end without a socket whose address is of this machine: the pod whose it is, and who listens there. */
   #byAddress({ address, port }: Endpoint, accepts: boolean): FlowHolder | undefined {
     const namespace = this.#addresses.get(address);
     if (namespace === undefined) return undefined;
     const { inode, pod, podName } = namespace;
     const listener = accepts ? this.#listeners.get(`${inode} ${port}`) : undefined;
     if (listener !== undefined) return pod === null ? listener : { ...listener, pod, podName };
-    return pod === null ? undefined : { process: null, attribution: 'unknown', pod, podName };
+    return { process: null, attribution: 'unknown', pod, podName };
   }
 }
 

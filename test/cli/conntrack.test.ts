@@ -6,7 +6,7 @@ import type { FlowRow } from '../../cli/conntrack-rows.ts';
 import { flowFilter, sortFlows } from '../../cli/conntrack-rows.ts';
 import type { FlowGrouping, FlowRowKey } from '../../cli/conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from '../../cli/conntrack-settings.ts';
-import { flowColumns, flowGroupColumns, flowsFooter } from '../../cli/conntrack-view.ts';
+import { flowColumns, flowGroupColumns, flowGroupsFooter, flowsFooter } from '../../cli/conntrack-view.ts';
 import { printTable } from '../../cli/table.ts';
 import { spec } from '../harness.ts';
 import { cliRun } from './cli-run.ts';
@@ -127,6 +127,7 @@ spec('finwait conntrack', (test) => {
       port: 443,
       zone: null,
       process: null,
+      attribution: 'unknown',
       pod: null,
       podName: null,
       count: 2,
@@ -197,6 +198,7 @@ spec('finwait conntrack', (test) => {
       podName: 'default/web',
     } as const;
     const rows = [flow({ acceptor: nginx }), flow(), flow({ opener: curl, acceptor: nginx })];
+    const ofNode = { process: null, attribution: 'unknown', pod: null, podName: null } as const;
     const chosen = (...args: string[]) =>
       selectFrom(rows, ...args)
         .map((row) => rows.indexOf(row))
@@ -214,6 +216,49 @@ spec('finwait conntrack', (test) => {
         ['curl', 1],
         ['nginx', 1],
         [undefined, 1],
+      ],
+    );
+    // Who opened it is here and not known: the one that accepted it did not.
+    assert.equal(
+      groupFlows([flow({ opener: ofNode, acceptor: nginx }), ...rows], 'process').map(
+        ({ process, attribution, count }) => [process?.name, attribution, count],
+      ),
+      [
+        [undefined, 'unknown', 2],
+        ['nginx', 'listener', 1],
+        ['curl', 'socket', 1],
+      ],
+    );
+    assert.equal(
+      groupFlows([flow({ opener: ofNode, acceptor: curl })], 'pod').map(({ pod }) => pod),
+      [null],
+    );
+    // One that is known for sure of some of its flows is known.
+    const served = groupFlows(
+      [flow({ acceptor: nginx }), flow({ acceptor: { ...nginx, attribution: 'socket' } })],
+      'process',
+    );
+    const groupIo = caughtIo();
+    const listening = groupFlows(rows, 'process');
+    for (const groups of [served, listening]) {
+      const footer = flowGroupsFooter('process', groups);
+      printTable(
+        groupIo,
+        { columns: flowGroupColumns('process', groups), rows: groups, footer },
+        { output: 'table', noHeader: false },
+      );
+    }
+    assert.equal(
+      groupIo.lines().map((line) => line.slice(0, 17).trimEnd()),
+      [
+        'COUNT  PROCESS  S',
+        '    2  nginx/7  2',
+        'COUNT  PROCESS',
+        '    1  (nginx/7)',
+        '    1  -',
+        '    1  curl/9',
+        '(name/pid): the p',
+        '-: opened by what',
       ],
     );
     assert.equal(

@@ -54,6 +54,13 @@ spec('whose the ends of a flow are', (test) => {
     );
   });
 
+  test('tells an end on this machine that nobody holds from one that is elsewhere', () => {
+    const [here, elsewhere] = ['192.0.2.1', '192.0.2.9'];
+    const from = (address: string) => table().of(flow({ source: { address, port: 40_000 } })).opener;
+    assert.equal(from(here), { process: null, attribution: 'unknown', pod: null, podName: null });
+    assert.is(from(elsewhere), null);
+  });
+
   test('does not take the loopback of another namespace for this one', () => {
     const holders = table();
     const [source, destination] = [

@@ -235,8 +235,12 @@ spec('finwait conntrack on the kernel', (test) => {
       ] as const) {
         assert.is((await json(...filter)).length, count, filter.join(' '));
       }
+      const blind = [...node.enter, 'setpriv', '--bounding-set=-all,+net_admin', '--inh-caps=-all', '--'];
+      const unseen = await runFinwait(['conntrack', '--process', String(server.pid)], { within: blind });
+      assert.match(unseen.stdout, /^0 of 1 TCP flows/m);
+      assert.match(unseen.stderr, /^finwait: note: PROCESS_NAMES_PARTIAL: /);
     },
-    { needs: [...needs, 'nft'] },
+    { needs: [...needs, 'nft', 'setpriv'] },
   );
 
   test(
