@@ -167,6 +167,20 @@ spec('who has the most flows', (test) => {
     assert.equal(destinations[0], { address: '10.9.9.9', port: 443, count: 1_000 });
   });
 
+  test('are weighed anew each time', () => {
+    const tableWith = (sources: number, each: number) => ({
+      forEachFlow(visit: (row: FlowRow) => void) {
+        for (let flow = 0; flow < sources * each; flow++) {
+          const source = Uint8Array.of(10, 1, (flow % sources) >> 8, (flow % sources) & 0xff);
+          visit({ source, destination: source, destinationPort: 443 } as unknown as FlowRow);
+        }
+      },
+    });
+    findConsumers(tableWith(300, 2), 1, false);
+    const { sources } = findConsumers(tableWith(1, 1), 1, false);
+    assert.equal(sources, [{ address: '10.1.0.0', count: 1 }]);
+  });
+
   test('is found by bytes as well, where the kernel counts them, with what was sent and received', () => {
     const { table, dump } = tableOf();
     const small = (port: number) => ({ ...FLOW, source: `10.1.0.1:${port}`, state: 'ESTABLISHED' as const });
