@@ -96,7 +96,7 @@ async function printPorts(
   const uses = namespaces.flatMap((each): PortRow[] => {
     const rules = portRulesOf(each.numbers.settings ?? {});
     const { inode: netns, pod, table } = each;
-    return portUses(table.sockets(), rules, nowMs).map((use) => {
+    return portUses(table, rules, nowMs).map((use) => {
       return { ...use, netns, pod: pod?.uid ?? null, podName: nameOf(each) };
     });
   });

@@ -75,8 +75,8 @@ export class Finder {
 
   #ports({ own, others }: ReadTables, between: () => void, nowMs: number): Findings {
     if (own?.numbers.settings === undefined) return {};
-    const namespaces = [own, ...others].map(({ table, ...namespace }) => {
-      return { ...namespace, sockets: table.sockets() };
+    const namespaces = [{ ...own, own: true }, ...others].map(({ table, ...namespace }) => {
+      return { ...namespace, sockets: table };
     });
     return { ports: this.#pressure.ports(namespaces, between, nowMs) };
   }

@@ -5,13 +5,19 @@
  */
 
 import type { Endpoint, Holder, PortUse as ReportedPortUse, TcpStateName } from '#contract';
+import { NumbersByKey } from './numbers-by-key.ts';
 import type { PortRules } from './port-rules.ts';
 import { assignablePorts, isAssignable } from './port-rules.ts';
 
 /** What counts of a socket. */
 export interface PressingSocket {
-  readonly local: Endpoint;
-  readonly peer: Endpoint;
+  /** By which its ends are told. */
+  readonly row: number;
+  readonly localPort: number;
+  /** A hash of 53 bits of the source address and the destination. */
+  readonly towards: number;
+  /** Whether one of its ends is a loopback address. */
+  readonly onLoopback: boolean;
   readonly state: TcpStateName;
   /** When it came into its state, on the clock of the sweeps. */
   readonly sinceMs: number;
@@ -20,23 +26,119 @@ export interface PressingSocket {
   readonly bindAddressNoPort?: boolean | undefined;
 }
 
-/** The ports towards one destination, as of one look. */
-export type PortUse = Omit<ReportedPortUse, 'pod' | 'perMinute' | 'exhaustedInMs'>;
-
-/** The same with what it is counted by. */
-export interface PortGroup extends PortUse {
-  used: number;
-  usable: number;
-  timeWait: number;
-  reusable: number;
-  bound: number;
-  /** Of those used: at an even distance from the lowest port of the range. */
-  even: number;
+/** Those of one namespace. */
+export interface PressingSockets {
+  /** One object may stand for one after the other: what is wanted of it is read before the next. */
+  pressing(): Iterable<PressingSocket>;
+  endsOf(row: number): { readonly source: string; readonly destination: Endpoint };
 }
 
-interface Odd {
-  readonly group: PortGroup;
-  readonly port: number;
+/** The ports towards one destination, as of one look. */
+export type PortUse = Omit<ReportedPortUse, 'pod' | 'netns' | 'perMinute' | 'exhaustedInMs'>;
+
+/** Words of a group. */
+const WORD = { row: 0, used: 1, timeWait: 2, reusable: 3, bound: 4, even: 5 } as const;
+const WORDS = 6;
+const LEAST_GROUPS = 64;
+const PORTS = 65_536;
+
+/** The ports towards each destination, in no order, as numbers: there may be as many destinations as sockets. */
+export class PortGroups {
+  /** Of destinations; all else is asked for by their numbers, from 0 on. */
+  size = 0;
+  readonly #sockets: PressingSockets;
+  readonly #assignable: number;
+  readonly #numbers = new NumbersByKey();
+  #words = new Uint32Array(LEAST_GROUPS * WORDS);
+  /** Ports of the range that no connection is given: somebody was bound to them. */
+  readonly #held = new Set<number>();
+
+  /** @param nowMs the clock of the sweeps */
+  constructor(sockets: PressingSockets, rules: PortRules, nowMs: number) {
+    this.#sockets = sockets;
+    this.#assignable = assignablePorts(rules);
+    /** Each is a group and a port in it. */
+    const odd: number[] = [];
+    for (const socket of sockets.pressing()) {
+      const port = socket.localPort;
+      if (!isAssignable(rules, port)) continue;
+      if (socket.state === 'LISTEN' || socket.state === 'CLOSED' || socket.direction === 'inbound') {
+        this.#held.add(port);
+        continue;
+      }
+      const group = this.#numberOf(socket);
+      if (isReusable(socket, rules, nowMs)) {
+        this.#count(group, WORD.reusable);
+        continue;
+      }
+      this.#count(group, WORD.used);
+      if (socket.state === 'TIME-WAIT') this.#count(group, WORD.timeWait);
+      if ((port - rules.low) % 2 === 0) this.#count(group, WORD.even);
+      else if (socket.bindAddressNoPort === false && socket.state !== 'TIME-WAIT')
+        odd.push(group * PORTS + port);
+    }
+    for (const each of odd) {
+      const group = Math.floor(each / PORTS);
+      if (!this.#wasBound(group)) continue;
+      this.#count(group, WORD.bound);
+      this.#held.add(each % PORTS);
+    }
+  }
+
+  used(group: number): number {
+    return this.#get(group, WORD.used);
+  }
+
+  /** What a destination has itself is not taken from it. */
+  usable(group: number): number {
+    return Math.max(this.used(group), this.#assignable - this.#held.size + this.#get(group, WORD.bound));
+  }
+
+  source(group: number): string {
+    return this.#sockets.endsOf(this.#get(group, WORD.row)).source;
+  }
+
+  use(group: number): PortUse {
+    return {
+      ...this.#sockets.endsOf(this.#get(group, WORD.row)),
+      used: this.used(group),
+      usable: this.usable(group),
+      timeWait: this.#get(group, WORD.timeWait),
+      reusable: this.#get(group, WORD.reusable),
+      bound: this.#get(group, WORD.bound),
+    };
+  }
+
+  #numberOf({ towards, row }: PressingSocket): number {
+    const known = this.#numbers.get(towards);
+    if (known !== undefined) return known;
+    const group = this.size++;
+    if (this.size * WORDS > this.#words.length) {
+      const grown = new Uint32Array(2 * this.#words.length);
+      grown.set(this.#words);
+      this.#words = grown;
+    }
+    this.#words[group * WORDS + WORD.row] = row;
+    this.#numbers.set(towards, group);
+    return group;
+  }
+
+  #get(group: number, word: number): number {
+    return this.#words[group * WORDS + word] as number;
+  }
+
+  #count(group: number, word: number): void {
+    this.#words[group * WORDS + word] = this.#get(group, word) + 1;
+  }
+
+  /**
+   * connect(2) takes ports at an even distance from the lowest one as long as it finds any, and bind(2) the others. So
+   * while most of the even ones are free, a socket with another was bound, to a port of its choice or of the kernel's. Of
+   * those bound with SO_REUSEADDR many may have even ones: these are not told.
+   */
+  #wasBound(group: number): boolean {
+    return this.#get(group, WORD.even) < this.#assignable / 4;
+  }
 }
 
 /**
@@ -44,93 +146,14 @@ interface Odd {
  * @param sockets of one namespace
  * @param nowMs the clock of the sweeps
  */
-export function portUses(sockets: Iterable<PressingSocket>, rules: PortRules, nowMs: number): PortUse[] {
-  return Array.from(portGroups(sockets, rules, nowMs), useOf);
-}
-
-export function useOf({ even: _, ...use }: PortGroup): PortUse {
-  return use;
-}
-
-/** The same without a copy of each: there may be as many as sockets. */
-export function* portGroups(
-  sockets: Iterable<PressingSocket>,
-  rules: PortRules,
-  nowMs: number,
-): Generator<PortGroup> {
-  const groups = new Map<string, Map<string, PortGroup>>();
-  /** Ports of the range that no connection is given: somebody was bound to them. */
-  const held = new Set<number>();
-  const odd: Odd[] = [];
-  for (const socket of sockets) {
-    const { port } = socket.local;
-    if (!isAssignable(rules, port)) continue;
-    if (socket.state === 'LISTEN' || socket.state === 'CLOSED' || socket.direction === 'inbound') {
-      held.add(port);
-      continue;
-    }
-    const group = groupOf(groups, socket);
-    if (isReusable(socket, rules, nowMs)) {
-      group.reusable++;
-      continue;
-    }
-    group.used++;
-    if (socket.state === 'TIME-WAIT') group.timeWait++;
-    if ((port - rules.low) % 2 === 0) group.even++;
-    else if (socket.bindAddressNoPort === false && socket.state !== 'TIME-WAIT') odd.push({ group, port });
-  }
-  const assignable = assignablePorts(rules);
-  for (const { group, port } of odd) {
-    if (!wasBound(group, assignable)) continue;
-    group.bound++;
-    held.add(port);
-  }
-  for (const ofSource of groups.values()) {
-    for (const group of ofSource.values()) {
-      // What it has itself is not taken from it.
-      group.usable = Math.max(group.used, assignable - held.size + group.bound);
-      yield group;
-    }
-  }
-}
-
-/**
- * connect(2) takes ports at an even distance from the lowest one as long as it finds any, and bind(2) the others. So
- * while most of the even ones are free, a socket with another was bound, to a port of its choice or of the kernel's. Of
- * those bound with SO_REUSEADDR many may have even ones: these are not told.
- */
-function wasBound(group: PortGroup, assignable: number): boolean {
-  return group.even < assignable / 4;
-}
-
-function groupOf(groups: Map<string, Map<string, PortGroup>>, { local, peer }: PressingSocket): PortGroup {
-  const source = local.address;
-  let ofSource = groups.get(source);
-  if (ofSource === undefined) {
-    ofSource = new Map();
-    groups.set(source, ofSource);
-  }
-  const key = `${peer.port} ${peer.address}`;
-  let group = ofSource.get(key);
-  if (group === undefined) {
-    const none = { used: 0, usable: 0, timeWait: 0, reusable: 0, bound: 0, even: 0 };
-    group = { source, destination: peer, ...none };
-    ofSource.set(key, group);
-  }
-  return group;
+export function portUses(sockets: PressingSockets, rules: PortRules, nowMs: number): PortUse[] {
+  const groups = new PortGroups(sockets, rules, nowMs);
+  return Array.from({ length: groups.size }, (_, group) => groups.use(group));
 }
 
 /** net/ipv4/tcp_ipv4.c, tcp_twsk_unique() */
-function isReusable(
-  { state, local, peer, sinceMs }: PressingSocket,
-  rules: PortRules,
-  nowMs: number,
-): boolean {
-  if (state !== 'TIME-WAIT' || rules.twReuse === 0) return false;
-  if (rules.twReuse === 2 && !isLoopback(local.address) && !isLoopback(peer.address)) return false;
-  return nowMs - sinceMs > rules.twReuseDelayMs;
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
+function isReusable(socket: PressingSocket, rules: PortRules, nowMs: number): boolean {
+  if (socket.state !== 'TIME-WAIT' || rules.twReuse === 0) return false;
+  if (rules.twReuse === 2 && !socket.onLoopback) return false;
+  return nowMs - socket.sinceMs > rules.twReuseDelayMs;
 }

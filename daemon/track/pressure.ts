@@ -1,10 +1,16 @@
 /** Port pressure as a report carries it: the worst first, with how fast it rises. */
 
-import type { PodRef, PortPressure, SourceNatPressure, SourceNatUse } from '#contract';
+import type {
+  PodRef,
+  PortPressure,
+  PortUse as ReportedPortUse,
+  SourceNatPressure,
+  SourceNatUse,
+} from '#contract';
 import { PRESSURE_LIMITS } from '#contract';
 import type { NamespaceNumbers } from './namespace-numbers.ts';
-import type { PortGroup, PortUse, PressingSocket } from './port-pressure.ts';
-import { portGroups, useOf } from './port-pressure.ts';
+import type { PortUse, PressingSockets } from './port-pressure.ts';
+import { PortGroups } from './port-pressure.ts';
 import { portRulesOf } from './port-rules.ts';
 import { PortTrends } from './port-trends.ts';
 import type { NatRow } from './source-nat.ts';
@@ -12,8 +18,10 @@ import { sourceNatUses } from './source-nat.ts';
 
 export interface PressedNamespace {
   readonly inode: number;
+  /** It is the one finwait itself is in. */
+  readonly own?: boolean;
   readonly pod?: PodRef;
-  readonly sockets: Iterable<PressingSocket>;
+  readonly sockets: PressingSockets;
   /** Those without settings are passed over. */
   readonly numbers: Pick<NamespaceNumbers, 'settings' | 'pressed'>;
 }
@@ -23,9 +31,6 @@ const FOLLOWED = 200;
 /** With so large a part used somebody may look for a remedy among the settings. */
 const PRESSED_PART = 0.7;
 
-/** Sockets gone over between two calls. */
-const SOCKETS_AT_ONCE = 16_384;
-
 export class Pressure {
   readonly #ports = new PortTrends();
   readonly #sourceNat = new PortTrends();
@@ -34,28 +39,34 @@ export class Pressure {
   readonly #pods = new Map<string, PodRef | undefined>();
 
   /**
-   * @param between is called again and again, as it may take long
+   * @param between is called after each namespace
    * @param nowMs the clock of the sweeps
    */
   ports(namespaces: Iterable<PressedNamespace>, between: () => void, nowMs: number): PortPressure {
     let count = 0;
     const worst = new Worst();
     this.#pods.clear();
-    for (const { inode, pod, sockets, numbers } of namespaces) {
+    for (const { inode, own, pod, sockets, numbers } of namespaces) {
       if (numbers.settings === undefined) continue;
       numbers.pressed = false;
-      for (const group of portGroups(pausing(sockets, between), portRulesOf(numbers.settings), nowMs)) {
-        count++;
-        numbers.pressed ||= part(group) >= PRESSED_PART;
-        if (pod !== undefined) this.#notePod(group.source, pod);
-        worst.offer({ inode, group, ...(pod === undefined ? {} : { pod }) });
+      const groups = new PortGroups(sockets, portRulesOf(numbers.settings), nowMs);
+      count += groups.size;
+      for (let group = 0; group < groups.size; group++) {
+        const [used, usable] = [groups.used(group), groups.usable(group)];
+        numbers.pressed ||= part(used, usable) >= PRESSED_PART;
+        if (pod !== undefined) this.#notePod(groups.source(group), pod);
+        worst.offer(used, usable, () => {
+          const where = own === true ? {} : pod === undefined ? { netns: inode } : { pod };
+          return { inode, use: { ...where, ...groups.use(group) } };
+        });
       }
+      between();
     }
-    const followed = worst.all.map(({ inode, pod, group }) => {
-      const { source, destination, used, usable } = group;
+    const followed = worst.all.map(({ inode, use }) => {
+      const { source, destination, used, usable } = use;
       const key = `${inode} ${source} ${destination.port} ${destination.address}`;
       const forecast = this.#ports.forecast(key, used, usable, nowMs);
-      return { ...(pod === undefined ? {} : { pod }), ...useOf(group), ...forecast };
+      return { ...use, ...forecast };
     });
     this.#ports.endRound();
     const destinations = followed.slice(0, PRESSURE_LIMITS.ports);
@@ -91,44 +102,33 @@ export class Pressure {
 
 interface Followed {
   readonly inode: number;
-  readonly pod?: PodRef;
-  readonly group: PortGroup;
+  readonly use: ReportedPortUse;
 }
 
 /** So many as are followed of those offered, the largest part first. */
 class Worst {
   readonly all: Followed[] = [];
 
-  offer(offered: Followed): void {
+  /** @param made is called for one that has a place */
+  offer(used: number, usable: number, made: () => Followed): void {
     const { all } = this;
     let from = 0;
     for (let to = all.length; from < to; ) {
       const middle = (from + to) >> 1;
-      if (isWorse(offered, all[middle] as Followed)) to = middle;
+      if (isWorse(used, usable, (all[middle] as Followed).use)) to = middle;
       else from = middle + 1;
     }
     if (from >= FOLLOWED) return;
-    all.splice(from, 0, offered);
+    all.splice(from, 0, made());
     if (all.length > FOLLOWED) all.pop();
   }
 }
 
-function isWorse({ group: a }: Followed, { group: b }: Followed): boolean {
-  return part(a) > part(b) || (part(a) === part(b) && a.used > b.used);
+function isWorse(used: number, usable: number, than: PortUse): boolean {
+  const [mine, other] = [part(used, usable), part(than.used, than.usable)];
+  return mine > other || (mine === other && used > than.used);
 }
 
-function part({ used, usable }: Pick<PortUse, 'used' | 'usable'>): number {
+function part(used: number, usable: number): number {
   return usable === 0 ? 1 : used / usable;
-}
-
-function* pausing(sockets: Iterable<PressingSocket>, between: () => void): Iterable<PressingSocket> {
-  let left = SOCKETS_AT_ONCE;
-  for (const socket of sockets) {
-    if (--left < 0) {
-      between();
-      left = SOCKETS_AT_ONCE;
-    }
-    yield socket;
-  }
-  between();
 }

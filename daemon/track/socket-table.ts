@@ -4,7 +4,7 @@
  * TIME-WAIT, which takes the inode (and so the process) away.
  */
 
-import type { Family, PodRef, TcpStateName } from '#contract';
+import type { Endpoint, Family, PodRef, TcpStateName } from '#contract';
 import type { OnDatagram } from '../kernel/netlink-events.ts';
 import { DiagRecord } from '../netlink/diag-record.ts';
 import type { DiagDetails } from '../netlink/inet-diag.ts';
@@ -13,6 +13,8 @@ import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
 import type { HeldGroup } from './held-groups.ts';
 import { HeldGroups } from './held-groups.ts';
+import type { PressingSocket } from './port-pressure.ts';
+import { PressingRow } from './pressing-row.ts';
 import { findProcesses } from './process-search.ts';
 import type { ProcessTable } from './processes.ts';
 import { SocketAttribution } from './socket-attribution.ts';
@@ -136,6 +138,27 @@ export class SocketTable {
         yield this.#tracked(store, row);
       }
     }
+  }
+
+  /** The sockets that the last sweep saw, as numbers, in one object for each family. */
+  *pressing(): Generator<PressingSocket> {
+    for (const store of this.#stores) {
+      const socket = new PressingRow(store);
+      for (let row = store.next(-1); row >= 0; row = this.#next(store, row)) {
+        if (!this.#wasSeen(store)) continue;
+        socket.row = 2 * row + (store === this.#v4 ? 0 : 1);
+        yield socket;
+      }
+    }
+  }
+
+  /** @param row of one of these */
+  endsOf(row: number): { source: string; destination: Endpoint } {
+    const store = this.#stores[row % 2] as SocketStore;
+    store.select(Math.floor(row / 2));
+    const text = (end: 'local' | 'remote') =>
+      this.#texts.text(store.words, store.addressAt(end), store.family);
+    return { source: text('local'), destination: { address: text('remote'), port: store.remotePort() } };
   }
 
   /** The sockets in TIME-WAIT and CLOSE-WAIT that the last sweep saw, in groups, each with one of them. */

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import * as assert from 'uvu/assert';
+import type { Endpoint } from '#contract';
 import { CONNTRACK_TCP_STATES, STATUS } from '../../../daemon/netlink/ctnetlink.ts';
 import { SeededRandom } from '../../../daemon/netsim/random.ts';
-import type { PortUse, PressingSocket } from '../../../daemon/track/port-pressure.ts';
-import { portUses } from '../../../daemon/track/port-pressure.ts';
+import type { PortUse, PressingSocket, PressingSockets } from '../../../daemon/track/port-pressure.ts';
+import * as numbered from '../../../daemon/track/port-pressure.ts';
 import type { PortRules } from '../../../daemon/track/port-rules.ts';
 import { assignablePorts, isAssignable, portRulesOf } from '../../../daemon/track/port-rules.ts';
 import { PortTrends } from '../../../daemon/track/port-trends.ts';
@@ -14,7 +15,37 @@ import { spec, testSeed } from '../../harness.ts';
 const RULES: PortRules = { low: 40_000, high: 40_099, reserved: [], twReuse: 0, twReuseDelayMs: 1_000 };
 const NOW_MS = 100_000;
 
-function socket(port: number, changes: Partial<PressingSocket> = {}): PressingSocket {
+/** A socket as a person tells of it. */
+interface Told extends Omit<PressingSocket, 'row' | 'localPort' | 'towards' | 'onLoopback'> {
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+}
+
+/** The same as numbers. */
+function numbersOf(sockets: readonly Told[]): PressingSockets {
+  const destinations = new Map<string, number>();
+  const isLoopback = ({ address }: Endpoint) => address === '::1' || address.startsWith('127.');
+  return {
+    pressing: () =>
+      sockets.map((each, row) => {
+        const { local, peer } = each;
+        const destination = `${local.address} ${peer.address} ${peer.port}`;
+        const towards = destinations.getOrInsertComputed(destination, () => destinations.size);
+        const onLoopback = isLoopback(local) || isLoopback(peer);
+        return { ...each, row, localPort: local.port, towards, onLoopback };
+      }),
+    endsOf: (row) => {
+      const { local, peer } = sockets[row] as Told;
+      return { source: local.address, destination: peer };
+    },
+  };
+}
+
+function portUses(sockets: readonly Told[], rules: PortRules, nowMs: number): PortUse[] {
+  return numbered.portUses(numbersOf(sockets), rules, nowMs);
+}
+
+function socket(port: number, changes: Partial<Told> = {}): Told {
   return {
     local: { address: '10.0.0.1', port },
     peer: { address: '10.0.0.2', port: 443 },
@@ -27,7 +58,7 @@ function socket(port: number, changes: Partial<PressingSocket> = {}): PressingSo
 }
 
 /** As connect(2) gives them: at an even distance from the lowest. */
-function connected(count: number, changes: Partial<PressingSocket> = {}): PressingSocket[] {
+function connected(count: number, changes: Partial<Told> = {}): Told[] {
   return Array.from({ length: count }, (_, index) => socket(40_000 + 2 * index, changes));
 }
 
@@ -57,9 +88,9 @@ spec('port pressure', (test) => {
       [
         '10.0.0.1 10.0.0.2:443 3',
         '10.0.0.1 10.0.0.3:443 1',
-        '10.0.0.1 10.0.0.2:444 1',
         '10.0.0.9 10.0.0.2:443 1',
-      ].sort((a, b) => Number(a.startsWith('10.0.0.9')) - Number(b.startsWith('10.0.0.9'))),
+        '10.0.0.1 10.0.0.2:444 1',
+      ],
     );
     assert.ok(uses.every(({ usable }) => usable === 100));
   });
@@ -232,15 +263,18 @@ spec('the pressure of a report', (test) => {
     const namespaces = [
       {
         inode: 1,
-        sockets: Array.from({ length: 30 }, (_, index) =>
-          socket(40_000, { peer: { address: '10.0.0.2', port: 1 + index } }),
+        own: true,
+        sockets: numbersOf(
+          Array.from({ length: 30 }, (_, index) =>
+            socket(40_000, { peer: { address: '10.0.0.2', port: 1 + index } }),
+          ),
         ),
         numbers: { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: true },
       },
       {
         inode: 2,
         pod: { uid: 'aaaa' },
-        sockets: connected(5),
+        sockets: numbersOf(connected(5)),
         numbers: { settings: { portRange: { from: 40_000, to: 40_009 } }, pressed: false },
       },
     ];
@@ -248,10 +282,41 @@ spec('the pressure of a report', (test) => {
     assert.equal([destinations.length, folded], [20, 11]);
     const [worst] = destinations;
     assert.equal([worst?.pod, worst?.used, worst?.usable], [{ uid: 'aaaa' }, 5, 10]);
+    assert.equal([worst?.netns, destinations[1]?.netns], [undefined, undefined], 'of a pod, and our own');
     assert.equal(
       namespaces.map(({ numbers }) => numbers.pressed),
       [false, false],
     );
+  });
+
+  test('names the network namespace of others that no pod is known of', () => {
+    const numbers = { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: false };
+    const sockets = numbersOf(connected(5));
+    const namespaces = [
+      { inode: 1, own: true, sockets, numbers },
+      { inode: 2, sockets, numbers },
+      { inode: 3, pod: { uid: 'aaaa' }, sockets, numbers },
+    ];
+    const { destinations } = new Pressure().ports(namespaces, () => {}, NOW_MS);
+    assert.equal(
+      destinations.map(({ netns, pod }) => netns ?? pod?.uid),
+      [undefined, 2, 'aaaa'],
+    );
+  });
+
+  test('asks for the addresses of no more destinations than are followed', () => {
+    const sockets = numbersOf(
+      Array.from({ length: 5_000 }, (_, at) => socket(40_000, { peer: { address: '10.0.0.2', port: at } })),
+    );
+    let asked = 0;
+    const endsOf = (row: number) => {
+      asked++;
+      return sockets.endsOf(row);
+    };
+    const numbers = { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: false };
+    const namespaces = [{ inode: 1, own: true, sockets: { ...sockets, endsOf }, numbers }];
+    const { folded } = new Pressure().ports(namespaces, () => {}, NOW_MS);
+    assert.equal([folded, asked], [4_980, 200]);
   });
 
   test('is of the two hundred worst of any number of destinations, in order', () => {
@@ -263,13 +328,14 @@ spec('the pressure of a report', (test) => {
       });
       return {
         inode,
-        sockets,
+        told: sockets,
+        sockets: numbersOf(sockets),
         numbers: { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: false },
       };
     });
     const parts = (uses: readonly PortUse[]) => uses.map(({ used, usable }) => used / usable);
-    const all = namespaces.flatMap(({ sockets, numbers }) =>
-      parts(portUses(sockets, portRulesOf(numbers.settings), NOW_MS)),
+    const all = namespaces.flatMap(({ told, numbers }) =>
+      parts(portUses(told, portRulesOf(numbers.settings), NOW_MS)),
     );
     const { destinations, folded } = new Pressure().ports(namespaces, () => {}, NOW_MS);
     assert.equal(parts(destinations), all.sort((a, b) => b - a).slice(0, 20));
@@ -281,7 +347,7 @@ spec('the pressure of a report', (test) => {
     const pressure = new Pressure();
     const lookAt = (used: number) => {
       const sockets = Array.from({ length: used }, (_, index) => socket(40_000 + index));
-      pressure.ports([{ inode: 1, sockets, numbers }], () => {}, NOW_MS);
+      pressure.ports([{ inode: 1, sockets: numbersOf(sockets), numbers }], () => {}, NOW_MS);
       return numbers.pressed;
     };
     assert.equal([lookAt(7), lookAt(6)], [true, false]);
@@ -289,11 +355,12 @@ spec('the pressure of a report', (test) => {
 
   test('names the pods whose addresses use source NAT, unless several have the same address', () => {
     const numbers = { settings: { portRange: { from: 40_000, to: 40_099 } }, pressed: false };
-    const from = (address: string) => [socket(40_000, { local: { address, port: 40_000 } })];
+    const from = (...all: readonly string[]) =>
+      numbersOf(all.map((address) => socket(40_000, { local: { address, port: 40_000 } })));
     const namespaces = [
       { inode: 1, sockets: from('10.244.1.1'), numbers },
       { inode: 2, pod: { uid: 'aaaa' }, sockets: from('10.244.1.5'), numbers },
-      { inode: 3, pod: { uid: 'bbbb' }, sockets: [...from('10.244.1.6'), ...from('127.0.0.1')], numbers },
+      { inode: 3, pod: { uid: 'bbbb' }, sockets: from('10.244.1.6', '127.0.0.1'), numbers },
       { inode: 4, pod: { uid: 'cccc' }, sockets: from('127.0.0.1'), numbers },
     ];
     const rows = ['10.244.1.1', '10.244.1.5', '10.244.1.6', '127.0.0.1', '10.244.9.9'].map((source) => ({
