@@ -13,12 +13,12 @@ import {
 import { decodeMessages, NLM_F_CREATE, NLM_F_EXCL } from '../daemon/netlink/message.ts';
 import { flowOf } from '../daemon/track/conntrack-flows.ts';
 import { endReason } from '../daemon/track/flow-ends.ts';
-import { readConntrackSettings } from '../daemon/track/kernel-numbers.ts';
+import { readConntrackFill, readConntrackSettings } from '../daemon/track/kernel-numbers.ts';
 import { readingConntrack } from '../daemon/track/refusals.ts';
 import type { FlowRow } from './conntrack-rows.ts';
 import { flowFilter } from './conntrack-rows.ts';
 import type { ConntrackSettings, FlowEventKind } from './conntrack-settings.ts';
-import { endText, natCell } from './conntrack-view.ts';
+import { endText, NO_USE, natCell } from './conntrack-view.ts';
 import { EVENT_QUEUE_BYTES, streamEvents } from './event-stream.ts';
 import type { CliIo } from './io.ts';
 import { jsonText } from './json-text.ts';
@@ -42,6 +42,15 @@ export async function runEvents(settings: ConntrackSettings, io: CliIo): Promise
         code: 'CONNTRACK_EVENTS_OFF',
         message: 'the kernel tells no events: net.netfilter.nf_conntrack_events is 0',
         hint: 'sysctl -w net.netfilter.nf_conntrack_events=1',
+      },
+    ]);
+  }
+  if (inside(settings.netns, readConntrackFill).count === 0) {
+    printConditions(io, [
+      {
+        code: 'CONNTRACK_UNUSED',
+        message: `conntrack holds no flow: ${NO_USE}, and then there are no events`,
+        hint: 'a rule with "ct state" or NAT sets conntrack going; --netns looks into another network namespace',
       },
     ]);
   }

@@ -5,6 +5,7 @@ import { FOOTPRINT_MARK } from '../daemon/kernel/host-tun.ts';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
 import type { Flow } from '../daemon/track/conntrack-flows.ts';
 import { eachFlow } from '../daemon/track/conntrack-flows.ts';
+import { ConntrackGrowth, timeToFullMs } from '../daemon/track/conntrack-rates.ts';
 import { dumpFlows } from '../daemon/track/dumps.ts';
 import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
@@ -18,6 +19,14 @@ import { GroupChanges } from './group-changes.ts';
 import { inside } from './place.ts';
 import { TopRows } from './top-rows.ts';
 
+/** How full the table is, and how fast it fills: from the second reading on. */
+export interface WatchedFill extends ConntrackFill {
+  /** As of about the last minute. */
+  readonly growthPerS?: number;
+  /** When it is full at this growth; absent where that is no time to speak of. */
+  readonly toFullMs?: number;
+}
+
 /** How many flows there are. */
 export interface FlowTotals {
   /** Of TCP; those that pass the filters; of these finwait's own. */
@@ -26,7 +35,7 @@ export interface FlowTotals {
   readonly own: number;
   /** Flows of other protocols. */
   readonly others: number;
-  readonly fill: ConntrackFill;
+  readonly fill: WatchedFill;
 }
 
 export interface FlowsRead {
@@ -46,6 +55,7 @@ export class FlowsReader {
   readonly #settings: ConntrackSettings;
   readonly #owners: FlowOwners | undefined;
   readonly #changes: GroupChanges<FlowGroup>;
+  readonly #growth = new ConntrackGrowth();
 
   constructor(settings: ConntrackSettings) {
     this.#settings = settings;
@@ -54,12 +64,19 @@ export class FlowsReader {
   }
 
   /** Of its namespace. @throws FinwaitError CONNTRACK_MISSING, and those of `inside` */
-  fill(): ConntrackFill {
-    return inside(this.#settings.netns, readConntrackFill);
+  fill(): WatchedFill {
+    const fill = inside(this.#settings.netns, readConntrackFill);
+    const growthPerS = this.#growth.perS(fill.count, performance.now());
+    const toFullMs = timeToFullMs(fill, growthPerS);
+    return {
+      ...fill,
+      ...(growthPerS === undefined ? {} : { growthPerS }),
+      ...(toFullMs === undefined ? {} : { toFullMs }),
+    };
   }
 
   /** @throws FinwaitError CONNTRACK_DENIED, CONNTRACK_MISSING, NETLINK_FAILED, and those of `inside` */
-  read(fill: ConntrackFill): FlowsRead {
+  read(fill: WatchedFill): FlowsRead {
     const { by, sort, reverse, limit, netns } = this.#settings;
     const owners = this.#owners?.read();
     const isSelected = flowFilter(this.#settings);

@@ -2,9 +2,8 @@
 
 import { hostPortText } from '#base/host-port.ts';
 import type { Endpoint } from '#contract';
-import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import type { FlowGroup } from './conntrack-groups.ts';
-import type { FlowTotals } from './conntrack-reader.ts';
+import type { FlowTotals, WatchedFill } from './conntrack-reader.ts';
 import type { FlowHolder, FlowRow } from './conntrack-rows.ts';
 import { FLOW_STATE_NAMES, OFFLOADED } from './conntrack-rows.ts';
 import type { FlowGrouping } from './conntrack-settings.ts';
@@ -106,6 +105,8 @@ export function flowGroupColumns(
   ];
 }
 
+export const NO_USE = 'no rule of this network namespace seems to use conntrack';
+
 /** What is shown of what there is; how full the table is. */
 export function flowsFooter({ selected, all, own, others, fill }: FlowTotals, shown = selected): Line[] {
   const cut = shown < selected ? ` (${count(shown)} shown)` : '';
@@ -114,7 +115,7 @@ export function flowsFooter({ selected, all, own, others, fill }: FlowTotals, sh
     ...(own === 0 ? [] : [`${count(own)} of finwait`]),
     ...(others === 0 ? [] : [`${count(others)} of other protocols left out`]),
   ];
-  const idle = fill.count === 0 ? '; no rule of this network namespace seems to use conntrack' : '';
+  const idle = fill.count === 0 ? `; ${NO_USE}` : '';
   return [
     [{ text: parts.join(', '), style: 'dim' }],
     [
@@ -138,10 +139,19 @@ export function flowGroupsFooter(by: FlowGrouping, groups: readonly FlowGroup[])
   return notes.filter((each) => each !== false).map((text) => [{ text, style: 'dim' }]);
 }
 
-/** `table: 120 / 262,144 (0.05 %)` */
-export function fillText({ count: flows, max }: ConntrackFill): string {
-  if (max === 0) return `table: ${count(flows)}, without a bound`;
-  return `table: ${count(flows)} / ${count(max)} (${percent(flows, max)})`;
+/** `table: 120 / 262,144 (0.05 %), +23/s, full in 3h09m` */
+export function fillText({ count: flows, max, growthPerS, toFullMs }: WatchedFill): string {
+  const growth = growthPerS === undefined ? '' : `, ${growthText(growthPerS)}`;
+  const full = toFullMs === undefined ? '' : `, full in ${age(toFullMs)}`;
+  if (max === 0) return `table: ${count(flows)}, without a bound${growth}`;
+  return `table: ${count(flows)} / ${count(max)} (${percent(flows, max)})${growth}${full}`;
+}
+
+/** `+23/s`, `-5/min` */
+function growthText(perS: number): string {
+  const [amount, unit] = Math.abs(perS) < 1 ? [Math.abs(perS) * 60, 'min'] : [Math.abs(perS), 's'];
+  if (Math.round(amount) === 0) return 'steady';
+  return `${perS > 0 ? '+' : '-'}${count(Math.round(amount))}/${unit}`;
 }
 
 export function endText({ address, port }: Endpoint): string {

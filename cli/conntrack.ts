@@ -2,11 +2,10 @@
 
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
-import type { ConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { runDelete } from './conntrack-delete.ts';
 import { runEvents } from './conntrack-events.ts';
 import { FLOW_GROUP_SORT_KEYS } from './conntrack-groups.ts';
-import type { FlowsRead } from './conntrack-reader.ts';
+import type { FlowsRead, WatchedFill } from './conntrack-reader.ts';
 import { asksForOwners, FlowsReader } from './conntrack-reader.ts';
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from './conntrack-settings.ts';
@@ -34,6 +33,7 @@ const HELP: CommandHelp = {
     ['finwait conntrack --owners --state close-wait', 'the process and pod at each end'],
     ['finwait conntrack --state syn-sent --unreplied', 'handshakes that nobody answers'],
     ['finwait conntrack --nat --address 10.96.0.0/12', 'where the connections to services really go'],
+    ['finwait conntrack --watch --limit 1', 'how fast the table fills, and when it is full'],
     ['finwait conntrack --own', "finwait's own footprint"],
     ['finwait conntrack --events --state close-wait,time-wait', 'who closes, as it happens'],
     ['finwait conntrack --stats --watch', 'what is dropped, and how fast'],
@@ -91,7 +91,7 @@ function checkTogether(settings: ConntrackSettings): void {
 function readTable(
   io: CliIo,
   settings: ConntrackSettings,
-  fill: ConntrackFill,
+  fill: WatchedFill,
   read: () => FlowsRead,
 ): FlowsRead {
   try {

@@ -6,7 +6,13 @@ import type { FlowRow } from '../../cli/conntrack-rows.ts';
 import { flowFilter, sortFlows } from '../../cli/conntrack-rows.ts';
 import type { FlowGrouping, FlowRowKey } from '../../cli/conntrack-settings.ts';
 import { CONNTRACK_SETTINGS } from '../../cli/conntrack-settings.ts';
-import { flowColumns, flowGroupColumns, flowGroupsFooter, flowsFooter } from '../../cli/conntrack-view.ts';
+import {
+  fillText,
+  flowColumns,
+  flowGroupColumns,
+  flowGroupsFooter,
+  flowsFooter,
+} from '../../cli/conntrack-view.ts';
 import { printTable } from '../../cli/table.ts';
 import { spec } from '../harness.ts';
 import { cliRun } from './cli-run.ts';
@@ -300,6 +306,19 @@ spec('finwait conntrack', (test) => {
   test('says that nothing seems to use conntrack when it holds no flow', () => {
     const [, fill] = flowsFooter({ selected: 0, all: 0, own: 0, others: 0, fill: { count: 0, max: 10 } });
     assert.match(fill?.[0]?.text ?? '', /table: 0 \/ 10 \(0 %\); no rule of this network namespace/);
+  });
+
+  test('says how fast it fills and when it is full, from the second look on', () => {
+    const text = (growthPerS: number, toFullMs?: number) => {
+      const fill = { count: 10, max: 1_000, growthPerS, ...(toFullMs === undefined ? {} : { toFullMs }) };
+      return fillText(fill).slice('table: 10 / 1,000 (1.0 %)'.length);
+    };
+    assert.is(fillText({ count: 10, max: 1_000 }), 'table: 10 / 1,000 (1.0 %)');
+    assert.equal(
+      [text(23.4, 11_340_000), text(-2_000), text(0.2, 60_000), text(-0.004)],
+      [', +23/s, full in 3h09m', ', -2,000/s', ', +12/min, full in 1m00s', ', steady'],
+    );
+    assert.is(fillText({ count: 10, max: 0, growthPerS: 1 }), 'table: 10, without a bound, +1/s');
   });
 
   test('fits every width of a terminal', () => {

@@ -69,6 +69,7 @@ spec('finwait conntrack on the kernel', (test) => {
     'tells what begins, changes and ends, of both families and in zones, until Ctrl-C',
     async () => {
       await using ns = await makeNetns('events');
+      await makeFlow(ns, ['192.0.2.1', 60_000], ['192.0.2.2', 9]);
       await using child = ns.start(process.execPath, [...COMMAND, '--events', '--json']);
       await listening(ns, child);
       await makeFlow(ns, A, B);
@@ -143,6 +144,19 @@ spec('finwait conntrack on the kernel', (test) => {
         return /\n0\n$/.test(child.stdout) ? true : undefined;
       });
       assert.is((await child.ended).code, 0);
+    },
+    { needs },
+  );
+
+  test(
+    'says how fast the table fills when it is watched, and that no events come where nothing uses conntrack',
+    async () => {
+      await using ns = await makeNetns('unused');
+      await using watched = ns.start(process.execPath, [...COMMAND, '--watch', '--interval', '100ms']);
+      await watched.output(/^table: 0 \/ [\d,]+ \(0 %\); no rule/m);
+      await watched.output(/^table: 0 \/ [\d,]+ \(0 %\), steady; no rule/m);
+      await using events = ns.start(process.execPath, [...COMMAND, '--events']);
+      await events.output(/^finwait: note: CONNTRACK_UNUSED: /m, { stream: 'stderr' });
     },
     { needs },
   );
