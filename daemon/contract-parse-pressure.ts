@@ -15,7 +15,6 @@ import type {
   SourceNatUse,
 } from '#contract';
 import { PRESSURE_LIMITS } from '#contract';
-import { netnsInode } from './contract-parse-namespaces.ts';
 
 type Consumer = SourceNatUse['consumers'][number];
 
@@ -28,14 +27,16 @@ export function pressureShapes({
   address,
   endpoint,
   pod,
+  netns,
 }: {
   readonly address: Shape<string>;
   readonly endpoint: Shape<Endpoint>;
   readonly pod: Shape<PodRef>;
+  readonly netns: Shape<number>;
 }) {
   const portUse = object<PortUse>({
     pod: optional(pod),
-    netns: optional(netnsInode),
+    netns: optional(netns),
     source: address,
     destination: endpoint,
     used: count,

@@ -135,7 +135,7 @@ const listener = object<Listener>({
   backlog: uint32,
 });
 
-const pressure = pressureShapes({ address, endpoint, pod });
+const pressure = pressureShapes({ address, endpoint, pod, netns: netnsInode });
 
 const sockets = object<SocketSummary>({
   states: list(object({ family, state: among(...TCP_STATES), count }), 2 * TCP_STATES.length),
