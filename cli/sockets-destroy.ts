@@ -1,5 +1,7 @@
 /** `finwait sockets destroy`: aborts one socket, by both its ends and the kernel's number for it. */
 
+import { cleanText } from '#base/clean-text.ts';
+import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
 import { hostPortText } from '#base/host-port.ts';
 import type { Decoded } from '#base/result.ts';
@@ -25,7 +27,8 @@ import { asksForHelp, helpText } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { chosenPlace, inside, PLACE_SETTINGS } from './place.ts';
-import { switchOf } from './table.ts';
+import { processCell } from './sockets-view.ts';
+import { printConditions, switchOf } from './table.ts';
 
 const DESTROY_SETTINGS = {
   cookie: {
@@ -61,28 +64,43 @@ export async function runDestroy(args: readonly string[], io: CliIo): Promise<nu
     return EXIT.ok;
   }
   const { settings, positionals } = readSettings(DESTROY_SETTINGS, args, io.env);
-  const [local, peer] = positionals.map(endpointOf);
+  const [localText = '', peerText = ''] = positionals;
+  const local = positionals.length > 0 ? endpointOf(localText) : undefined;
+  const peer = positionals.length > 1 ? endpointOf(peerText, local) : undefined;
   if (local === undefined || peer === undefined || positionals.length > 2 || settings.cookie === undefined) {
     throw usage('it takes LOCAL, PEER and --cookie, so that no other socket is hit');
   }
   const { cookie } = settings;
   const place = chosenPlace(settings);
-  const socket = inside(place, () => findSocket(local, peer, cookie));
-  const whose =
-    socket.process === null ? 'that no process holds' : `of ${socket.process.name}/${socket.process.pid}`;
-  const what = `${socket.state} ${endText(local)} → ${endText(peer)} ${whose}`;
+  const found = inside(place, () => findSocket(local, peer, cookie));
+  const { socket, hidden } = found;
+  const what = cleanText(`${socket.state} ${endText(local)} → ${endText(peer)} ${whoseText(found)}`);
+  const follows = cleanText(consequence(found));
+  if (hidden !== undefined) printConditions(io, [hidden]);
   if (!settings.yes) {
-    io.stdout.write(`would destroy ${what}\n${consequence(socket)}\n`);
+    io.stdout.write(`would destroy ${what}\n${follows}\n`);
     throw usage('nothing was done: --yes is missing');
   }
   inside(place, () => destroy(socket));
-  io.stdout.write(`destroyed ${what}\n${consequence(socket)}\n`);
+  io.stdout.write(`destroyed ${what}\n${follows}\n`);
   return EXIT.ok;
 }
 
+interface Found {
+  readonly socket: TrackedSocket;
+  /** Why the process that holds it is not seen, where one may. */
+  readonly hidden: Condition | undefined;
+}
+
+function whoseText({ socket, hidden }: Found): string {
+  if (socket.process !== null) return `of ${processCell(socket).text}`;
+  return hidden === undefined ? 'that no process holds' : 'of a process that may not be seen';
+}
+
 /** net/ipv4/tcp.c: tcp_abort() and tcp_need_reset() */
-function consequence({ state, process, attribution, diag }: TrackedSocket): string {
-  const holder = attribution === 'socket' ? process?.name : undefined;
+function consequence({ socket: { state, process, attribution, diag }, hidden }: Found): string {
+  const holder =
+    hidden !== undefined ? 'the process that holds it' : attribution === 'socket' ? process?.name : undefined;
   if (state === 'LISTEN') return `${holder ?? 'its program'} ${NO_LONGER_LISTENS}`;
   if (state === 'TIME-WAIT')
     return 'its port can be used again at once; late segments of it are answered with a RST';
@@ -106,18 +124,21 @@ const RESET_STATES: ReadonlySet<TcpStateName> = new Set([
 ]);
 
 /** @throws FinwaitError SOCKET_NOT_FOUND, and as `dumpSockets` */
-function findSocket(local: Endpoint, peer: Endpoint, cookie: number): TrackedSocket {
+function findSocket(local: Endpoint, peer: Endpoint, cookie: number): Found {
   const faults = noNetlinkFaults();
+  const processes = new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY });
   const table = new SocketTable({
     dump: (onSocket) => dumpSockets(onSocket, faults),
-    processes: new ProcessTable({ maxDescriptors: Number.POSITIVE_INFINITY }),
+    processes,
     maxTracked: Number.POSITIVE_INFINITY,
     ephemeralFrom: readEphemeralFrom(),
   });
   table.sweep(performance.now());
   for (const socket of table.sockets()) {
-    if (socket.diag.cookie === cookie && isSame(socket.local, local) && isSame(socket.peer, peer))
-      return socket;
+    if (socket.diag.cookie === cookie && isSame(socket.local, local) && isSame(socket.peer, peer)) {
+      const held = socket.diag.inode !== 0 && socket.process === null;
+      return { socket, hidden: held ? processes.condition() : undefined };
+    }
   }
   throw notFound();
 }
@@ -181,9 +202,17 @@ function bytesOf(address: string, family: 4 | 6): Uint8Array | undefined {
   return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes);
 }
 
-function endpointOf(text: string): Endpoint {
-  const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(text) ?? [];
-  const address = parseIpAddress(host.replace(/^\[(.*)\]$/, '$1'));
+/**
+ * An end as the tables show it: `10.0.0.1:80`, `10.0.0.1:80*`, `127.0.0.1%lo:80`, `[fe80::1%eth0]:80`, `*:80` (a listener
+ * of both families) and `-` (its peer).
+ * @param other the end before it
+ */
+function endpointOf(text: string, other?: Endpoint): Endpoint {
+  if (text === '-' && other !== undefined)
+    return { address: other.address.includes(':') ? '::' : '0.0.0.0', port: 0 };
+  const [, shown = '', port = ''] = /^(.*):(\d{1,5})\*?$/.exec(text) ?? [];
+  const host = shown.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
+  const address = parseIpAddress(host === '*' ? '::' : host);
   if (address.ok && Number(port) <= 65_535) return { address: address.value.text, port: Number(port) };
   throw usage(`${JSON.stringify(text)} is not ADDRESS:PORT`);
 }

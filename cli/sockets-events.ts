@@ -1,5 +1,6 @@
 /** `finwait sockets --events`: a line for each connection whose socket the kernel lets go, with its last figures. */
 
+import type { Endpoint } from '#contract';
 import { NetlinkEvents } from '../daemon/kernel/netlink-events.ts';
 import { NETLINK_SOCK_DIAG, SOCKET_END_GROUPS } from '../daemon/netlink/inet-diag.ts';
 import { decodeMessages, viewOf } from '../daemon/netlink/message.ts';
@@ -21,8 +22,10 @@ import { finwaitAddresses } from './table.ts';
 import { count, latency } from './view-text.ts';
 
 /** An event as `--json` prints it: a socket as it was last, its state and owner as of the last look at all sockets. */
-export interface SocketEvent extends SocketRow {
+export interface SocketEvent extends Omit<SocketRow, 'peer'> {
   readonly event: 'ended';
+  /** Null where the kernel had forgotten it: of a connection that its own program reset, or of none. */
+  readonly peer: Endpoint | null;
   /** Unix time at which it was read. */
   readonly atMs: number;
 }
@@ -45,7 +48,8 @@ export async function runSocketEvents(settings: SocketsSettings, io: CliIo): Pro
       const rows = ends.rowsOf(datagram, inodes[source] ?? 0);
       if (rows === undefined) return [undefined];
       return selectSockets(rows, settings).map((row) => {
-        const event: SocketEvent = { event: 'ended', atMs, ...row };
+        const isForgotten = row.peer.port === 0 && row.state !== 'LISTEN';
+        const event: SocketEvent = { event: 'ended', atMs, ...row, peer: isForgotten ? null : row.peer };
         return json ? jsonText(event) : lineOf(event);
       });
     },
@@ -131,7 +135,9 @@ class SocketEnds {
     const known = this.#known.get(name) ?? this.#before.get(name);
     if (known === undefined) return row;
     const { state, direction, process, attribution, pod, podBy, podName, own } = known;
-    return { ...row, state, direction, process, attribution, pod, podBy, podName, own };
+    // A reset by its own program leaves the socket without ends before it goes.
+    const { local, peer } = row.peer.port === 0 ? known : row;
+    return { ...row, local, peer, state, direction, process, attribution, pod, podBy, podName, own };
   }
 }
 
@@ -159,7 +165,7 @@ function lineOf(event: SocketEvent): string {
     new Date(atMs).toISOString().slice(11, 23),
     event.event,
     state.padEnd(11),
-    `${localText(event)} → ${peerText(event)}`,
+    `${localText(event)} → ${event.peer === null ? '-' : peerText({ ...event, peer: event.peer })}`,
     processCell(event).text,
     ...(pod === null ? [] : [podName ?? pod.uid]),
     figures.join(', '),

@@ -213,13 +213,17 @@ function statesCell({ states }: SocketGroup): Span {
   };
 }
 
-export function localText({ local, dualStack, interface: name }: SocketRow): string {
+export function localText({
+  local,
+  dualStack,
+  interface: name,
+}: Pick<SocketRow, 'local' | 'dualStack' | 'interface'>): string {
   const on = name === null ? '' : `%${name}`;
   if (dualStack) return `*${on}:${local.port}`;
   return hostPortText(`${local.address}${on}`, local.port);
 }
 
-export function peerText({ peer, state, own }: SocketRow): string {
+export function peerText({ peer, state, own }: Pick<SocketRow, 'peer' | 'state' | 'own'>): string {
   if (state === 'LISTEN') return '-';
   return `${hostPortText(peer.address, peer.port)}${own ? '*' : ''}`;
 }

@@ -2,6 +2,7 @@
 
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { cleanText } from '#base/clean-text.ts';
 import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
 import type { Decoded } from '#base/result.ts';
@@ -94,7 +95,7 @@ function inList(list: BlockList, address: string): boolean {
 /** Whether an address is on a TUN device of a finwait that runs on this machine: one end of its probes. */
 export function finwaitAddresses(): (address: string) => boolean {
   const list = new BlockList();
-  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+  for (const [name, addresses] of Object.entries(addressesHere())) {
     if (!/^finwait\d+$/.test(name)) continue;
     for (const { cidr, family } of addresses ?? []) {
       const [network, length] = cidr?.split('/') ?? [];
@@ -104,6 +105,15 @@ export function finwaitAddresses(): (address: string) => boolean {
     }
   }
   return (address) => inList(list, address);
+}
+
+/** None where the kernel does not tell: libuv throws what it was refused. */
+function addressesHere(): ReturnType<typeof networkInterfaces> {
+  try {
+    return networkInterfaces();
+  } catch {
+    return {};
+  }
 }
 
 /** A filter without values lets everything pass. */
@@ -265,6 +275,6 @@ export function requireConntrack(conditions: readonly Condition[]): void {
 /** Standing faults that leave the answer incomplete, on standard error. */
 export function printConditions(io: CliIo, conditions: readonly Condition[]): void {
   for (const { code, message, hint } of conditions) {
-    io.stderr.write(`finwait: note: ${code}: ${message}\n  hint: ${hint}\n`);
+    io.stderr.write(`finwait: note: ${code}: ${cleanText(message)}\n  hint: ${cleanText(hint)}\n`);
   }
 }

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import * as assert from 'uvu/assert';
 import { readSettings } from '#base/settings.ts';
 import { TCP_STATES } from '#contract';
@@ -283,6 +286,22 @@ spec('finwait sockets', (test) => {
       assert.is(code, 2, args.join(' '));
       assert.is(stdout, '');
       assert.match(stderr, says);
+    }
+  });
+
+  test('destroy takes ends as the tables show them', async () => {
+    for (const [host, ends] of [
+      [undefined, (port: number) => [`*:${port}`, '-']],
+      ['127.0.0.1', (port: number) => [`127.0.0.1%lo:${port}*`, '-']],
+      ['::1', (port: number) => [`[::1%lo]:${port}`, '[::]:0']],
+    ] as const) {
+      await using server = createServer();
+      await once(server.listen(0, host), 'listening');
+      const { port } = server.address() as AddressInfo;
+      const { stdout } = await cliRun(['sockets', '-l', '--json', '--port', String(port)]);
+      const [row] = JSON.parse(stdout) as SocketRow[];
+      const told = await cliRun(['sockets', 'destroy', ...ends(port), '--cookie', row?.cookie ?? '']);
+      assert.match(told.stdout, /^would destroy LISTEN /, told.stderr);
     }
   });
 

@@ -1,8 +1,20 @@
+import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import type { PassThrough } from 'node:stream';
 import * as assert from 'uvu/assert';
 import type { AddressFilter, TableColumn } from '../../cli/table.ts';
-import { addressFilter, passes, printJson, printTable, sortableEnd, sorted } from '../../cli/table.ts';
+import {
+  addressFilter,
+  finwaitAddresses,
+  passes,
+  printConditions,
+  printJson,
+  printTable,
+  sortableEnd,
+  sorted,
+} from '../../cli/table.ts';
 import { spec } from '../harness.ts';
+import { written } from './cli-run.ts';
 import { caughtIo } from './tables-fixture.ts';
 
 function filter(text: string): AddressFilter {
@@ -54,6 +66,31 @@ spec('what the table commands share', (test) => {
     ]) {
       assert.not(addressFilter(text).ok, text);
     }
+  });
+
+  test('where the addresses of this machine may not be asked for, none is of finwait', () => {
+    const { networkInterfaces } = os;
+    os.networkInterfaces = () => {
+      throw new Error('uv_interface_addresses returned Unknown system error 1');
+    };
+    syncBuiltinESMExports();
+    try {
+      assert.not(finwaitAddresses()('127.0.0.1'));
+    } finally {
+      os.networkInterfaces = networkInterfaces;
+      syncBuiltinESMExports();
+    }
+  });
+
+  test('a note is harmless whatever a process is named', () => {
+    const io = caughtIo();
+    const message = 'the descriptors of a\nb\u001b[31m/7 may not be read';
+    printConditions(io, [{ code: 'PROCESS_NAMES_PARTIAL', message, hint: 'c\u009bd' }]);
+    const text = written(io.stderr as PassThrough);
+    assert.is(
+      text,
+      'finwait: note: PROCESS_NAMES_PARTIAL: the descriptors of a?b?[31m/7 may not be read\n  hint: c?d\n',
+    );
   });
 
   test('no filter lets everything pass, several let pass what matches one', () => {

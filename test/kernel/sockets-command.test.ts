@@ -158,6 +158,12 @@ spec('finwait sockets on the kernel', (test) => {
       assert.match(wrong.stderr, /SOCKET_NOT_FOUND/);
       const denied = await ns.try('setpriv', ...NOBODY, process.execPath, ...destroy(victim.cookie, '--yes'));
       assert.equal([denied.code, /SOCKET_DESTROY_DENIED/.test(denied.stderr)], [3, true], denied.stderr);
+      const blind = await ns.try('setpriv', ...NOBODY, process.execPath, ...destroy(victim.cookie));
+      assert.match(
+        blind.stdout,
+        /of a process that may not be seen\n.*the process that holds it keeps the descr/,
+      );
+      assert.match(blind.stderr, /PROCESS_NAMES_PARTIAL/);
       assert.is((await rowsOf(ns, '-s', 'close-wait')).length, 2);
       const done = await ns.run(process.execPath, ...destroy(victim.cookie, '--yes'));
       assert.match(done, /^destroyed CLOSE-WAIT .* of /);
@@ -181,7 +187,8 @@ spec('finwait sockets on the kernel', (test) => {
       await ns.run('ip', 'link', 'set', 'fwd0', 'up');
       await ns.run('ip', 'address', 'add', '192.0.2.2/24', 'dev', 'fwd0');
       await ns.run('ip', 'neighbour', 'add', '192.0.2.1', 'lladdr', '02:00:00:00:00:01', 'dev', 'fwd0');
-      await using _caller = ns.start('bash', ['-c', 'exec 3<>/dev/tcp/192.0.2.1/9']);
+      const strange = `printf 'a\\033[31mX' >/proc/$$/comm; exec 3<>/dev/tcp/192.0.2.1/9`;
+      await using _caller = ns.start('bash', ['-c', strange]);
       const rows = await until('SYN-SENT', async () => {
         const all = await rowsOf(ns, '-s', 'all');
         return all.some(({ state }) => state === 'SYN-SENT') ? all : undefined;
@@ -193,6 +200,7 @@ spec('finwait sockets on the kernel', (test) => {
           ...['--cookie', cookie, '--yes', '--pod', pod.uid],
         ]);
         // A connection goes with its other end, which the RST reaches.
+        if (state === 'SYN-SENT') assert.match(stdout, / of a\?\[31mX\/\d+\n/);
         if (code === 0) consequences.set(state, stdout.split('\n')[1] ?? '');
         else assert.match(stderr, /SOCKET_NOT_FOUND/);
       }
@@ -252,6 +260,34 @@ spec('finwait sockets on the kernel', (test) => {
       assert.is(ended.transmission?.bytesSent, 0);
       const { code } = await child.stop('SIGINT');
       assert.equal([code, child.stderr], [0, '']);
+    },
+    { needs },
+  );
+
+  test(
+    'tells no peer of a connection that its own program reset, for the kernel has forgotten it',
+    async () => {
+      await using ns = await makeNetns('socks');
+      const args = ['sockets', '--events', '--json', '--interval', '1h', '--netns', ns.name];
+      await using child = startFinwait(args);
+      const events = () =>
+        child.stdout
+          .split('\n')
+          .slice(0, -1)
+          .map((line): SocketEvent => JSON.parse(line));
+      const script = `const { connect, createServer } = require('node:net');
+        const server = createServer((socket) => socket.on('error', () => server.close())).listen(0, '127.0.0.1', () => {
+          const client = connect(server.address().port, '127.0.0.1', () => client.resetAndDestroy());
+        });`;
+      const forgotten = await until('a reset', async () => {
+        await ns.run(process.execPath, '-e', script);
+        return events().find(({ peer }) => peer === null);
+      });
+      assert.is(forgotten.event, 'ended');
+      assert.equal(
+        events().filter(({ peer }) => peer?.port === 0 && peer.address !== '0.0.0.0'),
+        [],
+      );
     },
     { needs },
   );
