@@ -58,6 +58,7 @@ export const ERROR_CODES = {
   TOKEN_UNREADABLE: 'the token file cannot be read',
   PROBES_OFF: 'the operator asks for probes, and the mode of the agent does not allow them',
   LISTENER_STALLED: 'connections wait at a listener whose program does not accept them',
+  PORTS_EXHAUSTED: 'ports for new connections to a destination run out, or have run out',
   SPOOL_UNUSABLE: 'undelivered reports cannot be kept on disk',
   REPORTS_DROPPED: 'reports were dropped before the operator had them',
   TLS_DIR_UNUSABLE: 'the directory for the CA and the server certificate cannot be used',

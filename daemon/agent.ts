@@ -19,6 +19,7 @@ import { agentFamilies } from './metrics.ts';
 import { ProbeMetrics } from './metrics-probes.ts';
 import { boundCounters } from './report/bounds.ts';
 import { systemClock } from './report/clock.ts';
+import { ExhaustedPorts } from './report/exhausted-ports.ts';
 import { createPusher } from './report/push.ts';
 import { Reporter } from './report/reporter.ts';
 import { Spool } from './report/spool.ts';
@@ -64,6 +65,7 @@ export class Agent {
   readonly #lag = new LoopLag();
   readonly #memoryReturn = new MemoryReturn();
   readonly #stalled = new StalledListeners();
+  readonly #exhausted = new ExhaustedPorts();
   #assignment: Assignment | undefined;
   #plan = NO_TARGETS;
   #death: Condition | undefined;
@@ -105,8 +107,10 @@ export class Agent {
     this.#tables.onSweep((sweep) => {
       this.#reporter.setTables(sweep);
       this.#stalled.update(sweep.sockets?.listeners ?? []);
+      const nowMs = systemClock.nowMs();
+      this.#exhausted.update(sweep, nowMs);
       this.#replan();
-      this.#conditionLog.look(this.#localConditions(), systemClock.nowMs());
+      this.#conditionLog.look(this.#localConditions(), nowMs);
     });
     this.died = Promise.race([this.#tables.died, ...(this.#engine === undefined ? [] : [this.#engine.died])]);
     this.died.then((error) => {
@@ -245,6 +249,7 @@ export class Agent {
       ...(this.#tables.latest()?.conditions ?? []),
       ...(this.#engine?.conditions() ?? []),
       ...(stalled === undefined ? [] : [stalled]),
+      ...this.#exhausted.conditions(),
       ...(this.#engine === undefined && assigned > 0 ? [probesOff(assigned)] : []),
     ];
   }

@@ -121,6 +121,23 @@ spec('agent', (test) => {
     assert.equal(JSON.parse((await scene.get('/healthz')).body).heartbeatsMs, { tables: 5, engine: 7 });
   });
 
+  test('reports that ports run out, as a condition', async () => {
+    await using scene = await makeScene();
+    const use = {
+      source: '10.0.0.1',
+      destination: { address: '10.0.0.5', port: 5432 },
+      used: 95,
+      usable: 95,
+    };
+    const ports = { destinations: [{ ...use, timeWait: 0, reusable: 0, bound: 0 }], folded: 0 };
+    scene.tables.sweep(makeSweep({ sockets: makeSockets({ ports }) }));
+    await until(() => scene.reports.length > 0);
+    assert.equal(
+      scene.reports[0]?.conditions.map(({ code }) => code),
+      ['PORTS_EXHAUSTED'],
+    );
+  });
+
   test('reports tables, results, health and conditions of all its parts', async () => {
     await using scene = await makeScene();
     const condition = { code: 'CONNTRACK_MISSING', message: 'no conntrack', hint: 'modprobe' } as const;
