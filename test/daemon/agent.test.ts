@@ -131,7 +131,7 @@ spec('agent', (test) => {
     };
     const ports = { destinations: [{ ...use, timeWait: 0, reusable: 0, bound: 0 }], folded: 0 };
     scene.tables.sweep(makeSweep({ sockets: makeSockets({ ports }) }));
-    await until(() => scene.reports.length > 0);
+    await until('a report', () => scene.reports[0]);
     assert.equal(
       scene.reports[0]?.conditions.map(({ code }) => code),
       ['PORTS_EXHAUSTED'],

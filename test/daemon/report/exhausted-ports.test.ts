@@ -47,8 +47,10 @@ spec('ports that run out', (test) => {
       use(look % 4 === 0 ? 100 : 60 + 5 * (look % 4)),
     ]);
     assert.is(new Set(told(ports, upAndDown)).size, 1);
-    const calm = told(ports, times(13, [use(75)]), 40 * 5_000);
-    assert.is(calm.indexOf(''), 8, 'they were last running out twenty seconds before');
+    const less = told(ports, [[use(90)], ...times(20, [use(85)])], 40 * 5_000);
+    assert.is(less.indexOf(''), -1, 'that is not well yet');
+    const calm = told(ports, times(13, [use(75)]), 61 * 5_000);
+    assert.is(calm.indexOf(''), 11, 'they were last running out five seconds before');
   });
 
   test('are of the same destination as long as it runs out, though others are worse', () => {
