@@ -6,6 +6,7 @@ import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
 import type { HostPort } from '#base/host-port.ts';
 import { hostPortText } from '#base/host-port.ts';
+import { noPortFree } from '#base/no-port-free.ts';
 import { PROM_CONTENT_TYPE } from '#base/prom-text.ts';
 
 // An `import` of node:http loads all it has to offer, fetch and HTTP/2 among it: 6 MiB that are not used here.
@@ -75,6 +76,7 @@ function listening(server: Server, { host, port }: HostPort): Promise<void> {
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): FinwaitError {
   const where = hostPortText(host, port);
+  if (error.code === 'EADDRINUSE' && port === 0) return noPortFree(host, error);
   return error.code === 'EADDRINUSE'
     ? new FinwaitError(
         'PORT_IN_USE',

@@ -5,6 +5,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { FinwaitError } from '#base/errors.ts';
 import type { HostPort } from '#base/host-port.ts';
 import { hostPortText } from '#base/host-port.ts';
+import { noPortFree } from '#base/no-port-free.ts';
 import type { Connections } from './connections.ts';
 
 /** A server that listens, and how to end it. */
@@ -57,6 +58,7 @@ export async function listen(
 
 function listenError(error: NodeJS.ErrnoException, at: HostPort, option: string): FinwaitError {
   const where = hostPortText(at.host, at.port);
+  if (error.code === 'EADDRINUSE' && at.port === 0) return noPortFree(at.host, error);
   if (error.code === 'EADDRINUSE') {
     return new FinwaitError(
       'PORT_IN_USE',

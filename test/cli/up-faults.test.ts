@@ -91,6 +91,32 @@ spec('finwait up when something is wrong', (test) => {
   );
 
   test(
+    'says when no local port is free, and not that another program has port 0',
+    async () => {
+      await using net = await makeHost();
+      await net.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=8080 8080');
+      await using run = net.up(['--web-port', '0']);
+      assert.is((await run.ended).code, 3);
+      assert.match(run.stderr, 'finwait: PORT_IN_USE: no local port is free to listen on 127.0.0.1');
+      assert.match(run.stderr, 'hint: finwait ports tells towards whom they are in use');
+      await using alone = net.netns.finwait([
+        'agent',
+        '--operator-url',
+        'https://127.0.0.1:1',
+        '--token-file',
+        '/dev/null',
+        '--mode',
+        'observe',
+        '--http-listen',
+        '127.0.0.1:0',
+      ]);
+      assert.is((await alone.ended).code, 3);
+      assert.match(alone.stderr, 'no local port is free to listen on 127.0.0.1');
+    },
+    OPTIONS,
+  );
+
+  test(
     'a second one finds the first',
     async () => {
       await using net = await makeHost();
