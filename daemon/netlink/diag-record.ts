@@ -5,6 +5,7 @@
  */
 
 import type { DiagDetails, SocketMemory, TcpInfo, TcpTransmission } from './inet-diag.ts';
+import { KERNEL_STATE } from './inet-diag.ts';
 import { decodeCString } from './message.ts';
 
 const AF_INET = 2;
@@ -26,6 +27,7 @@ const INET_DIAG_SOCKOPT = 22;
 /** Length of `tcp_info` up to `tcpi_total_retrans`: what every kernel since 2.6 sends. */
 const INFO_BYTES = 104;
 const INFO_BYTES_WITH_TOTALS = 136;
+const INFO_BYTES_WITH_SENT = 216;
 /** TCP_INFINITE_SSTHRESH, net/tcp.h */
 const NO_THRESHOLD = 0x7fff_ffff;
 /** Length of SKMEMINFO up to the backlog; the drops came with Linux 4.7. */
@@ -134,9 +136,20 @@ export class DiagRecord {
     return this.word(17);
   }
 
-  /** Whether there is a tcp_info, which the times are of. */
+  /** Whether there is a tcp_info. */
   get hasInfo(): boolean {
     return this.#infoAt > 0;
+  }
+
+  /**
+   * Whether the times below are told. Before its handshake a connection has none of them, and the kernel tells of all
+   * three how long ago its clock was zero; so it does of one that ended before it had begun.
+   */
+  get hasTimes(): boolean {
+    if (!this.hasInfo || this.state === KERNEL_STATE.SYN_SENT) return false;
+    if (this.state !== KERNEL_STATE.CLOSE || this.#info(68) > 0) return true;
+    const { lastDataSentMs, lastDataReceivedMs, lastAckReceivedMs } = this;
+    return lastDataSentMs !== lastDataReceivedMs || lastDataSentMs !== lastAckReceivedMs;
   }
 
   get lastDataSentMs(): number {
@@ -149,6 +162,15 @@ export class DiagRecord {
 
   get lastAckReceivedMs(): number {
     return this.#info(56);
+  }
+
+  /**
+   * The low 32 bits of how many bytes were sent over the connection's life, each counted once however often it was
+   * sent again; 0 where the kernel does not tell (before Linux 4.19).
+   */
+  get bytesSentOnce(): number {
+    if (!this.hasInfo || this.#infoEnd - this.#infoAt < INFO_BYTES_WITH_SENT) return 0;
+    return (this.#info(200) - this.#info(208)) >>> 0;
   }
 
   details(): DiagDetails {
@@ -192,9 +214,13 @@ export class DiagRecord {
   #tcpInfo(): TcpInfo {
     const totals = this.#infoEnd - this.#infoAt >= INFO_BYTES_WITH_TOTALS;
     return {
-      lastDataSentMs: this.lastDataSentMs,
-      lastDataReceivedMs: this.lastDataReceivedMs,
-      lastAckReceivedMs: this.lastAckReceivedMs,
+      ...(this.hasTimes
+        ? {
+            lastDataSentMs: this.lastDataSentMs,
+            lastDataReceivedMs: this.lastDataReceivedMs,
+            lastAckReceivedMs: this.lastAckReceivedMs,
+          }
+        : {}),
       rttUs: this.#info(68),
       retransmits: this.#info(100),
       ...(totals
@@ -226,7 +252,7 @@ export class DiagRecord {
           }),
       ...(length < 152 ? {} : { bytesNotSent: this.#info(144), minRttUs: this.#info(148) }),
       ...(length < 168 ? {} : { deliveryRate: this.#u64(this.#infoAt + 160) }),
-      ...(length < 216
+      ...(length < INFO_BYTES_WITH_SENT
         ? {}
         : {
             bytesSent: this.#u64(this.#infoAt + 200),

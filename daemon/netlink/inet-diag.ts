@@ -134,9 +134,10 @@ export interface DiagDetails {
  * Times are how long ago something was, in milliseconds.
  */
 export interface TcpInfo {
-  readonly lastDataSentMs: number;
-  readonly lastDataReceivedMs: number;
-  readonly lastAckReceivedMs: number;
+  /** Absent where there was none: before the handshake. */
+  readonly lastDataSentMs?: number;
+  readonly lastDataReceivedMs?: number;
+  readonly lastAckReceivedMs?: number;
   /** Smoothed, in microseconds; 0 when it was never measured. */
   readonly rttUs: number;
   /** Segments retransmitted over the connection's life. */

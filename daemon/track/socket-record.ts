@@ -40,8 +40,6 @@ const TOLD = (1 << TOLD_BITS) - 1;
 const UNTOLD = 0xffff_ffff;
 /** TCP_TIMEWAIT_LEN, net/tcp.h: not tunable. */
 export const TIME_WAIT_MS = 60_000;
-/** The longest tick a kernel is built with (CONFIG_HZ=100). */
-const TICK_MS = 10;
 
 export function bit(store: SocketStore, { shift, max }: Bits): number {
   return (store.get(WORD.bits) >>> shift) & max;
@@ -72,13 +70,10 @@ export function trendOf(store: SocketStore): QueueTrend {
 }
 
 /** The queue's change since the reading before; one that stays the same leaves the trend as it is. */
-export function noteQueue(store: SocketStore, queued: number, nowMs: number): void {
+export function noteQueue(store: SocketStore, queued: number): void {
   const before = store.get(WORD.receiveQueue);
   if (queued === before) return;
-  const trend = queued > before ? 'growing' : 'shrinking';
-  if (trendOf(store) !== trend)
-    store.set(WORD.queueAfterMs, Math.min(UNTOLD, nowMs - store.getMs(WORD.sinceMs)));
-  setBit(store, BITS.trend, TRENDS.indexOf(trend));
+  setBit(store, BITS.trend, TRENDS.indexOf(queued > before ? 'growing' : 'shrinking'));
 }
 
 /** What the kernel says of the socket as it is now. */
@@ -101,7 +96,7 @@ export function note(store: SocketStore, message: DiagRecord): void {
 }
 
 function noteTimes(store: SocketStore, message: DiagRecord): void {
-  if (!message.hasInfo) {
+  if (!message.hasTimes) {
     store.set(WORD.lastReceivedMs, UNTOLD);
     store.set(WORD.idleMs, UNTOLD);
     return;
@@ -111,11 +106,9 @@ function noteTimes(store: SocketStore, message: DiagRecord): void {
   store.set(WORD.idleMs, Math.min(lastDataReceivedMs, lastDataSentMs, lastAckReceivedMs));
 }
 
-/** Whether a socket has sent data since it came into its state. */
-export function noteSending(store: SocketStore, message: DiagRecord, nowMs: number): void {
-  const inStateMs = nowMs - store.getMs(WORD.sinceMs);
-  // Both clocks are the kernel's timer ticks: what was sent within one of the state's beginning was sent before.
-  setFlag(store, BITS.sending, message.hasInfo && message.lastDataSentMs + TICK_MS < inStateMs);
+/** Whether a socket has sent data since it was first seen in its state. What is sent again was sent before. */
+export function noteSending(store: SocketStore, message: DiagRecord): void {
+  if (((message.bytesSentOnce - store.get(WORD.sentBefore)) | 0) > 0) setFlag(store, BITS.sending, true);
 }
 
 export function shutdownOf(store: SocketStore): number | undefined {
@@ -144,12 +137,18 @@ export function isReusedBy(store: SocketStore, message: DiagRecord): boolean {
   return !same && !leftBehind;
 }
 
+/** States that a segment of the peer leads to: the end of the handshake, its FIN, the ACK of ours. All carry an ACK. */
+const BY_PEER =
+  (1 << KERNEL_STATE.ESTABLISHED) |
+  (1 << KERNEL_STATE.CLOSE_WAIT) |
+  (1 << KERNEL_STATE.FIN_WAIT2) |
+  (1 << KERNEL_STATE.CLOSING);
+
 /**
- * How long a socket has been in its state at least, where the kernel tells. In TIME-WAIT the timer says it. In
- * CLOSE-WAIT the FIN came no later than the last ACK, because every FIN carries one.
+ * How long a socket has been in its state at least, where the kernel tells. In TIME-WAIT the timer says it. States that
+ * a segment of the peer led to did not begin after its last ACK.
  */
 export function kernelAgeMs(message: DiagRecord): number | undefined {
   if (message.state === KERNEL_STATE.TIME_WAIT) return Math.max(0, TIME_WAIT_MS - message.expiresMs);
-  if (message.state === KERNEL_STATE.CLOSE_WAIT && message.hasInfo) return message.lastAckReceivedMs;
-  return undefined;
+  return (BY_PEER & (1 << message.state)) !== 0 && message.hasTimes ? message.lastAckReceivedMs : undefined;
 }

@@ -26,8 +26,8 @@ export const WORD = {
   uid: 9,
   inode: 10,
   owner: 11,
-  /** After `sinceMs`. */
-  queueAfterMs: 12,
+  /** What it had sent when it came into its state, see `DiagRecord.bytesSentOnce`. */
+  sentBefore: 12,
   lastReceivedMs: 13,
   idleMs: 14,
   /** Number of its control group. */

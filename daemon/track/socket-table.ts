@@ -247,8 +247,8 @@ export class SocketTable {
       this.#enterState(store);
     } else {
       store.set(WORD.sweeps, store.get(WORD.sweeps) + 1);
-      record.noteQueue(store, message.receiveQueue, this.#nowMs);
-      if (message.state === KERNEL_STATE.CLOSE_WAIT) record.noteSending(store, message, this.#nowMs);
+      record.noteQueue(store, message.receiveQueue);
+      if (message.state === KERNEL_STATE.CLOSE_WAIT) record.noteSending(store, message);
     }
     this.#note(store, row);
   }
@@ -259,7 +259,7 @@ export class SocketTable {
     const ageMs = record.kernelAgeMs(message);
     store.setMs(WORD.sinceMs, this.#nowMs - (ageMs ?? 0));
     store.set(WORD.sweeps, 1);
-    store.set(WORD.queueAfterMs, 0);
+    store.set(WORD.sentBefore, message.bytesSentOnce);
     record.setBit(store, BITS.trend, 0);
     record.setFlag(store, BITS.sending, false);
     record.setFlag(store, BITS.basisKernel, ageMs !== undefined);

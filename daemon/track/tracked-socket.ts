@@ -33,9 +33,8 @@ export interface TrackedSocket {
   readonly diag: DiagSocket;
   /** Only of listeners on IPv6: it takes IPv4 connections as well. */
   readonly dualStack: boolean;
-  /** How its receive queue changed when it last did, and when it began to change so. */
+  /** How its receive queue changed when it last did. */
   readonly queue: QueueTrend;
-  readonly queueSinceMs: number;
   readonly shutdown: number | undefined;
   readonly bindAddressNoPort: boolean | undefined;
   /** How long ago data came last, and how long ago anything came or data were sent; as of the last sweep. */
@@ -94,7 +93,6 @@ export function trackedSocket(
     diag: diagOf(store),
     dualStack: record.bit(store, BITS.dualStack) === 1,
     queue: record.trendOf(store),
-    queueSinceMs: sinceMs + store.get(WORD.queueAfterMs),
     shutdown: record.shutdownOf(store),
     bindAddressNoPort: record.bindAddressNoPortOf(store),
     lastReceivedMs: record.msOf(store, WORD.lastReceivedMs),

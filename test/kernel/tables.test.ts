@@ -187,9 +187,23 @@ spec('the tables of a namespace with every state of TCP', (test) => {
         );
         assert.is(ageBasis, 'time-wait-timer');
       }
-      for (const { ageMs, ageBasis } of await rows<SocketRow>('sockets', '-s', 'close-wait')) {
-        assert.ok((ageMs ?? 0) > 0 && (ageMs ?? 0) < 60_000, `${ageMs}`);
-        assert.is(ageBasis, 'last-ack');
+      for (const state of ['established', 'fin-wait-2', 'close-wait', 'closing']) {
+        const found = await rows<SocketRow>('sockets', '-s', state);
+        assert.ok(found.length > 0, state);
+        for (const { ageMs, ageBasis, lastAckReceivedMs } of found) {
+          assert.equal([ageMs, ageBasis], [lastAckReceivedMs, 'last-ack'], state);
+        }
+      }
+      for (const state of ['fin-wait-1', 'last-ack', 'syn-recv']) {
+        for (const { ageMs } of await rows<SocketRow>('sockets', '-s', state)) assert.is(ageMs, null, state);
+      }
+      const syns = await rows<SocketRow>('sockets', '-s', 'syn-sent');
+      assert.ok(syns.length > 0);
+      for (const { lastDataReceivedMs, lastDataSentMs, lastAckReceivedMs, ageMs } of syns) {
+        assert.equal(
+          [lastDataReceivedMs, lastDataSentMs, lastAckReceivedMs, ageMs],
+          [null, null, null, null],
+        );
       }
     },
     { needs },

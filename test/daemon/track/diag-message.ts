@@ -19,6 +19,9 @@ export interface DiagFields {
   readonly lastAckReceivedMs?: number;
   readonly lastDataSentMs?: number;
   readonly lastDataReceivedMs?: number;
+  readonly rttUs?: number;
+  readonly bytesSent?: number;
+  readonly bytesRetransmitted?: number;
   readonly shutdown?: number;
   readonly cgroupId?: number;
   readonly bindAddressNoPort?: boolean;
@@ -26,12 +29,23 @@ export interface DiagFields {
   readonly v6Only?: boolean;
 }
 
-export const STATE = { established: 1, finWait2: 5, timeWait: 6, closeWait: 8, listen: 10 } as const;
+export const STATE = {
+  established: 1,
+  synSent: 2,
+  finWait1: 4,
+  finWait2: 5,
+  timeWait: 6,
+  close: 7,
+  closeWait: 8,
+  lastAck: 9,
+  listen: 10,
+  closing: 11,
+} as const;
 
 export function diagMessage(fields: DiagFields): Uint8Array {
   const { local, peer = local.startsWith('[') ? '[::]:0' : '0.0.0.0:0' } = fields;
   const v6 = fields.mapped === true || local.startsWith('[');
-  const out = Buffer.alloc(72 + 8 + 112);
+  const out = Buffer.alloc(72 + 8 + 4 + 216);
   out[0] = v6 ? 10 : 2;
   out[1] = fields.state;
   out[2] = fields.timer ?? 0;
@@ -53,10 +67,13 @@ export function diagMessage(fields: DiagFields): Uint8Array {
   out.writeUInt32LE(fields.inode ?? 0, 68);
   // INET_DIAG_SKV6ONLY, then INET_DIAG_INFO
   out.set([5, 0, 11, 0, fields.v6Only === true ? 1 : 0], 72);
-  out.set([112, 0, 2, 0], 80);
+  out.set([4 + 216, 0, 2, 0], 80);
   out.writeUInt32LE(fields.lastDataSentMs ?? 0, 84 + 44);
   out.writeUInt32LE(fields.lastDataReceivedMs ?? 0, 84 + 52);
   out.writeUInt32LE(fields.lastAckReceivedMs ?? 0, 84 + 56);
+  out.writeUInt32LE(fields.rttUs ?? 0, 84 + 68);
+  out.writeBigUInt64LE(BigInt(fields.bytesSent ?? 0), 84 + 200);
+  out.writeBigUInt64LE(BigInt(fields.bytesRetransmitted ?? 0), 84 + 208);
   const { shutdown, cgroupId, bindAddressNoPort } = fields;
   return new Uint8Array(
     Buffer.concat([

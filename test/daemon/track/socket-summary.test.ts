@@ -110,7 +110,14 @@ spec('the summary of the sockets', (test) => {
       const v6 = below(3) === 0;
       const local = v6 ? `[2001:db8::1]:${here}` : `10.0.0.1:${here}`;
       const peer = v6 ? `[2001:db8::${below(3) + 1}]:${there}` : `10.0.0.${below(3) + 1}:${there}`;
-      const closeWait = { ...waiting, local, peer, receiveQueue: below(3), lastDataReceivedMs: below(9_000) };
+      const closeWait = {
+        ...waiting,
+        local,
+        peer,
+        receiveQueue: below(3),
+        lastDataReceivedMs: below(9_000),
+        bytesSent: below(2),
+      };
       const row = below(3) === 0 ? closeWait : timeWait(local, peer, below(60_000));
       rows.set(`${local} ${peer}`, !v6 && below(3) === 0 ? { ...row, mapped: true } : row);
     }
@@ -126,7 +133,7 @@ spec('the summary of the sockets', (test) => {
     // Some of those in CLOSE-WAIT were so before, with another queue, and have sent since.
     const before = [...rows.values()]
       .filter(({ state }) => state === STATE.closeWait && below(2) === 0)
-      .map((row) => ({ ...row, receiveQueue: 1, lastDataSentMs: 90_000 }));
+      .map((row) => ({ ...row, receiveQueue: 1, bytesSent: 0 }));
     let messages = [...held.map((ends) => ({ ...ends, state: STATE.established })), ...before].map(
       diagMessage,
     );
@@ -217,7 +224,6 @@ spec('the summary of the sockets', (test) => {
       state: STATE.closeWait,
       local: '10.0.0.1:80',
       peer: `10.0.0.2:${port}`,
-      lastDataSentMs: 90_000,
       lastDataReceivedMs: 80_000,
       ...fields,
     });
@@ -227,7 +233,7 @@ spec('the summary of the sockets', (test) => {
     rows = [
       leaked,
       closeWait(50_001, { receiveQueue: 30 }),
-      closeWait(50_002, { lastDataSentMs: 5, lastDataReceivedMs: 70_000 }),
+      closeWait(50_002, { bytesSent: 5, lastDataReceivedMs: 70_000 }),
       closeWait(50_003, {}),
     ];
     table.sweep(1_001_000);

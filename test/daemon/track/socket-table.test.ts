@@ -3,49 +3,20 @@ import * as assert from 'uvu/assert';
 import type { PodRef } from '#contract';
 import type { CgroupPods } from '../../../daemon/track/cgroup-pods.ts';
 import { ProcessTable } from '../../../daemon/track/processes.ts';
-import type { TrackedSocket } from '../../../daemon/track/socket-table.ts';
 import { SocketTable } from '../../../daemon/track/socket-table.ts';
 import { spec, testSeed } from '../../harness.ts';
 import { hostile, seededRandom } from '../netlink/mutate.ts';
 import { DIAG } from '../netlink/recorded.ts';
 import type { DiagFields } from './diag-message.ts';
 import { diagMessage, STATE, show } from './diag-message.ts';
-import type { FakeProc } from './fake-proc.ts';
 import { makeFakeProc } from './fake-proc.ts';
+import { LOCAL, only, PEER, tableOf } from './fed-table.ts';
 
-const LOCAL = '10.0.0.1:40000';
-const PEER = '10.0.0.2:443';
 const TIMER_TIME_WAIT = 3;
-
-/** A table that is fed with the messages of each sweep. */
-function tableOf(proc: FakeProc, maxTracked = 1_000) {
-  let messages: readonly Uint8Array[] = [];
-  const table = new SocketTable({
-    dump: (onSocket) => show(messages, onSocket),
-    processes: new ProcessTable({ procRoot: proc.path }),
-    maxTracked,
-    ephemeralFrom: 32_768,
-  });
-  return {
-    table,
-    sweep(nowMs: number, ...rows: readonly (DiagFields | Uint8Array)[]): TrackedSocket[] {
-      messages = rows.map((row) => (row instanceof Uint8Array ? row : diagMessage(row)));
-      table.sweep(nowMs);
-      // Copies: the table goes on changing its own.
-      return Array.from(table.sockets(), (socket) => ({ ...socket }));
-    },
-  };
-}
 
 /** Knows control groups by their ids. */
 function podsByCgroup(pods: Readonly<Record<number, PodRef>>): CgroupPods {
   return { numberOf: (id: number) => id, podAt: (id: number) => pods[id] } as unknown as CgroupPods;
-}
-
-function only(sockets: readonly TrackedSocket[]): TrackedSocket {
-  const [socket] = sockets;
-  if (socket === undefined || sockets.length > 1) throw new Error(`${sockets.length} sockets`);
-  return socket;
 }
 
 spec('the socket table', (test) => {
@@ -82,40 +53,6 @@ spec('the socket table', (test) => {
       stopsOf(() => assert.is([...table.held()].length, 0)),
       2,
     );
-  });
-
-  test('keeps since when a socket is in its state from sweep to sweep', async () => {
-    await using proc = await makeFakeProc();
-    const { sweep } = tableOf(proc);
-    const row = { state: STATE.established, local: LOCAL, peer: PEER };
-    assert.is(only(sweep(1_000, row)).sinceMs, 1_000);
-    assert.is(only(sweep(2_000, row)).sinceMs, 1_000);
-    const closing = only(sweep(3_000, { ...row, state: STATE.finWait2 }));
-    assert.equal([closing.state, closing.sinceMs, closing.sinceBasis], ['FIN-WAIT-2', 3_000, 'seen']);
-  });
-
-  test('takes the earlier time that the kernel tells: the timer in TIME-WAIT, the last ACK in CLOSE-WAIT', async () => {
-    await using proc = await makeFakeProc();
-    const { sweep } = tableOf(proc);
-    const timeWait = {
-      state: STATE.timeWait,
-      local: LOCAL,
-      peer: PEER,
-      timer: TIMER_TIME_WAIT,
-      expiresMs: 45_000,
-    };
-    const first = only(sweep(100_000, timeWait));
-    assert.equal([first.sinceMs, first.sinceBasis], [85_000, 'kernel']);
-    // A retransmitted FIN starts the timer anew; the socket is in its state as long as before.
-    assert.is(only(sweep(101_000, { ...timeWait, expiresMs: 60_000 })).sinceMs, 85_000);
-    const closeWait = {
-      state: STATE.closeWait,
-      local: '10.0.0.1:80',
-      peer: '10.0.0.2:50000',
-      lastAckReceivedMs: 7_000,
-    };
-    const socket = sweep(102_000, closeWait)[0];
-    assert.equal([socket?.sinceMs, socket?.sinceBasis], [95_000, 'kernel']);
   });
 
   test('remembers a socket that one sweep misses, and forgets it when two do', async () => {
@@ -349,65 +286,6 @@ spec('the socket table', (test) => {
     assert.is(sweep(1_000, ...rows).length, 3);
     assert.equal(table.counts().get('TIME-WAIT'), { 4: 10, 6: 0 });
     assert.is(table.counters.untracked, 7);
-  });
-
-  test('tells how a receive queue moves, since when, and how many sweeps saw the socket so', async () => {
-    await using proc = await makeFakeProc();
-    const { sweep } = tableOf(proc);
-    const row = { state: STATE.closeWait, local: LOCAL, peer: PEER };
-    const seen = [5, 5, 9, 9, 12, 3].map((receiveQueue, turn) => {
-      const { queue, queueSinceMs, sweepsInState } = only(
-        sweep(1_000 * (turn + 1), { ...row, receiveQueue }),
-      );
-      return `${queue} ${queueSinceMs} ${sweepsInState}`;
-    });
-    assert.equal(seen, [
-      'constant 1000 1',
-      'constant 1000 2',
-      'growing 3000 3',
-      // What stands still goes on as it last moved.
-      'growing 3000 4',
-      'growing 3000 5',
-      'shrinking 6000 6',
-    ]);
-  });
-
-  test('tells a half-close that is used from one that is not', async () => {
-    await using proc = await makeFakeProc();
-    const { sweep } = tableOf(proc);
-    const row = { state: STATE.closeWait, local: LOCAL, peer: PEER, lastAckReceivedMs: 0 };
-    assert.not(only(sweep(1_000, { ...row, lastDataSentMs: 40 })).sending);
-    assert.not(only(sweep(2_000, { ...row, lastDataSentMs: 1_040, lastDataReceivedMs: 1_500 })).sending);
-    const sending = only(sweep(3_000, { ...row, lastDataSentMs: 100, lastDataReceivedMs: 2_500 }));
-    assert.equal([sending.sending, sending.lastReceivedMs, sending.idleMs], [true, 2_500, 0]);
-  });
-
-  test('keeps what the kernel tells beside the state: shutdown, and whether a bind took the port', async () => {
-    await using proc = await makeFakeProc();
-    const { sweep } = tableOf(proc);
-    const row = { state: STATE.established, local: LOCAL, peer: PEER };
-    const told = only(sweep(1_000, { ...row, shutdown: 0, bindAddressNoPort: true }));
-    assert.equal([told.shutdown, told.bindAddressNoPort], [0, true]);
-    const later = only(sweep(2_000, { ...row, shutdown: 2, bindAddressNoPort: false }));
-    assert.equal([later.shutdown, later.bindAddressNoPort], [2, false]);
-    const untold = only(sweep(3_000, row));
-    assert.equal([untold.shutdown, untold.bindAddressNoPort], [undefined, undefined]);
-  });
-
-  test('counts who comes into TIME-WAIT and CLOSE-WAIT and who leaves, but not who was there before', async () => {
-    await using proc = await makeFakeProc();
-    const { sweep, table } = tableOf(proc);
-    const row = (port: number, state: number): DiagFields => ({
-      state,
-      local: `10.0.0.1:${port}`,
-      peer: PEER,
-    });
-    sweep(1_000, row(1, STATE.timeWait), row(2, STATE.closeWait), row(3, STATE.established));
-    sweep(2_000, row(1, STATE.timeWait), row(3, STATE.closeWait), row(4, STATE.timeWait));
-    sweep(3_000, row(1, STATE.timeWait), row(3, STATE.timeWait), row(4, STATE.timeWait));
-    assert.equal(table.counters.entered, { 'TIME-WAIT': 2, 'CLOSE-WAIT': 1 });
-    // The one that the second sweep missed is believed to be gone with the third.
-    assert.equal(table.counters.left, { 'TIME-WAIT': 0, 'CLOSE-WAIT': 2 });
   });
 
   test('knows the owners of sockets for years: those that nobody uses are let go', async () => {
