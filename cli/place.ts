@@ -1,6 +1,7 @@
 /** Network namespaces as a person names them, and what is done in one of them. */
 
 import { readlinkSync, statfsSync, statSync } from 'node:fs';
+import type { Condition } from '#base/errors.ts';
 import { FinwaitError } from '#base/errors.ts';
 import type { Decoded } from '#base/result.ts';
 import { decoded, undecodable } from '#base/result.ts';
@@ -113,14 +114,20 @@ function placeOfPod(filter: string): Place {
   );
   const [only, another] = found;
   if (only === undefined) {
-    throw new FinwaitError(
-      'NAMESPACE_NOT_FOUND',
-      `no network namespace is known to be that of a pod ${JSON.stringify(filter)}`,
-      'finwait sockets --by pod -s all (as root) lists pods; one of the host network has no namespace of its own: leave --pod away',
-    );
+    const { code, message, hint } = podUnknown(filter);
+    throw new FinwaitError(code, message, hint);
   }
   if (another !== undefined) throw usage(`--pod ${filter} is the beginning of ${found.length} pods`);
   return only;
+}
+
+/** What is wrong where `--pod` names no pod whose namespace is known. */
+export function podUnknown(filter: string): Condition {
+  return {
+    code: 'NAMESPACE_NOT_FOUND',
+    message: `no network namespace is known to be that of a pod ${JSON.stringify(filter)}`,
+    hint: 'finwait sockets --by pod -s all (as root) lists pods; one of the host network has no namespace of its own: leave --pod away',
+  };
 }
 
 function usage(problem: string): FinwaitError {

@@ -4,10 +4,18 @@ import { hostPortText } from '#base/host-port.ts';
 import type { PortUse } from '../daemon/track/port-pressure.ts';
 import type { SourceNatUses } from '../daemon/track/source-nat.ts';
 import type { TableColumn } from './table.ts';
-import { count, percent } from './view-text.ts';
+import { age, count, percent } from './view-text.ts';
+
+/** As the last minute of `--watch` tells it; null before it tells anything. */
+export interface Trend {
+  /** More (or fewer) in use each minute. */
+  readonly perMinute: number | null;
+  /** When none is left at this rate; null where it does not rise. */
+  readonly exhaustedInMs: number | null;
+}
 
 /** The names of these fields are stable. */
-export interface PortRow extends PortUse {
+export interface PortRow extends PortUse, Trend {
   /** Inode of its network namespace. */
   readonly netns: number;
   /** UID of the pod whose namespace it is. */
@@ -15,8 +23,10 @@ export interface PortRow extends PortUse {
   readonly podName: string | null;
 }
 
+const SOON_MS = 10 * 60_000;
+
 type NatUse = SourceNatUses['uses'][number];
-export type NatRow = NatUse & { readonly netns: number };
+export type NatRow = NatUse & Trend & { readonly netns: number };
 
 /** What both kinds have. */
 export type Use = Pick<PortUse, 'destination' | 'used' | 'usable'>;
@@ -61,9 +71,34 @@ const NETNS: TableColumn<{ readonly netns: number }> = {
   cell: ({ netns }) => ({ text: String(netns) }),
 };
 
-export function portColumns(severalPlaces: boolean): readonly TableColumn<PortRow>[] {
+const TRENDS: readonly TableColumn<Trend>[] = [
+  {
+    title: 'PER-MIN',
+    drop: 1,
+    align: 'right',
+    cell: ({ perMinute }) => ({
+      text:
+        perMinute === null
+          ? '-'
+          : `${perMinute > 0 ? '+' : perMinute < 0 ? '-' : ''}${count(Math.abs(perMinute))}`,
+    }),
+  },
+  {
+    title: 'FULL-IN',
+    drop: 0,
+    align: 'right',
+    cell: ({ exhaustedInMs }) => ({
+      text: exhaustedInMs === null ? '-' : exhaustedInMs === 0 ? 'now' : age(exhaustedInMs),
+      ...(exhaustedInMs !== null && exhaustedInMs < SOON_MS ? { style: 'bad' as const } : {}),
+    }),
+  },
+];
+
+/** @param watch with the trends */
+export function portColumns(severalPlaces: boolean, watch = false): readonly TableColumn<PortRow>[] {
   return [
     ...COMMON,
+    ...(watch ? TRENDS : []),
     text('SOURCE', ({ source }) => source),
     DESTINATION,
     ...(severalPlaces
@@ -75,9 +110,11 @@ export function portColumns(severalPlaces: boolean): readonly TableColumn<PortRo
   ];
 }
 
-export function natColumns(severalPlaces: boolean): readonly TableColumn<NatRow>[] {
+/** @param watch with the trends */
+export function natColumns(severalPlaces: boolean, watch = false): readonly TableColumn<NatRow>[] {
   return [
     ...COMMON,
+    ...(watch ? TRENDS : []),
     text('AS', ({ address }) => address),
     DESTINATION,
     ...(severalPlaces ? [NETNS] : []),

@@ -4,18 +4,21 @@ import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
 import { Conntrack } from '../daemon/track/conntrack.ts';
+import { readConntrackFill } from '../daemon/track/kernel-numbers.ts';
 import { portUses } from '../daemon/track/port-pressure.ts';
 import { assignablePorts, portRulesOf } from '../daemon/track/port-rules.ts';
 import { sourceNatUses } from '../daemon/track/source-nat.ts';
+import { NO_USE } from './conntrack-view.ts';
 import type { CommandHelp } from './help.ts';
 import { asksForHelp, helpText, refusePositionals } from './help.ts';
 import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import type { Place } from './place.ts';
-import { inside, ownNamespace } from './place.ts';
+import { inside, ownNamespace, podUnknown } from './place.ts';
 import { isPod } from './pod-names.ts';
 import type { PortSortKey, PortsSettings } from './ports-settings.ts';
 import { PORTS_SETTINGS } from './ports-settings.ts';
+import { UseTrends } from './ports-trends.ts';
 import type { NatRow, PortRow, Use } from './ports-view.ts';
 import { natColumns, part, portColumns } from './ports-view.ts';
 import type { NamespaceRead, SocketsRead } from './sockets-reader.ts';
@@ -45,6 +48,7 @@ const HELP: CommandHelp = {
   examples: [
     ['finwait ports --limit 10', 'the destinations with the largest part in use'],
     ['finwait ports --all-namespaces --min-used 50', 'the pods that may run out of ports'],
+    ['finwait ports --watch --min-used 20', 'how fast they come into use, and when none is left'],
     ['finwait ports --nat', 'ports of masqueraded addresses, and who uses them'],
     ['finwait ports --port 5432 --json', 'those towards a database'],
   ],
@@ -64,17 +68,18 @@ export async function runPorts(args: readonly string[], io: CliIo): Promise<numb
   refusePositionals(positionals);
   const { nat, netns, pod, allNamespaces, sort } = settings;
   if (allNamespaces && netns.length > 0) throw usage('--all-namespaces and --netns exclude each other');
+  const trends = new UseTrends();
   if (!nat) {
     const severalPlaces = netns.length > 0 || allNamespaces || pod.length > 0;
     const places = netns.length > 0 ? netns : severalPlaces ? 'all' : 'own';
     const reader = new SocketsReader(places, { onlyEnds: true });
-    return watching(io, settings, () => printPorts(io, settings, reader.read(), severalPlaces));
+    return watching(io, settings, () => printPorts(io, settings, reader.read(), { trends, severalPlaces }));
   }
   if (pod.length > 0 || allNamespaces) throw usage('--nat goes with --netns, not with --pod or -A');
   if (!Object.hasOwn(NAT_SORTS, sort)) {
     throw usage(`--sort ${sort} does not go with --nat: it sorts by ${Object.keys(NAT_SORTS).join(', ')}`);
   }
-  return watching(io, settings, () => printSourceNat(io, settings));
+  return watching(io, settings, () => printSourceNat(io, settings, trends));
 }
 
 function usage(problem: string): FinwaitError {
@@ -85,7 +90,7 @@ async function printPorts(
   io: CliIo,
   settings: PortsSettings,
   read: SocketsRead,
-  severalPlaces: boolean,
+  { trends, severalPlaces }: { readonly trends: UseTrends; readonly severalPlaces: boolean },
 ): Promise<void> {
   const { podNames, dropped, conditions } = read;
   const nameOf = ({ pod }: NamespaceRead) => (pod && podNames.get(pod.uid)) ?? null;
@@ -93,20 +98,24 @@ async function printPorts(
     passes(settings.pod, (filter) => isPod(each.pod ?? null, nameOf(each), filter)),
   );
   const nowMs = performance.now();
-  const uses = namespaces.flatMap((each): PortRow[] => {
+  const now = namespaces.flatMap((each) => {
     const rules = portRulesOf(each.numbers.settings ?? {});
     const { inode: netns, pod, table } = each;
     return portUses(table, rules, nowMs).map((use) => {
       return { ...use, netns, pod: pod?.uid ?? null, podName: nameOf(each) };
     });
   });
+  const uses: readonly PortRow[] = trends.followed(now, ({ source }) => source, nowMs);
   const [only, another] = namespaces;
   const rules =
-    only === undefined || another !== undefined ? `${count(namespaces.length)} namespaces` : rulesText(only);
-  const footer = `${count(uses.length)} destinations; ${rules}`;
+    only === undefined || another !== undefined ? counted(namespaces.length, 'namespace') : rulesText(only);
+  const footer = `${counted(uses.length, 'destination')}; ${rules}`;
   const rows = inOrder(uses, settings, PORT_SORTS, ({ source }) => source);
-  await show(io, settings, rows, portColumns(severalPlaces), footer);
-  printConditions(io, [...conditions, ...incompleteAnswer(dropped)]);
+  await show(io, settings, rows, portColumns(severalPlaces, settings.watch), footer);
+  const unknown = settings.pod.filter(
+    (filter) => !namespaces.some((each) => isPod(each.pod ?? null, nameOf(each), filter)),
+  );
+  printConditions(io, [...conditions, ...unknown.map(podUnknown), ...incompleteAnswer(dropped)]);
 }
 
 function rulesText({ numbers }: NamespaceRead): string {
@@ -115,16 +124,26 @@ function rulesText({ numbers }: NamespaceRead): string {
   return `ports ${rules.low} to ${rules.high}${reserved}: ${count(assignablePorts(rules))}; tcp_tw_reuse ${rules.twReuse}`;
 }
 
-async function printSourceNat(io: CliIo, settings: PortsSettings): Promise<void> {
+function counted(number: number, thing: string): string {
+  return `${count(number)} ${thing}${number === 1 ? '' : 's'}`;
+}
+
+async function printSourceNat(io: CliIo, settings: PortsSettings, trends: UseTrends): Promise<void> {
   const { netns } = settings;
   const conditions: Parameters<Conntrack['sweep']>[0] = [];
   const reads = (netns.length > 0 ? netns : [undefined]).map((place) => readSourceNat(place, conditions));
   requireConntrack(conditions);
-  const uses = reads.flatMap((read) => read.uses);
+  const now = reads.flatMap((read) => read.uses);
+  const uses: readonly NatRow[] = trends.followed(now, ({ address }) => address, performance.now());
   const rows = inOrder(uses, settings, NAT_SORTS, ({ address }) => address);
   const folded = reads.reduce((sum, read) => sum + read.folded, 0);
-  const footer = `${count(uses.length)} destinations with most; ${count(folded)} flows with source NAT towards others`;
-  await show(io, settings, rows, natColumns(netns.length > 0), footer);
+  const others = folded === 0 ? '' : `; ${counted(folded, 'flow')} with source NAT towards others`;
+  const unused = reads.every(({ unused }) => unused) ? `; ${NO_USE}` : '';
+  const footer =
+    uses.length === 0
+      ? `no flow has source NAT${unused}`
+      : `${counted(uses.length, 'destination')}${folded === 0 ? '' : ' with most'}${others}`;
+  await show(io, settings, rows, natColumns(netns.length > 0, settings.watch), footer);
   const dropped = reads.reduce((sum, read) => sum + read.dropped, 0);
   printConditions(io, [...conditions, ...incompleteAnswer(dropped)]);
 }
@@ -136,8 +155,9 @@ function readSourceNat(place: Place | undefined, conditions: Parameters<Conntrac
     conntrack.sweep(conditions);
     const { uses, folded } = sourceNatUses((visit) => conntrack.table.forEachFlow(visit));
     const netns = ownNamespace();
-    const rows = uses.map((use): NatRow => ({ ...use, netns }));
-    return { uses: rows, folded, dropped: faults.truncated + faults.undecodable };
+    const rows = uses.map((use) => ({ ...use, netns }));
+    const unused = readConntrackFill().count === 0;
+    return { uses: rows, folded, unused, dropped: faults.truncated + faults.undecodable };
   });
 }
 

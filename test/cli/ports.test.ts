@@ -1,12 +1,16 @@
 import { statSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import type { Divergence } from '#contract';
+import { UseTrends } from '../../cli/ports-trends.ts';
 import type { PortRow } from '../../cli/ports-view.ts';
+import { portColumns } from '../../cli/ports-view.ts';
+import { printTable } from '../../cli/table.ts';
 import type { PortUse } from '../../daemon/track/port-pressure.ts';
 import { spec } from '../harness.ts';
 import { startPod } from '../kernel/pods.ts';
 import { runFinwait, startFinwait } from '../support/child.ts';
 import { makeNetns } from '../support/netns.ts';
+import { caughtIo } from './tables-fixture.ts';
 
 const NEEDS = {
   needs: [
@@ -71,7 +75,75 @@ spec('finwait ports', (test) => {
       );
       const [use, ...others] = JSON.parse(await ended('ports', '--port', '7001', '--json')) as PortUse[];
       assert.equal([use?.used, use?.usable, others.length], [1, 10, 0]);
-      assert.match(await ended('ports', '--nat'), /^0 destinations/m);
+      const unused = /^no flow has source NAT; no rule of this network namespace seems to use conntrack$/m;
+      assert.match(await ended('ports', '--nat'), unused);
+    },
+    NEEDS,
+  );
+});
+
+const USE: PortUse & { readonly netns: number } = {
+  ...{ source: '10.0.0.1', destination: { address: '10.0.0.2', port: 443 }, netns: 7 },
+  ...{ used: 10, usable: 100, timeWait: 0, reusable: 0, bound: 0 },
+};
+
+spec('finwait ports --watch', (test) => {
+  test('tells how fast ports come into use and when none is left, each namespace for itself', () => {
+    const trends = new UseTrends();
+    const at = (nowMs: number, ...used: readonly number[]): PortRow[] => {
+      const uses = used.map((each, index) => ({ ...USE, used: each, netns: index }));
+      return trends
+        .followed(uses, ({ source }) => source, nowMs)
+        .map((use) => ({ ...use, pod: null, podName: null }));
+    };
+    const figures = (rows: readonly PortRow[]) =>
+      rows.map(({ perMinute, exhaustedInMs }) => [perMinute, exhaustedInMs]);
+    assert.equal(figures(at(0, 10, 30, 100, 5)), [
+      [null, null],
+      [null, null],
+      [null, 0],
+      [null, null],
+    ]);
+    const later = at(20_000, 20, 20, 100, 5);
+    assert.equal(figures(later), [
+      [30, 160_000],
+      [-30, null],
+      [0, 0],
+      [0, null],
+    ]);
+    const io = caughtIo();
+    printTable(
+      io,
+      { columns: portColumns(false, true), rows: later, footer: [] },
+      { output: 'table', noHeader: false },
+    );
+    assert.equal(
+      io.lines().map((line) =>
+        line
+          .trim()
+          .split(/\s{2,}/)
+          .slice(0, 5),
+      ),
+      [
+        ['USED', 'PORTS', 'USABLE', 'PER-MIN', 'FULL-IN'],
+        ['20.0 %', '20', '100', '+30', '2m40s'],
+        ['20.0 %', '20', '100', '-30', '-'],
+        ['100 %', '100', '100', '0', 'now'],
+        ['5.0 %', '5', '100', '0', '-'],
+      ],
+    );
+  });
+
+  test(
+    'has the columns of the trends, which one look has not',
+    async () => {
+      await using ns = await makeNetns('ports-cli');
+      await using watched = ns.finwait(['ports', '--watch']);
+      await watched.output(/PER-MIN +FULL-IN/);
+      const once = ns.finwait(['ports']);
+      await once.ended;
+      assert.match(once.stdout, /^USED/m);
+      assert.not.match(once.stdout, /PER-MIN/);
     },
     NEEDS,
   );
@@ -100,7 +172,14 @@ spec('finwait ports elsewhere', (test) => {
       const none = await runFinwait(['ports', '--json', '--netns', ns.name, '--port', '1']);
       assert.is(none.stdout, '[]\n');
       const nat = await runFinwait(['ports', '--nat', '--netns', ns.name]);
-      assert.match(nat.stdout, /^0 destinations/m);
+      assert.match(nat.stdout, /^no flow has source NAT/m);
+      const typo = await runFinwait(['ports', '--pod', 'nosuch', '--pod', pod.uid]);
+      assert.match(typo.stdout, /^\d+ destinations?; ports 40000 to 40009/m);
+      assert.match(
+        typo.stderr,
+        /^finwait: note: NAMESPACE_NOT_FOUND: no network namespace is known to be that of a pod "nosuch"$/m,
+      );
+      assert.not.match(typo.stderr, pod.uid);
       for (const args of [
         ['ports', '--nat'],
         ['compare', '--pause', '100ms'],
