@@ -12,6 +12,7 @@ import { CounterSums } from '../daemon/track/namespace-counters.ts';
 import { NamespaceFinder } from '../daemon/track/namespace-finder.ts';
 import { NamespaceNumbers } from '../daemon/track/namespace-numbers.ts';
 import { NamespaceSockets } from '../daemon/track/namespace-sockets.ts';
+import { findProcesses } from '../daemon/track/process-search.ts';
 import { ProcessTable } from '../daemon/track/processes.ts';
 import { noSocketCounts } from '../daemon/track/socket-counters.ts';
 import { SocketTable } from '../daemon/track/socket-table.ts';
@@ -113,7 +114,10 @@ export class SocketsReader {
       }),
     ];
     if (!this.#onlyEnds) {
-      this.#processes.update(new Set(namespaces.flatMap(({ table }) => [...table.inodes()])));
+      findProcesses(
+        this.#processes,
+        namespaces.map(({ table }) => table),
+      );
       this.#cgroups.update(nowMs);
     }
     for (const { table } of namespaces) table.attribute();

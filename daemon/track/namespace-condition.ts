@@ -5,7 +5,7 @@ import { EACCES, EMFILE, EPERM } from '../kernel/libc.ts';
 import type { NetlinkError } from '../kernel/netlink-socket.ts';
 import { hintToSee } from './hidden.ts';
 import type { NamespaceFinder } from './namespace-finder.ts';
-import { seesWholeMachine } from './proc.ts';
+import { hidesProcesses, seesWholeMachine } from './proc.ts';
 
 /**
  * @param refusal why one could not be read
@@ -32,6 +32,12 @@ export function namespacesCondition(
     return {
       code,
       message: `${message}: the namespaces of some processes may not be seen`,
+      hint: hintToSee(['SYS_PTRACE']),
+    };
+  if (hidesProcesses(finder.procRoot))
+    return {
+      code,
+      message: `${message}: /proc does not show the processes of others (it is mounted with hidepid)`,
       hint: hintToSee(['SYS_PTRACE']),
     };
   if (finder.mountsDenied)

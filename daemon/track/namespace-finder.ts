@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { PodRef } from '#contract';
 import type { MountedNamespace } from './namespace-mounts.ts';
 import { lookAtMount, mountedNamespaces } from './namespace-mounts.ts';
+import { NamespaceThreads } from './namespace-threads.ts';
 import { podOfCgroup } from './pod-cgroup.ts';
 import { unlessGone } from './proc.ts';
 import { isOutOfFiles } from './refusals.ts';
@@ -20,7 +21,7 @@ const NAMESPACES_MAX = 1_024;
 
 export interface FoundNamespace {
   readonly inode: number;
-  /** A process that is in it; undefined where none is. */
+  /** A process that is in it, or a thread of one, which has an id of the same kind; undefined where none is. */
   readonly pid: number | undefined;
   /** Leads into it. */
   readonly path: string;
@@ -32,27 +33,37 @@ export class NamespaceFinder {
   readonly counters = { namespace_searches: 0 };
   /** Whether the last search found more namespaces than it may. */
   full = false;
-  /** Whether the last search met a process whose namespace may not be seen. */
+  /** Whether the last search met a process in a namespace that may not be seen, and that nothing else led into. */
   denied = false;
   /** Whether the last two searches met a namespace without a process whose mount may not be looked at. */
   mountsDenied = false;
   readonly procRoot: string;
   readonly #max: number;
   readonly #lookAt: typeof lookAtMount;
+  readonly #readLink: typeof readLinkText;
   #found = new Map<number, FoundNamespace>();
   #scannedMs = Number.NEGATIVE_INFINITY;
   #mounts: readonly MountedNamespace[] = [];
   #mountsMs = Number.NEGATIVE_INFINITY;
   /** Of namespaces that have a mount as well, by its path: the pod that is known as long as a process is in it. */
   #pods = new Map<string, PodRef>();
+  /** Inodes of namespaces whose mounts the last search could not look at: one of them may just be going away. */
+  #deniedMounts = new Set<number>();
+  readonly #threads: NamespaceThreads;
+  /** Processes of this search whose namespace may not be seen. */
+  #denied: number[] = [];
 
-  /** Inodes of such in the last search: one of them may just be going away. */
-  #denied = new Set<number>();
-
-  constructor({ procRoot = '/proc', max = NAMESPACES_MAX, lookAt = lookAtMount } = {}) {
+  constructor({
+    procRoot = '/proc',
+    max = NAMESPACES_MAX,
+    lookAt = lookAtMount,
+    readLink = readLinkText,
+  } = {}) {
+    this.#readLink = readLink;
     this.#lookAt = lookAt;
     this.procRoot = procRoot;
     this.#max = max;
+    this.#threads = new NamespaceThreads(procRoot);
   }
 
   /** Whether no process is seen in any other namespace. */
@@ -83,11 +94,11 @@ export class NamespaceFinder {
   #scan(nowMs: number): void {
     this.#scannedMs = nowMs;
     this.counters.namespace_searches++;
-    this.denied = false;
+    this.#denied = [];
     this.full = false;
     const own = this.#namespaceOf('thread-self');
     const found = new Map<number, FoundNamespace>();
-    for (const pid of this.#pids()) {
+    for (const pid of this.#processesAndThreads()) {
       const inode = this.#namespaceOf(pid);
       if (inode === undefined || inode === own) continue;
       const known = found.get(inode);
@@ -100,6 +111,28 @@ export class NamespaceFinder {
     }
     this.#addMounted(found, own, nowMs);
     this.#found = found;
+    this.denied = this.#isAnyUnseen();
+  }
+
+  /** Processes first; and of threads those that led into a namespace, and the next share of all. */
+  #processesAndThreads(): Set<number> {
+    const pids = new Set(this.#pids());
+    const led = this.#found.values().map(({ pid }) => pid);
+    const threads = this.#threads.next([...pids]);
+    return new Set([...pids, ...led.filter((pid) => pid !== undefined), ...threads]);
+  }
+
+  /**
+   * Whether a process whose namespace may not be seen is in one that nothing else led into. Each namespace has files of
+   * its own in /proc/PID/net, which need no rights to look at, but do not lead into it.
+   */
+  #isAnyUnseen(): boolean {
+    if (this.#denied.length === 0) return false;
+    const fileOf = (id: number | 'thread-self') =>
+      unlessGone(() => statSync(join(this.procRoot, String(id), 'net/sockstat')).ino);
+    const seen = new Set([undefined, fileOf('thread-self')]);
+    for (const { pid } of this.#found.values()) if (pid !== undefined) seen.add(fileOf(pid));
+    return this.#denied.some((pid) => !seen.has(fileOf(pid)));
   }
 
   #addMounted(found: Map<number, FoundNamespace>, own: number | undefined, nowMs: number): void {
@@ -126,8 +159,8 @@ export class NamespaceFinder {
         found.set(inode, { inode, pid: undefined, path, pod });
     }
     this.#pods = pods;
-    this.mountsDenied = denied.intersection(this.#denied).size > 0;
-    this.#denied = denied;
+    this.mountsDenied = denied.intersection(this.#deniedMounts).size > 0;
+    this.#deniedMounts = denied;
   }
 
   #hasRoom(found: ReadonlyMap<number, FoundNamespace>): boolean {
@@ -144,19 +177,11 @@ export class NamespaceFinder {
 
   #namespaceOf(pid: number | 'thread-self'): number | undefined {
     const onDenied = () => {
-      this.denied ||= this.#isElsewhere(pid);
+      if (pid !== 'thread-self') this.#denied.push(pid);
     };
-    const link = unlessGone(() => readlinkSync(join(this.procRoot, String(pid), 'ns/net')), onDenied);
+    const link = unlessGone(() => this.#readLink(join(this.procRoot, String(pid), 'ns/net')), onDenied);
     const inode = /^net:\[(\d+)\]$/.exec(link ?? '')?.[1];
     return inode === undefined ? undefined : Number(inode);
-  }
-
-  /** Each namespace has files of its own in /proc/PID/net, which need no rights to look at, but do not lead into it. */
-  #isElsewhere(pid: number | 'thread-self'): boolean {
-    const fileOf = (id: number | 'thread-self') =>
-      unlessGone(() => statSync(join(this.procRoot, String(id), 'net/sockstat')).ino);
-    const file = fileOf(pid);
-    return file !== undefined && file !== fileOf('thread-self');
   }
 
   #podOf(pid: number): PodRef | undefined {
@@ -164,4 +189,8 @@ export class NamespaceFinder {
     const pod = podOfCgroup(cgroup ?? '');
     return pod === undefined ? undefined : { uid: pod.uid };
   }
+}
+
+function readLinkText(path: string): string {
+  return readlinkSync(path);
 }

@@ -56,7 +56,7 @@ interface Missed {
 const MAX_DESCRIPTORS = 20_000;
 const MAX_WAIT_SWEEPS = 64;
 /** So many descriptors are looked at again with each sweep; and so many of those that the caller wants first. */
-const LOOKED_AT_AGAIN = 500;
+const LOOKED_AT_AGAIN = 250;
 /** Of those that a search may look at, this part is one process's. */
 const SHARES = 8;
 /** So many searches that were cut follow each other until it is waited between them. */

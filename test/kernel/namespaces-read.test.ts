@@ -1,12 +1,15 @@
 /** The sockets of other network namespaces as they are read from sweep to sweep: what is seen, spared and said. */
 
+import { once } from 'node:events';
 import { readdirSync, statSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import * as assert from 'uvu/assert';
 import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
 import { insideNamespace } from '../../daemon/kernel/network-namespace.ts';
 import { CgroupPods } from '../../daemon/track/cgroup-pods.ts';
 import { localAddresses } from '../../daemon/track/local-addresses.ts';
 import { CounterSums } from '../../daemon/track/namespace-counters.ts';
+import { NamespaceFinder } from '../../daemon/track/namespace-finder.ts';
 import type { NamespaceSocketsOptions } from '../../daemon/track/namespace-sockets.ts';
 import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
 import { ProcessTable } from '../../daemon/track/processes.ts';
@@ -64,6 +67,32 @@ function statesIn(ns: Netns, sockets: NamespaceSockets): Record<string, number> 
       Array.from(table.counts(), ([state, count]) => [state, count[4] + count[6]]),
     ),
   );
+}
+
+/** A thread of this process that is in the namespace, until the end of the scope. */
+async function threadIn(ns: Netns): Promise<AsyncDisposable> {
+  const path = `/run/netns/${ns.name}`;
+  const wake = new Int32Array(new SharedArrayBuffer(4));
+  const module = new URL('../../daemon/kernel/network-namespace.ts', import.meta.url).href;
+  const worker = new Worker(
+    `import(${JSON.stringify(module)}).then(({ insideNamespace }) => {
+      const { parentPort, workerData } = require('node:worker_threads');
+      insideNamespace(workerData.path, workerData.inode, () => {
+        parentPort.postMessage('inside');
+        Atomics.wait(workerData.wake, 0, 0);
+      });
+    })`,
+    { eval: true, workerData: { path, inode: statSync(path).ino, wake } },
+  );
+  await once(worker, 'message');
+  return {
+    async [Symbol.asyncDispose]() {
+      const ended = once(worker, 'exit');
+      Atomics.store(wake, 0, 1);
+      Atomics.notify(wake, 0);
+      await ended;
+    },
+  };
 }
 
 async function serve(ns: Netns, port: number) {
@@ -193,6 +222,21 @@ spec('the sockets of other network namespaces', (test) => {
       assert.match(meanwhile?.condition ?? '', /in no figure: .*EMFILE/);
       assert.ok(meanwhile?.swept.includes('RESOURCES_EXHAUSTED'), stdout);
       assert.is(meanwhile?.rssBytes, before?.rssBytes);
+    },
+    NEEDS,
+  );
+
+  test(
+    'are read when nothing but a thread leads into their namespace',
+    async () => {
+      await using pod = await makeNetns('pod');
+      await pod.run(process.execPath, '-e', LEAVE, '2');
+      const sockets = reader({ finder: new NamespaceFinder({ lookAt: () => 'gone' }) });
+      sockets.read(0, 0);
+      assert.equal(statesIn(pod, sockets), {});
+      await using _thread = await threadIn(pod);
+      sockets.read(6_000, 0);
+      assert.equal(statesIn(pod, sockets), { 'TIME-WAIT': 2 });
     },
     NEEDS,
   );

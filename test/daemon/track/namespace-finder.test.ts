@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { NamespaceFinder } from '../../../daemon/track/namespace-finder.ts';
@@ -148,5 +148,40 @@ spec('the search for network namespaces', (test) => {
     proc.add(30, hidden.inode);
     finder.find(10_000);
     assert.is(finder.mountsDenied, false);
+  });
+
+  test('does not miss a namespace that may not be seen by one process when another one leads into it', async () => {
+    await using proc = await makeProc();
+    /** Each namespace has files of its own, the same ones by whatever process they are looked at. */
+    const addFile = (id: number | 'thread-self', sameAs?: number | 'thread-self') => {
+      const file = (of: number | 'thread-self') => join(proc.procRoot, String(of), 'net/sockstat');
+      mkdirSync(join(proc.procRoot, String(id), 'net'), { recursive: true });
+      if (sameAs === undefined) writeFileSync(file(id), '');
+      else linkSync(file(sameAs), file(id));
+    };
+    addFile('thread-self');
+    proc.add(10, 7);
+    addFile(10);
+    for (const [hidden, sameAs] of [
+      [11, 10],
+      [12, 'thread-self'],
+    ] as const) {
+      proc.add(hidden, 99);
+      addFile(hidden, sameAs);
+    }
+    const readLink = (path: string) => {
+      if (/\/1[123]\/ns/.test(path)) throw Object.assign(new Error('denied'), { code: 'EACCES' });
+      return readlinkSync(path);
+    };
+    const finder = new NamespaceFinder({ procRoot: proc.procRoot, readLink });
+    assert.equal([...finder.find(0).keys()], [7]);
+    assert.is(finder.denied, false);
+    proc.add(13, 99);
+    addFile(13);
+    finder.find(5_000);
+    assert.is(finder.denied, true);
+    proc.remove(13);
+    finder.find(10_000);
+    assert.is(finder.denied, false);
   });
 });
