@@ -1,6 +1,6 @@
 /** The live view for a pipe or a file: plain lines with a time each, first everything, then what changed. Pure. */
 
-import type { Condition } from '#base/errors.ts';
+import type { Condition, ErrorCode } from '#base/errors.ts';
 import type { ConntrackSummary, ProbeResult, SocketSummary } from '#contract';
 import { TCP_STATES } from '#contract';
 import type { NodeView } from '../operator/fleet/view.ts';
@@ -8,7 +8,6 @@ import type { HolderRow } from './view-holders.ts';
 import { holderPath, holderRows, holderText } from './view-holders.ts';
 import type { Outdated, ViewModel } from './view-model.ts';
 import {
-  conditionKey,
   conditionsOf,
   modeText,
   nodeOf,
@@ -52,6 +51,10 @@ export const NOTHING_SAID: Said = {
 /** A CLOSE-WAIT shorter than this is a close under way, not worth a line. */
 const LEAK_AGE_MS = 10_000;
 const LARGEST_HOLDERS = 10;
+/** Codes by which one of perhaps several is named, and named anew when more is known of it. */
+const NAMING: readonly ErrorCode[] = ['LISTENER_STALLED', 'PORTS_EXHAUSTED'];
+/** A number that is no part of a name, an address or a time. */
+const NUMBER = /(?<![\w.:/-])\d[\d,]*(?![\w.:/-])/g;
 
 /**
  * The lines a model adds to what was said before.
@@ -71,7 +74,7 @@ export function newLines(
   if (node !== undefined && agent !== said.agent) {
     lines.push(`agent      ${node.name}, kernel ${node.agent.kernel}, ${modeText(node, model)}`);
   }
-  const conditions = new Map(conditionsOf(model).map((each) => [conditionKey(each), each]));
+  const conditions = new Map(conditionsOf(model).map((each) => [lineKey(each), each]));
   lines.push(...conditionChanges(said.conditions, conditions));
 
   const tablesKnown = node?.sockets !== undefined || node?.conntrack !== undefined;
@@ -122,12 +125,20 @@ function tracesText(model: ViewModel): string | undefined {
   return `${telemetry.endpoint ?? 'on'}${telemetry.traces === 'failing' ? ' (failing)' : ''}`;
 }
 
+/** A fault is told once, however the figures in its message change. */
+function lineKey({ code, message }: Condition): string {
+  return `${code} ${message.replaceAll(NUMBER, '#')}`;
+}
+
 function conditionChanges(
   before: ReadonlyMap<string, Condition>,
   now: ReadonlyMap<string, Condition>,
 ): string[] {
   const appeared = [...now].filter(([key]) => !before.has(key)).map(([, each]) => each);
-  const cleared = [...before].filter(([key]) => !now.has(key)).map(([, each]) => each);
+  const renamed = new Set(appeared.map(({ code }) => code).filter((code) => NAMING.includes(code)));
+  const cleared = [...before]
+    .filter(([key, { code }]) => !now.has(key) && !renamed.has(code))
+    .map(([, each]) => each);
   return [
     ...appeared.flatMap(({ code, message, hint }) => [
       `problem    ${code}: ${message}`,
@@ -182,9 +193,11 @@ function holderChanges(
   const rows = holderRows(node);
   const closeWait = rows.filter((each) => each.state === 'CLOSE-WAIT');
   const present = new Set(closeWait.map(leakKey));
+  // Sockets whose process is found later are the same ones.
+  const named = new Set(closeWait.map((each) => leakKey({ ...each, process: null })));
   const lasting = closeWait.filter((each) => each.oldestMs >= LEAK_AGE_MS && !told.has(leakKey(each)));
   const tell = first ? rows.slice(0, LARGEST_HOLDERS) : lasting;
-  const released = [...told].filter((key) => !present.has(key));
+  const released = [...told].filter((key) => !present.has(key) && !named.has(key));
   return {
     lines: [
       ...tell.map((each) => `holder     ${holderText(each)}`),

@@ -112,7 +112,7 @@ export function conditionsOf(model: ViewModel): readonly Condition[] {
   return [...new Map(all.map((each) => [conditionKey(each), each])).values()];
 }
 
-export function conditionKey(condition: Condition): string {
+function conditionKey(condition: Condition): string {
   return `${condition.code} ${condition.message}`;
 }
 

@@ -1,4 +1,6 @@
 import * as assert from 'uvu/assert';
+import type { ErrorCode } from '#base/errors.ts';
+import type { Holder } from '#contract';
 import type { Said } from '../../cli/view-lines.ts';
 import { NOTHING_SAID, newLines } from '../../cli/view-lines.ts';
 import type { ViewModel } from '../../cli/view-model.ts';
@@ -144,6 +146,57 @@ spec('plain lines', (test) => {
     assert.equal(first, []);
     assert.equal(second, ['holder     CLOSE-WAIT 12, java/4211, → 10.0.0.5:5432, oldest 11s']);
     assert.equal(third, ['released   CLOSE-WAIT of java/4211 → 10.0.0.5:5432']);
+  });
+
+  test('a CLOSE-WAIT group whose process is found later is told again, and not released', () => {
+    const sockets = nodeView().sockets;
+    if (sockets === undefined) throw new Error('the fixture has sockets');
+    const of = (process: Holder['process']) => {
+      const attribution = process === null ? 'unknown' : 'socket';
+      const holders = [holder({ process, attribution, oldestMs: 11_000 })];
+      return overview(nodeView({ sockets: { ...sockets, holders } }));
+    };
+    const nobody = overview(nodeView({ sockets: { ...sockets, holders: [] } }));
+    const [, named, gone] = told(
+      at(0, { overview: of(null) }),
+      at(1000, { overview: of({ pid: 4211, name: 'java' }) }),
+      at(2000, { overview: nobody }),
+    );
+    assert.equal(named, ['holder     CLOSE-WAIT 12, java/4211, → 10.0.0.5:5432, oldest 11s']);
+    assert.equal(gone, ['released   CLOSE-WAIT of java/4211 → 10.0.0.5:5432']);
+  });
+
+  test('a fault that is named anew is not solved, and figures that change are not told again', () => {
+    const faulty = (code: ErrorCode, message: string) => {
+      return overview(nodeView({ conditions: [{ code, message, hint: 'see' }] }));
+    };
+    const [, unnamed, named, solved] = told(
+      at(0),
+      at(1000, { overview: faulty('LISTENER_STALLED', 'connections wait and its program does not accept') }),
+      at(2000, { overview: faulty('LISTENER_STALLED', 'connections wait and lazyd/7 does not accept') }),
+      at(3000),
+    );
+    assert.is(unnamed?.length, 2);
+    assert.equal(named, [
+      'problem    LISTENER_STALLED: connections wait and lazyd/7 does not accept',
+      '  hint:    see',
+    ]);
+    assert.equal(solved, ['solved     LISTENER_STALLED: connections wait and lazyd/7 does not accept']);
+    const full = (count: string) =>
+      faulty('CONNTRACK_FULL', `conntrack holds ${count} of at most 262,144 entries`);
+    const [, first, second] = told(
+      at(0),
+      at(1000, { overview: full('260,001') }),
+      at(2000, { overview: full('9') }),
+    );
+    assert.equal([first?.length, second], [2, []]);
+    const name = (text: string) => faulty('NAME_UNRESOLVED', `${text} does not resolve`);
+    const [, , other] = told(
+      at(0),
+      at(1000, { overview: name('db-1') }),
+      at(2000, { overview: name('db-2') }),
+    );
+    assert.is(other?.length, 3, 'a number in a name is no figure');
   });
 
   test('a CLOSE-WAIT group of the first block is not told again when it has lasted', () => {
