@@ -16,7 +16,7 @@ import type { CliIo } from './io.ts';
 import { EXIT } from './io.ts';
 import { chosenPlace, inside, PLACE_SETTINGS } from './place.ts';
 import { SocketsReader } from './sockets-reader.ts';
-import type { TableColumn } from './table.ts';
+import type { Printed, TableColumn } from './table.ts';
 import {
   incompleteAnswer,
   printConditions,
@@ -112,16 +112,43 @@ async function print(
   settings: Settings<typeof COMPARE_SETTINGS>,
   divergence: Divergence,
 ): Promise<void> {
-  const rows: CompareRow[] = [
-    ...divergence.socketsWithoutFlow.map((state) => ({ missing: 'flow' as const, ...state })),
-    ...divergence.flowsWithoutSocket.map((state) => ({ missing: 'socket' as const, ...state })),
-  ];
   if (settings.json || settings.output === 'json') {
     await printJson(io, [{ ...divergence }], settings);
     return;
   }
-  const footer = footerOf(divergence).map((text) => [{ text, style: 'dim' as const }]);
-  await printTable(io, { columns: COLUMNS, rows, footer }, settings);
+  await printTable(io, compared(divergence, settings.output === 'wide'), settings);
+}
+
+/** What is printed of a comparison. @param wide with what is left of every connection for a while */
+export function compared(divergence: Divergence, wide: boolean): Printed<CompareRow> {
+  const all: readonly CompareRow[] = [
+    ...divergence.socketsWithoutFlow.map((state) => ({ missing: 'flow' as const, ...state })),
+    ...divergence.flowsWithoutSocket.map((state) => ({ missing: 'socket' as const, ...state })),
+  ];
+  const rows = all.filter((row) => wide || !isUsual(row));
+  const usual = all.filter((row) => !rows.includes(row)).reduce((sum, row) => sum + row.count, 0);
+  const texts = [
+    ...(['flow', 'socket'] as const)
+      .filter((missing) => rows.some((row) => row.missing === missing))
+      .map((missing) => MEANING[missing]),
+    ...(usual === 0
+      ? []
+      : [`${count(usual)} flows of connections that have ended, as usual: -o wide shows them`]),
+    ...footerOf(divergence),
+  ];
+  return { columns: COLUMNS, rows, footer: texts.map((text) => [{ text, style: 'dim' }]) };
+}
+
+const MEANING: Readonly<Record<CompareRow['missing'], string>> = {
+  flow: 'missing flow: conntrack has forgotten the connection, its next packet is invalid, and lost where rules drop what is',
+  socket: 'missing socket: conntrack has not seen the end of the connection, and keeps it for the time LEFT',
+};
+
+/** Conntrack keeps a connection for longer than its socket stays: two minutes in TIME_WAIT, the socket one. */
+const USUAL: ReadonlySet<string> = new Set(['TIME_WAIT', 'CLOSE', 'LAST_ACK']);
+
+function isUsual({ missing, state, keptLong = 0 }: CompareRow): boolean {
+  return missing === 'socket' && USUAL.has(state) && keptLong === 0;
 }
 
 const DISBELIEF: Readonly<Record<NonNullable<Divergence['disbelief']>, string>> = {

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import * as assert from 'uvu/assert';
-import type { Divergence } from '#contract';
+import type { Divergence, DivergentState } from '#contract';
+import { compared } from '../../cli/compare.ts';
 import { UseTrends } from '../../cli/ports-trends.ts';
 import type { PortRow } from '../../cli/ports-view.ts';
 import { portColumns } from '../../cli/ports-view.ts';
@@ -193,7 +194,39 @@ spec('finwait ports elsewhere', (test) => {
   );
 });
 
+const STATE = { ages: {} as DivergentState['ages'], samples: [], keptLong: 0 };
+const COMPARED: Divergence = {
+  ...{ atMs: 0, sockets: 10, flows: 1_200, through: 0, untracked: 0, unsettled: 0 },
+  socketsWithoutFlow: [{ ...STATE, state: 'TIME-WAIT', count: 2 }],
+  flowsWithoutSocket: [
+    { ...STATE, state: 'TIME_WAIT', count: 1_100 },
+    { ...STATE, state: 'CLOSE', count: 2 },
+    { ...STATE, state: 'LAST_ACK', count: 5, keptLong: 5 },
+    { ...STATE, state: 'ESTABLISHED', count: 3 },
+  ],
+};
+
 spec('finwait compare', (test) => {
+  test('keeps what is left of every connection for a while apart, and says what it means that one is missing', () => {
+    const lines = (divergence: Divergence, wide = false) => {
+      const { rows, footer } = compared(divergence, wide);
+      return [
+        ...rows.map(({ missing, state, count }) => `${count} ${state} ${missing}`),
+        ...footer.map((line) => line.map(({ text }) => text.split(':')[0]).join('')),
+      ];
+    };
+    assert.equal(lines(COMPARED), [
+      ...['2 TIME-WAIT flow', '5 LAST_ACK socket', '3 ESTABLISHED socket'],
+      ...['missing flow', 'missing socket', '1,102 flows of connections that have ended, as usual'],
+      '10 sockets and 1,200 flows compared',
+    ]);
+    assert.equal(lines(COMPARED, true).slice(0, 3), [
+      ...['2 TIME-WAIT flow', '1100 TIME_WAIT socket', '2 CLOSE socket'],
+    ]);
+    const none = { ...COMPARED, socketsWithoutFlow: [], flowsWithoutSocket: [] };
+    assert.equal(lines(none), ['10 sockets and 1,200 flows compared']);
+  });
+
   test(
     'shows the sockets whose flow was deleted, and says where there is nothing to compare',
     async () => {
