@@ -9,6 +9,7 @@ import type { SupervisedChild } from './up-child.ts';
 import { superviseChild } from './up-child.ts';
 import { conditionInUp, hintInUp } from './up-hints.ts';
 import type { LogFile } from './up-log.ts';
+import { countOtherNamespaces } from './up-namespaces.ts';
 import { markOf, noteChild, requireRunDirectory } from './up-runtime.ts';
 import type { UpSettings } from './up-settings.ts';
 import { agentArgs, operatorArgs, runFiles } from './up-settings.ts';
@@ -40,6 +41,9 @@ export interface Session {
   kill(): void;
 }
 
+/** Containers come and go, and all processes are looked at for them. */
+const COUNT_EVERY_MS = 30_000;
+
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 export function startSession(config: SessionConfig): Session {
@@ -58,6 +62,8 @@ export function startSession(config: SessionConfig): Session {
   let overview: Overview | undefined;
   let trends: Trends = new Map();
   let newestSeriesMs = startedAtMs;
+  let unreadNamespaces = 0;
+  let countedMs = Number.NEGATIVE_INFINITY;
   let agent: SupervisedChild | undefined;
   let stopped = false;
 
@@ -106,6 +112,10 @@ export function startSession(config: SessionConfig): Session {
         trends = extended;
         overview = inUp(answer);
       }
+      if (!settings.allNamespaces && performance.now() - countedMs >= COUNT_EVERY_MS) {
+        countedMs = performance.now();
+        unreadNamespaces = countOtherNamespaces();
+      }
       const conditions: (Condition | undefined)[] = [
         operator.condition(),
         agent?.condition(),
@@ -120,6 +130,7 @@ export function startSession(config: SessionConfig): Session {
         trends,
         newestSeriesMs,
         probesListeners: !settings.noListeners,
+        unreadNamespaces,
       };
     },
     async stop(graceMs) {

@@ -55,6 +55,14 @@ export const UP_SETTINGS = {
     default: false,
     parse: flag,
   }),
+  allNamespaces: setting<boolean>({
+    name: 'all-namespaces',
+    short: 'A',
+    kind: 'flag',
+    doc: 'read the sockets of all network namespaces of this machine, such as those of containers and pods (as root)',
+    default: false,
+    parse: flag,
+  }),
   connectTimeoutMs: setting<number>({
     name: 'connect-timeout',
     placeholder: 'DURATION',
@@ -187,7 +195,7 @@ export function agentArgs(settings: UpSettings, files: RunFiles, ports: Ports): 
     ...['--ca-file', join(files.tlsDir, 'ca.crt')],
     ...['--token-file', files.tokenFile],
     ...['--http-listen', '127.0.0.1:0'],
-    ...['--mode', settings.observe ? 'observe' : 'probe'],
+    ...['--mode', settings.observe ? 'observe' : settings.allNamespaces ? 'inspect' : 'probe'],
     ...['--report-interval', `${settings.refreshMs}ms`],
     ...['--sweep-interval', `${settings.refreshMs}ms`],
     ...['--probe-interval', `${settings.listenerIntervalMs}ms`],

@@ -33,6 +33,7 @@ const UP_HELP: CommandHelp = {
   examples: [
     ['finwait up', 'this machine and what listens on it'],
     ['finwait up db:5432 [::1]:8080', 'and two targets, an IPv6 address in brackets'],
+    ['finwait up -A', 'also what containers and pods hold'],
     ['finwait up --once', 'one full report, and the end'],
     ['finwait up | tee finwait.log', 'plain lines: everything once, then what changes'],
     ['finwait up --json --once | jq .nodes', 'the same as data'],
@@ -58,6 +59,7 @@ export async function runUp(args: readonly string[], io: CliIo): Promise<number>
     return EXIT.ok;
   }
   const { settings, positionals } = readSettings(UP_SETTINGS, args, io.env);
+  if (settings.observe && settings.allNamespaces) throw observesItself();
   const targets = readTargets(positionals);
   checkPlatform(process.platform, process.versions.node);
   const mark = markOf(process.pid);
@@ -130,6 +132,14 @@ function chooseShow(settings: UpSettings, io: CliIo, onQuit: () => void): Show {
   const live = io.stdout === stdout && io.isTTY && io.env.TERM !== 'dumb' && !settings.plain;
   if (!live) return lineShow(io, settings.statusIntervalMs);
   return liveShow({ output: stdout, input: stdin.isTTY ? stdin : undefined }, io, onQuit);
+}
+
+function observesItself(): FinwaitError {
+  return new FinwaitError(
+    'USAGE',
+    '--observe and --all-namespaces exclude each other',
+    'leave one out: finwait sockets -A reads all network namespaces and probes nothing',
+  );
 }
 
 /** @throws FinwaitError TARGET_INVALID with every argument that is none */

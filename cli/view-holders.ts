@@ -27,6 +27,8 @@ const HOLDER_COLUMNS: readonly Column[] = [
   { title: 'connection', min: 16, drop: 0 },
   { title: 'attribution', drop: 2 },
 ];
+/** Of rows of other network namespaces. */
+const NETWORK_COLUMN: Column = { title: 'network', drop: 1 };
 
 /** From here on Linux gives ports to clients: net.ipv4.ip_local_port_range as it is by default. */
 const EPHEMERAL_FROM = 32_768;
@@ -47,9 +49,9 @@ export function holderRows(node: NodeView): HolderRow[] {
 
 /** TIME-WAIT towards a port that nobody listens on any more is one of many: the port says nothing. */
 function foldKey(row: HolderRow): string {
-  const { state, direction, process, attribution, peer, port, listener } = row;
+  const { state, direction, process, attribution, peer, port, listener, netns, pod } = row;
   const nameless = state === 'TIME-WAIT' && direction === 'outbound' && port >= EPHEMERAL_FROM && !listener;
-  return `${state} ${direction} ${process?.pid} ${attribution} ${peer} ${nameless ? '' : port}`;
+  return `${state} ${direction} ${process?.pid} ${attribution} ${peer} ${nameless ? '' : port} ${netns} ${pod?.uid}`;
 }
 
 function fold(rows: readonly HolderRow[]): HolderRow {
@@ -80,12 +82,14 @@ export function holderLines(node: NodeView, columns: number, rows: number): Line
   if (node.sockets === undefined || rows < 1) return [];
   const list = holderRows(node);
   if (list.length === 0) return [[{ text: 'no socket is in TIME-WAIT or CLOSE-WAIT', style: 'dim' }]];
+  const elsewhere = list.some((row) => networkText(row) !== '');
   const spans = list.map((row): Span[] => [
     { text: row.state, ...(row.state === 'CLOSE-WAIT' ? { style: row.own ? 'dim' : 'warn' } : {}) },
     { text: count(row.count) },
     { text: age(row.oldestMs) },
     { text: processText(row.process) },
     { text: holderPath(row) },
+    ...(elsewhere ? [{ text: networkText(row) }] : []),
     { text: attributionText(row), style: 'dim' },
   ]);
   const folded = node.sockets.folded.map(
@@ -97,14 +101,17 @@ export function holderLines(node: NodeView, columns: number, rows: number): Line
   ];
   const [worst] = list;
   const summary = `holders  ${count(list.length)} groups; ${worst === undefined ? '' : holderText(worst)}`;
-  return boundedTable(HOLDER_COLUMNS, spans, { notes, summary }, columns, rows);
+  const shown = elsewhere ? HOLDER_COLUMNS.toSpliced(-1, 0, NETWORK_COLUMN) : HOLDER_COLUMNS;
+  return boundedTable(shown, spans, { notes, summary }, columns, rows);
 }
 
 /** `CLOSE-WAIT 12, java/4211, → 10.0.0.5:5432, oldest 3m12s` */
 export function holderText(row: HolderRow): string {
   const known = row.attribution === 'socket' ? '' : ` (${attributionText(row)})`;
   const who = row.process === null ? attributionText(row) : `${processText(row.process)}${known}`;
-  return `${row.state} ${count(row.count)}, ${who}, ${holderPath(row)}, oldest ${age(row.oldestMs)}`;
+  const network = networkText(row);
+  const where = network === '' ? '' : `, ${network}`;
+  return `${row.state} ${count(row.count)}, ${who}, ${holderPath(row)}${where}, oldest ${age(row.oldestMs)}`;
 }
 
 /** Where the sockets lead: `→ 10.0.0.7:443` outbound, `:8080 ← 10.0.0.7` inbound; `*` marks finwait's own. */
@@ -112,6 +119,12 @@ export function holderPath({ direction, peer, port, ports, own }: HolderRow): st
   const mark = own ? '*' : '';
   if (direction === 'inbound') return `:${port} ← ${peer}${mark}`;
   return ports > 1 ? `→ ${peer}, ${count(ports)} high ports${mark}` : `→ ${hostPortText(peer, port)}${mark}`;
+}
+
+/** Whose network it is, as far as `finwait sockets --pod` and `--netns` need it; '' for that of finwait itself. */
+export function networkText({ pod, netns }: Holder): string {
+  if (pod !== undefined) return `pod ${pod.uid.slice(0, 8)}`;
+  return netns === undefined ? '' : `netns ${netns}`;
 }
 
 /** How the process is known, in words. */

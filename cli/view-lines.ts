@@ -5,7 +5,7 @@ import type { ConntrackSummary, ProbeResult, SocketSummary } from '#contract';
 import { TCP_STATES } from '#contract';
 import type { NodeView } from '../operator/fleet/view.ts';
 import type { HolderRow } from './view-holders.ts';
-import { holderPath, holderRows, holderText } from './view-holders.ts';
+import { holderPath, holderRows, holderText, networkText } from './view-holders.ts';
 import type { Outdated, ViewModel } from './view-model.ts';
 import {
   conditionsOf,
@@ -17,6 +17,7 @@ import {
   processOfProbe,
   processText,
   tellingProbes,
+  unreadText,
 } from './view-model.ts';
 import { verdictCounts, verdictText } from './view-probes.ts';
 import { conntrackStateText } from './view-sections.ts';
@@ -28,6 +29,8 @@ export interface Said {
   readonly traces?: string;
   /** The agent: its start, and what it does. */
   readonly agent?: string;
+  /** Which namespaces are not read. */
+  readonly unread?: string;
   readonly tables: boolean;
   /** Last verdict by probe key. */
   readonly verdicts: ReadonlyMap<string, string>;
@@ -74,6 +77,8 @@ export function newLines(
   if (node !== undefined && agent !== said.agent) {
     lines.push(`agent      ${node.name}, kernel ${node.agent.kernel}, ${modeText(node, model)}`);
   }
+  const unread = unreadText(model) ?? '';
+  if (unread !== '' && unread !== said.unread) lines.push(`others     ${unread}`);
   const conditions = new Map(conditionsOf(model).map((each) => [lineKey(each), each]));
   lines.push(...conditionChanges(said.conditions, conditions));
 
@@ -102,6 +107,7 @@ export function newLines(
       ...(model.webUrl === undefined ? {} : { webUrl: model.webUrl }),
       ...(traces === undefined ? {} : { traces }),
       ...(agent === undefined ? {} : { agent }),
+      unread,
       tables: said.tables || tablesKnown,
       // A restarted operator has no results until they come again: the old verdicts still stand as said.
       verdicts: new Map([...said.verdicts, ...verdicts]),
@@ -211,7 +217,7 @@ function holderChanges(
 }
 
 function leakKey(row: HolderRow): string {
-  return `${processText(row.process)} ${holderPath(row)}`;
+  return `${processText(row.process)} ${holderPath(row)} ${networkText(row)}`.trimEnd();
 }
 
 function probeText(result: ProbeResult, node: NodeView | undefined, before: string | undefined): string {

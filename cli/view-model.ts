@@ -3,7 +3,7 @@
 import type { Condition, ErrorCode } from '#base/errors.ts';
 import type { Listener, ProbeResult, ProcessRef } from '#contract';
 import type { NodeView, Overview } from '../operator/fleet/view.ts';
-import { age } from './view-text.ts';
+import { age, count } from './view-text.ts';
 
 export interface ViewModel {
   readonly nowMs: number;
@@ -20,6 +20,8 @@ export interface ViewModel {
   readonly newestSeriesMs: number;
   /** Whether what listens on this machine is probed. */
   readonly probesListeners: boolean;
+  /** Other network namespaces of the machine, whose sockets are not read. */
+  readonly unreadNamespaces: number;
 }
 
 /** What the last results of each target and address were, by `probeKey`. */
@@ -126,6 +128,14 @@ export function processOfProbe(result: ProbeResult, listeners: readonly Listener
   const wildcard = here.find((each) => each.local.address === (result.family === 4 ? '0.0.0.0' : '::'));
   // A socket on :: takes IPv4 too unless IPV6_V6ONLY is set, and then 0.0.0.0 would have been there.
   return (wildcard ?? here.find((each) => each.local.address === '::'))?.process ?? null;
+}
+
+/** What is left out of what is shown, if anything is. */
+export function unreadText({ unreadNamespaces: others }: ViewModel): string | undefined {
+  if (others === 0) return undefined;
+  const what =
+    others === 1 ? 'another network namespace is' : `${count(others)} other network namespaces are`;
+  return `${what} not read: finwait up -A does`;
 }
 
 /** `sshd/812` */

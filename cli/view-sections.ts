@@ -5,7 +5,7 @@ import type { ConntrackSummary, SocketSummary, TcpStateName, Verdict } from '#co
 import { TCP_STATES } from '#contract';
 import type { TelemetryView } from '../operator/fleet/view.ts';
 import type { ViewModel } from './view-model.ts';
-import { awaited, conditionsOf, nodeOf, outdated } from './view-model.ts';
+import { awaited, conditionsOf, nodeOf, outdated, unreadText } from './view-model.ts';
 import type { Column } from './view-table.ts';
 import { tableLines } from './view-table.ts';
 import type { Line, Span, Style } from './view-text.ts';
@@ -15,12 +15,14 @@ import { age, count, fillBar, percent, width, wrap } from './view-text.ts';
 export function headerLines(model: ViewModel, columns: number): Line[] {
   const node = nodeOf(model);
   const telemetry = model.overview?.operator.telemetry;
+  const unread = unreadText(model);
   const facts: Span[] = [
     { text: `finwait ${model.overview?.operator.version ?? ''}`.trimEnd(), style: 'bold' },
     ...(node === undefined ? [] : [{ text: `node ${node.name} (${node.agent.kernel})` }]),
     { text: `up ${age(model.nowMs - model.startedAtMs)}` },
     ...(model.webUrl === undefined ? [] : [{ text: model.webUrl }]),
     ...(telemetry === undefined ? [] : [telemetrySpan(telemetry)]),
+    ...(unread === undefined ? [] : [{ text: unread, style: 'dim' } as const]),
   ];
   return [
     ...flow(facts, columns, '  '),

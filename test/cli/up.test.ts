@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { spec } from '../harness.ts';
 import { childrenOf, directoryOf, gone, MAIN, makeHost, OPEN_TOLD, OPTIONS } from './up-run.ts';
@@ -36,6 +37,29 @@ spec('finwait up', (test) => {
       assert.is(overview.nodes[0].probes[0].verdict, 'open');
       assert.is(overview.nodes[0].probes[0].target.name, '127.0.0.1:8080');
       assert.equal(overview.up, { conditions: [] });
+    },
+    OPTIONS,
+  );
+
+  test(
+    'says that other network namespaces are not read, and reads them with -A',
+    async () => {
+      await using net = await makeHost();
+      await using other = await makeHost();
+      const { ino } = statSync(`/proc/${other.listener.pid}/ns/net`);
+      const once = ['--once', '--web-port', '0', '--no-listeners'];
+      await using alone = net.up([...once]);
+      await alone.ended;
+      assert.match(alone.stdout, /network namespaces? (is|are) not read: finwait up -A does/);
+      await using all = net.up([...once, '--json', '-A']);
+      assert.is((await all.ended).code, 0);
+      const [node] = JSON.parse(all.stdout).nodes;
+      assert.is(node.agent.mode, 'inspect');
+      assert.ok(node.sockets.namespaces.length + node.sockets.namespacesFolded > 1);
+      const told = node.sockets.namespaces.map(({ inode }: { inode: number }) => inode);
+      assert.ok(told.includes(ino) || node.sockets.namespacesFolded > 0);
+      await using both = net.up(['-A', '--observe']);
+      assert.is((await both.ended).code, 2);
     },
     OPTIONS,
   );

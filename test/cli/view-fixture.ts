@@ -144,6 +144,7 @@ export function model(over: Partial<ViewModel> = {}): ViewModel {
     trends: new Map(),
     newestSeriesMs: NOW_MS - 60_000,
     probesListeners: true,
+    unreadNamespaces: 0,
     ...over,
   };
 }

@@ -68,6 +68,11 @@ q quits`,
     );
   });
 
+  test('says what is not read', () => {
+    const shown = frame(model({ unreadNamespaces: 2 }), { columns: 160, rows: 20 });
+    assert.match(shown, '2 other network namespaces are not read: finwait up -A does');
+  });
+
   test('sixty columns keep what matters', () => {
     assert.snapshot(
       frame(model(), { columns: 60, rows: 20 }),

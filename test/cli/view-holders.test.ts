@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import type { Holder, Listener } from '#contract';
-import { holderRows, holderText } from '../../cli/view-holders.ts';
+import { holderLines, holderRows, holderText } from '../../cli/view-holders.ts';
 import { spec } from '../harness.ts';
 import { holder, listener, nodeView, probe } from './view-fixture.ts';
 
@@ -42,6 +42,28 @@ spec('holders', (test) => {
     );
     const elsewhere = holder({ ...nobody, peer: '10.0.0.9', port: 41_000 });
     assert.not.match(String(texts([elsewhere], [listener('0.0.0.0', 41_000, 'api', 7)])), /api/);
+  });
+
+  test('of other networks say whose, and are rows of their own', () => {
+    const [netns, uid] = [4_026_532_201, 'f5a1c7de-0b5a-4c39-9f4f-2f7d1f0a9b11'];
+    assert.equal(
+      texts([holder({ count: 3 }), holder({ count: 2, netns }), holder({ count: 1, pod: { uid } })]),
+      [
+        'CLOSE-WAIT 3, java/4211, → 10.0.0.5:5432, oldest 3m12s',
+        'CLOSE-WAIT 2, java/4211, → 10.0.0.5:5432, netns 4026532201, oldest 3m12s',
+        'CLOSE-WAIT 1, java/4211, → 10.0.0.5:5432, pod f5a1c7de, oldest 3m12s',
+      ],
+    );
+    const high = { ...nobody, peer: '10.0.0.9', port: 40_000 };
+    assert.is(texts([holder(high), holder({ ...high, netns })]).length, 2);
+    const { sockets } = nodeView();
+    if (sockets === undefined) throw new Error('the fixture has sockets');
+    const titles = (holders: readonly Holder[]) =>
+      holderLines(nodeView({ sockets: { ...sockets, holders } }), 140, 9)[0]
+        ?.map(({ text }) => text)
+        .join('');
+    assert.match(titles([holder({ netns })]) ?? '', /connection +network +attribution/);
+    assert.match(titles([holder()]) ?? '', /connection +attribution/);
   });
 
   test("finwait's own are marked and come last", () => {
