@@ -8,8 +8,9 @@ import type {
   SourceNatUse,
 } from '#contract';
 import { PRESSURE_LIMITS } from '#contract';
+import { Largest } from './largest.ts';
 import type { NamespaceNumbers } from './namespace-numbers.ts';
-import type { PortUse, PressingSockets } from './port-pressure.ts';
+import type { PressingSockets } from './port-pressure.ts';
 import { PortGroups } from './port-pressure.ts';
 import { portRulesOf } from './port-rules.ts';
 import { PortTrends } from './port-trends.ts';
@@ -44,7 +45,7 @@ export class Pressure {
    */
   ports(namespaces: Iterable<PressedNamespace>, between: () => void, nowMs: number): PortPressure {
     let count = 0;
-    const worst = new Worst();
+    const worst = new Largest<Followed>(FOLLOWED);
     this.#pods.clear();
     for (const { inode, own, pod, sockets, numbers } of namespaces) {
       if (numbers.settings === undefined) continue;
@@ -53,9 +54,10 @@ export class Pressure {
       count += groups.size;
       for (let group = 0; group < groups.size; group++) {
         const [used, usable] = [groups.used(group), groups.usable(group)];
-        numbers.pressed ||= part(used, usable) >= PRESSED_PART;
+        const part = usable === 0 ? 1 : used / usable;
+        numbers.pressed ||= part >= PRESSED_PART;
         if (pod !== undefined) this.#notePod(groups.source(group), pod);
-        worst.offer(used, usable, () => {
+        worst.offer(part, used, () => {
           const where = own === true ? {} : pod === undefined ? { netns: inode } : { pod };
           return { inode, use: { ...where, ...groups.use(group) } };
         });
@@ -103,32 +105,4 @@ export class Pressure {
 interface Followed {
   readonly inode: number;
   readonly use: ReportedPortUse;
-}
-
-/** So many as are followed of those offered, the largest part first. */
-class Worst {
-  readonly all: Followed[] = [];
-
-  /** @param made is called for one that has a place */
-  offer(used: number, usable: number, made: () => Followed): void {
-    const { all } = this;
-    let from = 0;
-    for (let to = all.length; from < to; ) {
-      const middle = (from + to) >> 1;
-      if (isWorse(used, usable, (all[middle] as Followed).use)) to = middle;
-      else from = middle + 1;
-    }
-    if (from >= FOLLOWED) return;
-    all.splice(from, 0, made());
-    if (all.length > FOLLOWED) all.pop();
-  }
-}
-
-function isWorse(used: number, usable: number, than: PortUse): boolean {
-  const [mine, other] = [part(used, usable), part(than.used, than.usable)];
-  return mine > other || (mine === other && used > than.used);
-}
-
-function part(used: number, usable: number): number {
-  return usable === 0 ? 1 : used / usable;
 }

@@ -3,14 +3,13 @@
 import type { Family, Holder, Listener, SocketSummary, TcpStateName, UnreadData } from '#contract';
 import { CONTRACT_LIMITS, TCP_STATES } from '#contract';
 import { KERNEL_STATE } from '../netlink/inet-diag.ts';
-import { nothingUnread } from './held-groups.ts';
+import { Largest } from './largest.ts';
 import type { NamespaceOfSockets } from './namespace-sockets.ts';
 import { summarizePods } from './pod-summary.ts';
 import { TIME_WAIT_MS } from './socket-record.ts';
 import type { SocketTable, TrackedSocket } from './socket-table.ts';
 
 type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
-type Group = Writable<Holder>;
 /** What of a namespace is summed up here; finwait's own is not named. */
 type Namespace = Pick<NamespaceOfSockets, 'table' | 'pod'> & Partial<Pick<NamespaceOfSockets, 'inode'>>;
 
@@ -26,16 +25,16 @@ export function summarizeSockets(
   others: readonly Namespace[] | undefined,
   nowMs: number,
 ): SocketSummary {
-  const groups = new Map<string, Group>();
-  addHeld(groups, { table: own }, nowMs);
-  for (const namespace of others ?? []) addHeld(groups, namespace, nowMs);
+  const held = new HeldSum();
+  addHeld(held, { table: own }, nowMs);
+  for (const namespace of others ?? []) addHeld(held, namespace, nowMs);
   const listeners = Array.from(own.sockets(LISTEN), listenerOf);
-  const { kept, left } = largest([...groups.values()]);
+  const { kept, folded } = held.told();
   listeners.sort((a, b) => a.local.port - b.local.port || (a.local.address < b.local.address ? -1 : 1));
   return {
     states: stateCounts([own, ...(others ?? []).map(({ table }) => table)]),
     holders: kept,
-    folded: fold(left),
+    folded,
     listeners: listeners.slice(0, CONTRACT_LIMITS.listeners),
     listenersFolded: Math.max(0, listeners.length - CONTRACT_LIMITS.listeners),
     ...(others === undefined ? {} : summarizePods(own, others)),
@@ -57,34 +56,33 @@ function stateCounts(tables: readonly SocketTable[]): SocketSummary['states'] {
   );
 }
 
-function addHeld(groups: Map<string, Group>, namespace: Namespace, nowMs: number): void {
-  const { table } = namespace;
-  for (const { socket, count, sinceMs, unread } of table.held()) {
-    const group = groupOf(groups, unread === undefined ? 'TIME-WAIT' : 'CLOSE-WAIT', socket, namespace);
-    // A namespace whose turn has not come yet tells of sockets that may be gone.
-    const ageMs = Math.min(nowMs - sinceMs, unread === undefined ? TIME_WAIT_MS : Number.POSITIVE_INFINITY);
-    group.count += count;
-    group.oldestMs = Math.max(group.oldestMs, ageMs);
-    if (unread !== undefined) group.unread = sumOf(group.unread ?? nothingUnread(), unread);
+function addHeld(held: HeldSum, namespace: Namespace, nowMs: number): void {
+  for (const groups of namespace.table.held()) {
+    for (let group = 0; group < groups.size; group++) {
+      const state = groups.state(group);
+      const count = groups.count(group);
+      const sinceMs = nowMs - groups.sinceMs(group);
+      // A namespace whose turn has not come yet tells of sockets that may be gone.
+      const oldestMs = state === 'TIME-WAIT' ? Math.min(sinceMs, TIME_WAIT_MS) : sinceMs;
+      held.offer({ state, count, oldestMs }, () => ({
+        ...whoseIs(groups.socket(group), namespace),
+        state,
+        count,
+        oldestMs,
+        ...(state === 'CLOSE-WAIT' ? { unread: groups.unread(group) } : {}),
+      }));
+    }
   }
 }
 
-function groupOf(
-  groups: Map<string, Group>,
-  state: Holder['state'],
-  socket: TrackedSocket,
+function whoseIs(
+  { direction, process, attribution, peer, local, ...socket }: TrackedSocket,
   { pod: podOfNamespace, inode }: Omit<Namespace, 'table'>,
-): Group {
-  const { direction, process, attribution, peer } = socket;
+): Omit<Holder, 'state' | 'count' | 'oldestMs' | 'unread'> {
   const pod = socket.pod ?? podOfNamespace;
   const podBy = socket.podBy ?? (podOfNamespace === undefined ? undefined : 'namespace');
   const netns = pod === undefined ? inode : undefined;
-  const port = direction === 'inbound' ? socket.local.port : peer.port;
-  const key = `${state} ${direction} ${process?.pid} ${attribution} ${peer.address} ${port} ${pod?.uid} ${pod?.containerId} ${netns}`;
-  const known = groups.get(key);
-  if (known !== undefined) return known;
-  const group: Group = {
-    state,
+  return {
     direction,
     process,
     attribution,
@@ -92,12 +90,78 @@ function groupOf(
     ...(podBy === undefined ? {} : { podBy }),
     ...(netns === undefined ? {} : { netns }),
     peer: peer.address,
-    port,
-    count: 0,
-    oldestMs: 0,
+    port: direction === 'inbound' ? local.port : peer.port,
   };
-  groups.set(key, group);
-  return group;
+}
+
+function keyOf({ state, direction, process, attribution, peer, port, pod, netns }: Holder): string {
+  return `${state} ${direction} ${process?.pid} ${attribution} ${peer} ${port} ${pod?.uid} ${pod?.containerId} ${netns}`;
+}
+
+/** The groups a report has room for; the others are summed up, and there may be as many as sockets. */
+class HeldSum {
+  readonly #ofState = {
+    'TIME-WAIT': { groups: 0, sockets: 0, largest: new Largest<Holder>(CONTRACT_LIMITS.holders) },
+    'CLOSE-WAIT': { groups: 0, sockets: 0, largest: new Largest<Holder>(CONTRACT_LIMITS.holders) },
+  };
+
+  offer(
+    { state, count, oldestMs }: Pick<Holder, 'state' | 'count' | 'oldestMs'>,
+    holder: () => Holder,
+  ): void {
+    const sum = this.#ofState[state];
+    sum.groups++;
+    sum.sockets += count;
+    sum.largest.offer(count, oldestMs, holder);
+  }
+
+  /** Many in TIME-WAIT do not crowd out those in CLOSE-WAIT. */
+  told(): { readonly kept: Holder[]; readonly folded: SocketSummary['folded'] } {
+    const room = CONTRACT_LIMITS.holders;
+    const timeWait = united(this.#ofState['TIME-WAIT'].largest.all);
+    const closeWait = united(this.#ofState['CLOSE-WAIT'].largest.all);
+    const closeWaitRoom = Math.min(closeWait.length, Math.max(room / 2, room - timeWait.length));
+    const kept = [...closeWait.slice(0, closeWaitRoom), ...timeWait.slice(0, room - closeWaitRoom)];
+    return {
+      kept: kept.sort(largestFirst).map(({ parts: _, ...holder }) => holder),
+      folded: (['CLOSE-WAIT', 'TIME-WAIT'] as const).flatMap((state) => {
+        const told = kept.filter((each) => each.state === state);
+        const groups = this.#ofState[state].groups - sumBy(told, ({ parts }) => parts);
+        const sockets = this.#ofState[state].sockets - sumBy(told, ({ count }) => count);
+        return groups === 0 ? [] : [{ state, groups, sockets }];
+      }),
+    };
+  }
+}
+
+/** One that is made of several. */
+type United = Writable<Holder> & { parts: number };
+
+/** Of both families, and of what only the way tells apart by which its pod is known. */
+function united(holders: readonly Holder[]): United[] {
+  const groups = new Map<string, United>();
+  for (const holder of holders) {
+    const key = keyOf(holder);
+    const known = groups.get(key);
+    if (known === undefined) {
+      groups.set(key, { ...holder, parts: 1 });
+      continue;
+    }
+    known.parts++;
+    known.count += holder.count;
+    known.oldestMs = Math.max(known.oldestMs, holder.oldestMs);
+    if (known.unread !== undefined && holder.unread !== undefined)
+      known.unread = sumOf(known.unread, holder.unread);
+  }
+  return [...groups.values()].sort(largestFirst);
+}
+
+function largestFirst(a: Holder, b: Holder): number {
+  return b.count - a.count || b.oldestMs - a.oldestMs;
+}
+
+function sumBy(groups: readonly United[], of: (group: United) => number): number {
+  return groups.reduce((sum, group) => sum + of(group), 0);
 }
 
 function sumOf(a: UnreadData, b: UnreadData): UnreadData {
@@ -110,30 +174,6 @@ function sumOf(a: UnreadData, b: UnreadData): UnreadData {
     sending: a.sending + b.sending,
     ...(received.length === 0 ? {} : { lastReceivedMs: Math.min(...received) }),
   };
-}
-
-/** The groups a report has room for, largest first. Many in TIME-WAIT do not crowd out those in CLOSE-WAIT. */
-function largest(groups: Group[]): { kept: Holder[]; left: Holder[] } {
-  const largestFirst = (a: Group, b: Group) => b.count - a.count || b.oldestMs - a.oldestMs;
-  groups.sort(largestFirst);
-  const room = CONTRACT_LIMITS.holders;
-  const timeWait = groups.filter(({ state }) => state === 'TIME-WAIT');
-  const closeWait = groups.filter(({ state }) => state === 'CLOSE-WAIT');
-  const closeWaitRoom = Math.min(closeWait.length, Math.max(room / 2, room - timeWait.length));
-  const timeWaitRoom = room - closeWaitRoom;
-  return {
-    kept: [...closeWait.slice(0, closeWaitRoom), ...timeWait.slice(0, timeWaitRoom)].sort(largestFirst),
-    left: [...closeWait.slice(closeWaitRoom), ...timeWait.slice(timeWaitRoom)],
-  };
-}
-
-function fold(groups: readonly Holder[]): SocketSummary['folded'] {
-  const sums = new Map<TcpStateName, { state: TcpStateName; groups: number; sockets: number }>();
-  for (const { state, count } of groups) {
-    const sum = sums.get(state) ?? { state, groups: 0, sockets: 0 };
-    sums.set(state, { state, groups: sum.groups + 1, sockets: sum.sockets + count });
-  }
-  return [...sums.values()];
 }
 
 function listenerOf({ local, family, process, diag }: TrackedSocket): Listener {

@@ -11,7 +11,6 @@ import type { DiagDetails } from '../netlink/inet-diag.ts';
 import { KERNEL_STATE } from '../netlink/inet-diag.ts';
 import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
-import type { HeldGroup } from './held-groups.ts';
 import { HeldGroups } from './held-groups.ts';
 import type { PressingSocket } from './port-pressure.ts';
 import { PressingRow } from './pressing-row.ts';
@@ -161,16 +160,16 @@ export class SocketTable {
     return { source: text('local'), destination: { address: text('remote'), port: store.remotePort() } };
   }
 
-  /** The sockets in TIME-WAIT and CLOSE-WAIT that the last sweep saw, in groups, each with one of them. */
-  *held(): Generator<HeldGroup & { readonly socket: TrackedSocket }> {
+  /** The sockets in TIME-WAIT and CLOSE-WAIT that the last sweep saw, in groups, for each family. */
+  *held(): Generator<HeldGroups> {
     for (const store of this.#stores) {
-      const held = new HeldGroups(store);
+      const held = new HeldGroups(store, (row) => {
+        store.select(row);
+        return this.#tracked(store, row);
+      });
       for (let row = store.next(-1); row >= 0; row = this.#next(store, row))
         if (this.#wasSeen(store)) held.add(row);
-      for (const group of held.groups) {
-        store.select(group.row);
-        yield { ...group, socket: this.#tracked(store, group.row) };
-      }
+      yield held;
     }
   }
 

@@ -185,6 +185,36 @@ spec('the summary of the sockets', (test) => {
     assert.ok(expected.size > 40 && expected.size < CONTRACT_LIMITS.holders, `${expected.size} groups`);
   });
 
+  test('makes nothing of the groups that a report has no room for', async () => {
+    await using proc = await makeFakeProc();
+    const messages = Array.from({ length: 3_000 }, (_, at) =>
+      diagMessage(timeWait('10.0.0.1:40000', `10.1.${at >> 8}.${at & 0xff}:443`)),
+    );
+    const table = new SocketTable({
+      dump: (onSocket) => show(messages, onSocket),
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 100_000,
+      ephemeralFrom: 32_768,
+    });
+    table.sweep(1_000_000);
+    const held = table.held.bind(table);
+    let made = 0;
+    table.held = function* () {
+      for (const groups of held()) {
+        const socket = groups.socket.bind(groups);
+        groups.socket = (group) => {
+          made++;
+          return socket(group);
+        };
+        yield groups;
+      }
+    };
+    const { folded } = summarizeSockets(table, undefined, 1_000_000);
+    const left = 3_000 - CONTRACT_LIMITS.holders;
+    assert.equal(folded, [{ state: 'TIME-WAIT', groups: left, sockets: left }]);
+    assert.is(made, CONTRACT_LIMITS.holders);
+  });
+
   test('folds what is over the limits of a report, and loses no socket of it', async () => {
     const destinations = CONTRACT_LIMITS.holders + 50;
     const rows = Array.from({ length: destinations }, (_, index) =>
