@@ -16,7 +16,7 @@ import { flowFilter, sortFlows } from './conntrack-rows.ts';
 import type { ConntrackSettings } from './conntrack-settings.ts';
 import { FlowOwners } from './flow-owners.ts';
 import { GroupChanges } from './group-changes.ts';
-import { inside } from './place.ts';
+import { inside, podUnknown } from './place.ts';
 import { TopRows } from './top-rows.ts';
 
 /** How full the table is, and how fast it fills: from the second reading on. */
@@ -109,7 +109,11 @@ export class FlowsReader {
           ? []
           : sortFlowGroups(this.#changes.compared([...groups.groups()]), sort, reverse).slice(0, limit),
       dropped: faults.truncated + faults.undecodable + undecodable,
-      conditions: [owners?.conditions ?? [], (someHidden && owners?.processes) || []].flat(),
+      conditions: [
+        owners?.conditions ?? [],
+        (someHidden && owners?.processes) || [],
+        this.#settings.pod.filter((filter) => owners?.namesPod(filter) === false).map(podUnknown),
+      ].flat(),
     };
   }
 }

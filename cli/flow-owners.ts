@@ -9,6 +9,7 @@ import { NamespaceFinder } from '../daemon/track/namespace-finder.ts';
 import type { FlowHolder, FlowRow } from './conntrack-rows.ts';
 import type { Place } from './place.ts';
 import { inside, ownNamespace } from './place.ts';
+import { isPod } from './pod-names.ts';
 import { SocketsReader } from './sockets-reader.ts';
 import type { SocketRow } from './sockets-rows.ts';
 
@@ -16,6 +17,8 @@ type FlowEnds = Pick<FlowRow, 'source' | 'destination' | 'natSource' | 'natDesti
 
 export interface OwnersRead {
   readonly holders: HolderTable;
+  /** Whether a filter names a pod of this machine, or `none`. */
+  readonly namesPod: (filter: string) => boolean;
   readonly conditions: readonly Condition[];
   /** Applies only where a process has a socket and is not known. */
   readonly processes: Condition | undefined;
@@ -50,7 +53,9 @@ export class FlowOwners {
       const pod = namespaces.get(here)?.pod ?? null;
       holders.addAddress(address, { inode: here, pod, podName: nameOf(pod) });
     }
-    return { holders, conditions, processes };
+    const pods = [null, ...[...namespaces.values()].flatMap(({ pod }) => pod ?? []), ...podsOf(rows)];
+    const namesPod = (filter: string) => pods.some((pod) => isPod(pod, nameOf(pod), filter));
+    return { holders, namesPod, conditions, processes };
   }
 }
 
@@ -111,6 +116,13 @@ export class HolderTable {
     if (listener !== undefined) return pod === null ? listener : { ...listener, pod, podName };
     return { process: null, attribution: 'unknown', pod, podName };
   }
+}
+
+/** Each once, those on the host's network as well, which no namespace tells. */
+function podsOf(rows: readonly SocketRow[]): Iterable<PodRef> {
+  const pods = new Map<string, PodRef>();
+  for (const { pod } of rows) if (pod !== null) pods.set(`${pod.uid} ${pod.containerId}`, pod);
+  return pods.values();
 }
 
 function keyOf(local: Endpoint, peer: Endpoint): string {

@@ -245,10 +245,16 @@ spec('finwait conntrack on the kernel', (test) => {
         [['--process', '1'], 0],
         [['--pod', pod.uid.slice(0, 8)], 1],
         [['--pod', 'none'], 1],
-        [['--pod', 'absent'], 0],
       ] as const) {
         assert.is((await json(...filter)).length, count, filter.join(' '));
       }
+      const within = ['--netns', node.name, '--pod', 'absent', '--pod', 'none'];
+      const absent = await runFinwait(['conntrack', ...within]);
+      assert.match(absent.stdout, /^1 of 1 TCP flows$/m);
+      assert.match(
+        absent.stderr,
+        /^finwait: note: NAMESPACE_NOT_FOUND: .* of a pod "absent"\n {2}hint: .*\n$/,
+      );
       const blind = [...node.enter, 'setpriv', '--bounding-set=-all,+net_admin', '--inh-caps=-all', '--'];
       const unseen = await runFinwait(['conntrack', '--process', String(server.pid)], { within: blind });
       assert.match(unseen.stdout, /^0 of 1 TCP flows/m);
