@@ -60,8 +60,8 @@ const HELP: CommandHelp = {
     ['finwait compare --pod default/web --watch', 'in the namespace of a pod, again and again'],
   ],
   notes: [
-    'Needs CAP_NET_ADMIN. AGE is as far as one look tells; the agent, which follows both tables, knows better. docs/tables.md\n' +
-      'says what is not compared, and lists the fields of the JSON.',
+    'Needs CAP_NET_ADMIN. OLDEST with + is at least so: as long as nothing came, or as this command runs; the agent, which\n' +
+      'follows both tables, knows better. docs/tables.md says what is not compared, and lists the fields of the JSON.',
   ],
 };
 
@@ -185,7 +185,9 @@ const COLUMNS: readonly TableColumn<CompareRow>[] = [
     title: 'OLDEST',
     drop: 1,
     align: 'right',
-    cell: ({ samples: [oldest] }) => ({ text: oldest === undefined ? '-' : age(oldest.ageMs) }),
+    cell: ({ samples: [oldest] }) => ({
+      text: oldest === undefined ? '-' : `${age(oldest.ageMs)}${oldest.ageBasis === undefined ? '' : '+'}`,
+    }),
   },
   {
     title: 'LEFT',

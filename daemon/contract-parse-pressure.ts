@@ -70,6 +70,7 @@ export function pressureShapes({
         underTenMinutes: count,
         underHour: count,
         older: count,
+        unknown: count,
       }),
       keptLong: optional(count),
       samples: list(
@@ -77,6 +78,7 @@ export function pressureShapes({
           local: endpoint,
           peer: endpoint,
           ageMs: durationMs,
+          ageBasis: optional(among('at-least')),
           timeoutMs: optional(durationMs),
         }),
         PRESSURE_LIMITS.divergentSamples,

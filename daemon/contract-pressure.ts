@@ -89,7 +89,7 @@ export interface DivergentState {
   /** Of the socket in RFC 9293 spelling, of the flow in the kernel's. */
   readonly state: string;
   readonly count: number;
-  /** Time in the state. A lower bound. */
+  /** Time in the state. */
   readonly ages: DivergentAges;
   /** Of flows: that conntrack keeps for more than ten minutes yet. */
   readonly keptLong?: number;
@@ -101,12 +101,16 @@ export interface DivergentAges {
   readonly underTenMinutes: number;
   readonly underHour: number;
   readonly older: number;
+  /** In their state for less than an hour since they were first seen, and before that for nobody knows how long. */
+  readonly unknown: number;
 }
 
 export interface DivergentSample {
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly ageMs: number;
+  /** Without it the age is known within the time between two sweeps. */
+  readonly ageBasis?: 'at-least';
   /** Of a flow: time left until conntrack forgets it, unless a packet comes. */
   readonly timeoutMs?: number;
 }

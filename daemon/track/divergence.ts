@@ -5,7 +5,7 @@
  */
 
 import { randomInt } from 'node:crypto';
-import type { Divergence, Endpoint, TcpStateName } from '#contract';
+import type { Divergence, DivergentSample, Endpoint, TcpStateName } from '#contract';
 import { CONNTRACK_TCP_STATES } from '../netlink/ctnetlink.ts';
 import { ipFromBytes, isV4Mapped } from '../wire/address.ts';
 import { sameBytes } from '../wire/bytes.ts';
@@ -13,6 +13,7 @@ import { bytesOfTexts } from './bytes-of-texts.ts';
 import { DivergentStates } from './divergent-states.ts';
 import type { EndsSeed } from './ends-key.ts';
 import { endsKey } from './ends-key.ts';
+import type { SinceBasis } from './flow-row.ts';
 import { NumbersByKey } from './numbers-by-key.ts';
 
 /** What counts of a socket. */
@@ -21,6 +22,8 @@ export interface ComparedSocket {
   readonly peer: Endpoint;
   readonly state: TcpStateName;
   readonly sinceMs: number;
+  /** Whether it was not in its state before. */
+  readonly sinceIsExact: boolean;
   /** How long ago anything came or data were sent, where the kernel tells. */
   readonly idleMs?: number | undefined;
 }
@@ -41,6 +44,8 @@ export interface ComparedFlow {
   readonly mark: number;
   /** Since when it is in its state, and when the kernel forgets it, on the clock of the sweeps. */
   readonly sinceMs: number;
+  /** By anything but an event it may have been so before. */
+  readonly sinceBasis: SinceBasis;
   readonly expiresMs: number;
   /** When the kernel last spoke of it: what it said before a socket was missed proves nothing. */
   readonly toldMs: number;
@@ -95,7 +100,7 @@ export class Comparison {
       if (seen.get(key) !== NO_FLOW) continue;
       // There may be another of the same ends.
       seen.set(key, HAS_FLOW);
-      const { state, local, peer, sinceMs, idleMs = Number.POSITIVE_INFINITY } = socket;
+      const { state, local, peer, sinceMs, sinceIsExact, idleMs = Number.POSITIVE_INFINITY } = socket;
       const here = bytesOf(local.address);
       const hadPackets = idleMs + SAME_MOMENT_MS < nowMs - (this.#forgotten.get(key) ?? nowMs);
       const isFollowed = followed.has(kindOf(here, bytesOf(peer.address))) && compared.isLocal(here);
@@ -103,7 +108,7 @@ export class Comparison {
         untracked++;
       } else if (forgotten.isBelieved(key, compared.knownMs)) {
         const ageMs = Math.max(0, Math.round(nowMs - sinceMs));
-        forgotten.believed.add(state, { ageMs }, () => ({ local, peer }));
+        forgotten.believed.add(state, { ageMs, ...basisOf(sinceIsExact) }, () => ({ local, peer }));
       }
     }
     this.#ghosts = ghosts.kept;
@@ -169,7 +174,8 @@ export class Comparison {
       if (hasSocket || ghost === undefined || !ghosts.isBelieved(ghost, flow.toldMs)) return;
       const ageMs = Math.max(0, Math.round(nowMs - flow.sinceMs));
       const timeoutMs = Math.max(0, Math.round(flow.expiresMs - nowMs));
-      ghosts.believed.add(CONNTRACK_TCP_STATES[flow.state] ?? 'NONE', { ageMs, timeoutMs }, () =>
+      const times = { ageMs, ...basisOf(flow.sinceBasis === 'event'), timeoutMs };
+      ghosts.believed.add(CONNTRACK_TCP_STATES[flow.state] ?? 'NONE', times, () =>
         isOpened
           ? {
               local: endpointOf(flow.source, flow.sourcePort),
@@ -218,6 +224,10 @@ class Missing {
     }
     return false;
   }
+}
+
+function basisOf(isExact: boolean): Pick<DivergentSample, 'ageBasis'> {
+  return isExact ? {} : { ageBasis: 'at-least' };
 }
 
 function isConnection({ state }: ComparedSocket): boolean {

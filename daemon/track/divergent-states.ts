@@ -22,14 +22,14 @@ export class DivergentStates {
   /** @param ends is asked for only of what becomes a sample */
   add(
     state: string,
-    times: Pick<DivergentSample, 'ageMs' | 'timeoutMs'>,
+    times: Pick<DivergentSample, 'ageMs' | 'ageBasis' | 'timeoutMs'>,
     ends: () => Pick<DivergentSample, 'local' | 'peer'>,
   ): void {
     const { ageMs, timeoutMs } = times;
     const counted = this.#of(state);
     this.count++;
     counted.count++;
-    counted.ages[ageOf(ageMs)]++;
+    counted.ages[ageOf(times)]++;
     if (timeoutMs !== undefined) {
       counted.keptLong = (counted.keptLong ?? 0) + (timeoutMs > KEPT_LONG_MS ? 1 : 0);
     }
@@ -55,7 +55,7 @@ export class DivergentStates {
   #of(state: string): Counted {
     let counted = this.#states.get(state);
     if (counted === undefined) {
-      const ages = { underMinute: 0, underTenMinutes: 0, underHour: 0, older: 0 };
+      const ages = { underMinute: 0, underTenMinutes: 0, underHour: 0, older: 0, unknown: 0 };
       counted = { count: 0, ages, keptLong: undefined, samples: [] };
       this.#states.set(state, counted);
     }
@@ -63,8 +63,9 @@ export class DivergentStates {
   }
 }
 
-function ageOf(ageMs: number): keyof DivergentAges {
+function ageOf({ ageMs, ageBasis }: Pick<DivergentSample, 'ageMs' | 'ageBasis'>): keyof DivergentAges {
+  if (ageMs >= 60 * MINUTE_MS) return 'older';
+  if (ageBasis === 'at-least') return 'unknown';
   if (ageMs < MINUTE_MS) return 'underMinute';
-  if (ageMs < 10 * MINUTE_MS) return 'underTenMinutes';
-  return ageMs < 60 * MINUTE_MS ? 'underHour' : 'older';
+  return ageMs < 10 * MINUTE_MS ? 'underTenMinutes' : 'underHour';
 }

@@ -32,6 +32,7 @@ export const BITS = {
   trend: { shift: 24, max: 3 },
   dualStack: { shift: 26, max: 1 },
   sending: { shift: 27, max: 1 },
+  exact: { shift: 28, max: 1 },
 } as const;
 const TOLD_BITS = 20;
 const TOLD = (1 << TOLD_BITS) - 1;

@@ -67,6 +67,9 @@ export class SocketTable {
   /** By state; first of those that speak IPv4, then IPv6. Exact also for sockets that found no room. */
   readonly #counts = new Uint32Array(2 * STATES);
   #sweep = 0;
+  /** Whether some found no room in the sweep that runs, and in the one before it. */
+  #overflows = false;
+  #overflowed = false;
   #nowMs = 0;
 
   constructor(options: SocketTableOptions, texts = new AddressCache()) {
@@ -90,6 +93,8 @@ export class SocketTable {
   read(nowMs: number): void {
     const before = this.#counts.slice();
     this.#sweep++;
+    this.#overflowed = this.#overflows;
+    this.#overflows = false;
     this.#nowMs = nowMs;
     this.#counts.fill(0);
     for (const store of this.#stores) store.rewind();
@@ -209,7 +214,10 @@ export class SocketTable {
     (this.#counts[message.spokenFamily === 4 ? message.state : STATES + message.state] as number)++;
     if (row >= 0) this.#update(store, row);
     else if (this.tracked < current(this.#options.maxTracked)) this.#add(store);
-    else this.counters.untracked++;
+    else {
+      this.#overflows = true;
+      this.counters.untracked++;
+    }
   };
 
   #wasSeen(store: SocketStore): boolean {
@@ -233,7 +241,7 @@ export class SocketTable {
   #add(store: SocketStore): void {
     const row = store.insert(this.#message);
     record.setFlag(store, BITS.inbound, this.#isInboundByPorts());
-    this.#enterState(store);
+    this.#enterState(store, this.#sweep > 1 && !this.#overflowed);
     this.#note(store, row);
   }
 
@@ -243,7 +251,7 @@ export class SocketTable {
     if (reused) this.#attribution.forget(store);
     if (reused || message.state !== record.bit(store, BITS.state)) {
       this.#countTurnover(this.counters.left, record.bit(store, BITS.state));
-      this.#enterState(store);
+      this.#enterState(store, true);
     } else {
       store.set(WORD.sweeps, store.get(WORD.sweeps) + 1);
       record.noteQueue(store, message.receiveQueue);
@@ -252,7 +260,8 @@ export class SocketTable {
     this.#note(store, row);
   }
 
-  #enterState(store: SocketStore): void {
+  /** @param isNew whether the sweep before would have seen it, had it been in its state then */
+  #enterState(store: SocketStore, isNew: boolean): void {
     const message = this.#message;
     this.#countTurnover(this.counters.entered, message.state);
     const ageMs = record.kernelAgeMs(message);
@@ -262,6 +271,7 @@ export class SocketTable {
     record.setBit(store, BITS.trend, 0);
     record.setFlag(store, BITS.sending, false);
     record.setFlag(store, BITS.basisKernel, ageMs !== undefined);
+    record.setFlag(store, BITS.exact, isNew || message.state === KERNEL_STATE.TIME_WAIT);
     const dualStack =
       message.state === KERNEL_STATE.LISTEN && message.v6Only === 0 && store.isUnspecified('local');
     record.setFlag(store, BITS.dualStack, dualStack);

@@ -22,6 +22,8 @@ export interface TrackedSocket {
   readonly sinceMs: number;
   /** `seen`: since the table first saw it so. `kernel`: the kernel itself told an earlier time. */
   readonly sinceBasis: 'seen' | 'kernel';
+  /** Whether it came into its state no earlier than the sweep before the one that saw it first, or its timer tells when. */
+  readonly sinceIsExact: boolean;
   /** How many sweeps saw it in its state. */
   readonly sweepsInState: number;
   readonly direction: Holder['direction'];
@@ -84,6 +86,7 @@ export function trackedSocket(
     state: record.stateOf(store),
     sinceMs,
     sinceBasis: record.bit(store, BITS.basisKernel) === 1 ? 'kernel' : 'seen',
+    sinceIsExact: record.bit(store, BITS.exact) === 1,
     sweepsInState: store.get(WORD.sweeps),
     direction: record.bit(store, BITS.inbound) === 1 ? 'inbound' : 'outbound',
     process,

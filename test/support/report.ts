@@ -216,7 +216,7 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
           {
             state: 'CLOSE-WAIT',
             count: 1,
-            ages: { underMinute: 0, underTenMinutes: 0, underHour: 1, older: 0 },
+            ages: { underMinute: 0, underTenMinutes: 0, underHour: 1, older: 0, unknown: 0 },
             samples: [
               {
                 local: { address: '192.0.2.1', port: 8080 },
@@ -230,7 +230,7 @@ export function sampleReport(changes: Partial<Report> = {}): Report {
           {
             state: 'ESTABLISHED',
             count: 2,
-            ages: { underMinute: 0, underTenMinutes: 1, underHour: 0, older: 1 },
+            ages: { underMinute: 0, underTenMinutes: 1, underHour: 0, older: 1, unknown: 0 },
             keptLong: 2,
             samples: [],
           },

@@ -23,8 +23,9 @@ function socket(
   peer: string,
   state: TcpStateName = 'ESTABLISHED',
   sinceMs = 0,
+  sinceIsExact = true,
 ): ComparedSocket {
-  return { local: endOf(local), peer: endOf(peer), state, sinceMs };
+  return { local: endOf(local), peer: endOf(peer), state, sinceMs, sinceIsExact };
 }
 
 interface DrawnFlow {
@@ -32,6 +33,7 @@ interface DrawnFlow {
   readonly state?: (typeof CONNTRACK_TCP_STATES)[number];
   readonly mark?: number;
   readonly sinceMs?: number;
+  readonly sinceBasis?: ComparedFlow['sinceBasis'];
   readonly expiresMs?: number;
   readonly toldMs?: number;
 }
@@ -42,6 +44,7 @@ function flow(source: string, destination: string, drawn: DrawnFlow = {}): Compa
     state = 'ESTABLISHED',
     mark = 0,
     sinceMs = 0,
+    sinceBasis = 'event',
     expiresMs = 30_000,
     toldMs = Number.POSITIVE_INFINITY,
   } = drawn;
@@ -62,6 +65,7 @@ function flow(source: string, destination: string, drawn: DrawnFlow = {}): Compa
     state: CONNTRACK_TCP_STATES.indexOf(state),
     mark,
     sinceMs,
+    sinceBasis,
     expiresMs,
     toldMs,
   };
@@ -157,7 +161,7 @@ spec('sockets and flows compared', (test) => {
       {
         state: 'CLOSE-WAIT',
         count: 1,
-        ages: { underMinute: 0, underTenMinutes: 0, underHour: 0, older: 1 },
+        ages: { underMinute: 0, underTenMinutes: 0, underHour: 0, older: 1, unknown: 0 },
         samples: [{ local: endOf(`${HOST}:2`), peer: endOf(`${PEER}:2`), ageMs: 3_990_000 }],
       },
     ]);
@@ -168,6 +172,34 @@ spec('sockets and flows compared', (test) => {
       ageMs: 3_901_000,
       timeoutMs: 428_000_000,
     });
+  });
+
+  test('take nothing for young of which only the end of its time in the state is known', () => {
+    const compare = comparing(new Comparison());
+    const sockets = [
+      KNOWN.socket,
+      socket(`${HOST}:2`, `${PEER}:2`, 'ESTABLISHED', 3_999_000),
+      socket(`${HOST}:3`, `${PEER}:2`, 'ESTABLISHED', 3_998_000, false),
+      socket(`${HOST}:4`, `${PEER}:2`, 'ESTABLISHED', 2_000_000, false),
+      socket(`${HOST}:5`, `${PEER}:2`, 'ESTABLISHED', 10_000, false),
+    ];
+    const flows = [
+      KNOWN.flow,
+      flow(`${HOST}:6`, `${PEER}:3`, { sinceMs: 3_990_000 }),
+      flow(`${HOST}:7`, `${PEER}:3`, { sinceMs: 3_800_000, sinceBasis: 'kernel' }),
+      flow(`${HOST}:8`, `${PEER}:3`, { sinceMs: 3_900_000, sinceBasis: 'seen' }),
+    ];
+    compare(sockets, flows);
+    const { socketsWithoutFlow, flowsWithoutSocket } = compare(sockets, flows, 4_000_000);
+    const told = [...socketsWithoutFlow, ...flowsWithoutSocket].map(({ ages, samples }) => {
+      const known = Object.entries(ages).filter(([, count]) => count > 0);
+      const shown = samples.map(({ ageMs, ageBasis }) => `${ageMs}${ageBasis === 'at-least' ? '+' : ''}`);
+      return [Object.fromEntries(known), ...shown];
+    });
+    assert.equal(told, [
+      [{ underMinute: 1, older: 1, unknown: 2 }, '3990000+', '2000000+', '2000+', '1000'],
+      [{ underMinute: 1, unknown: 2 }, '200000+', '100000+', '10000'],
+    ]);
   });
 
   test('do not believe what was missed once and is there again', () => {

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert';
 import { DiagRecord } from '../../../daemon/netlink/diag-record.ts';
 import { viewOf } from '../../../daemon/netlink/message.ts';
+import type { TrackedSocket } from '../../../daemon/track/socket-table.ts';
 import { spec } from '../../harness.ts';
 import type { DiagFields } from './diag-message.ts';
 import { diagMessage, STATE } from './diag-message.ts';
@@ -45,6 +46,29 @@ spec('the state of a socket', (test) => {
     for (const state of [STATE.finWait1, STATE.lastAck, STATE.synSent, STATE.listen]) {
       assert.is(basisOf(state), '102000 seen', 'it may have come there since');
     }
+  });
+
+  test('says of what was there before the first look that it may be older', async () => {
+    await using proc = await makeFakeProc();
+    const { sweep } = tableOf(proc, 2);
+    const row = (port: number, state: number): DiagFields => ({
+      state,
+      local: `10.0.0.1:${port}`,
+      peer: PEER,
+    });
+    const exact = (sockets: readonly TrackedSocket[]) =>
+      Object.fromEntries(sockets.map(({ local, sinceIsExact }) => [local.port, sinceIsExact]));
+    const waiting = { ...row(2, STATE.timeWait), timer: TIMER_TIME_WAIT, expiresMs: 9_000 };
+    assert.equal(exact(sweep(1_000, row(1, STATE.established), waiting)), { 1: false, 2: true });
+    // The third finds no room.
+    const third = row(3, STATE.established);
+    assert.equal(exact(sweep(2_000, row(1, STATE.closeWait), waiting, third)), { 1: true, 2: true });
+    sweep(3_000, row(1, STATE.closeWait), third);
+    sweep(4_000, row(1, STATE.closeWait), third);
+    assert.equal(exact(sweep(5_000, row(1, STATE.closeWait), third)), { 1: true, 3: false });
+    sweep(6_000, third);
+    sweep(7_000, third);
+    assert.equal(exact(sweep(8_000, third, row(4, STATE.established))), { 3: false, 4: true });
   });
 
   test('takes the age of the machine for no time since data came, where none ever did', async () => {

@@ -135,7 +135,13 @@ const divergentStates = fc.array(
   fc.record({
     state: odd(32),
     count,
-    ages: fc.record({ underMinute: count, underTenMinutes: count, underHour: count, older: count }),
+    ages: fc.record({
+      underMinute: count,
+      underTenMinutes: count,
+      underHour: count,
+      older: count,
+      unknown: count,
+    }),
     keptLong: fc.option(count, { nil: undefined }),
     samples: fc.constant([]),
   }),
