@@ -13,7 +13,7 @@ import { countOtherNamespaces } from './up-namespaces.ts';
 import { markOf, noteChild, requireRunDirectory } from './up-runtime.ts';
 import type { UpSettings } from './up-settings.ts';
 import { agentArgs, operatorArgs, runFiles } from './up-settings.ts';
-import { fetchOverview } from './up-source.ts';
+import { createOverviewSource } from './up-source.ts';
 import type { Trends, ViewModel } from './view-model.ts';
 import { extendTrends } from './view-model.ts';
 
@@ -57,6 +57,7 @@ export function startSession(config: SessionConfig): Session {
       failed.reject(new FinwaitError(error.code, error.message, hintInUp(error), error.cause));
     } else failed.reject(error);
   };
+  const source = createOverviewSource();
   let ports = { web: settings.webPort, ingest: 0 };
   let webUrl: string | undefined;
   let overview: Overview | undefined;
@@ -105,7 +106,7 @@ export function startSession(config: SessionConfig): Session {
     failed: failed.promise,
     async look() {
       requireRunDirectory(directory);
-      const answer = webUrl === undefined ? undefined : await fetchOverview(webUrl);
+      const answer = webUrl === undefined ? undefined : await source.read(webUrl);
       if (answer !== undefined) {
         const extended = extendTrends(trends, answer);
         if ([...extended.keys()].some((key) => !trends.has(key))) newestSeriesMs = Date.now();
@@ -136,6 +137,8 @@ export function startSession(config: SessionConfig): Session {
     async stop(graceMs) {
       stopped = true;
       const deadlineMs = Date.now() + graceMs;
+      // While the agent has its nftables table, conntrack sees this end.
+      source.close();
       // The agent first: its last report still finds the operator.
       await agent?.stop(graceMs * 0.6);
       await operator.stop(deadlineMs - Date.now());

@@ -77,12 +77,12 @@ export function newLines(
   if (node !== undefined && agent !== said.agent) {
     lines.push(`agent      ${node.name}, kernel ${node.agent.kernel}, ${modeText(node, model)}`);
   }
-  const unread = unreadText(model) ?? '';
-  if (unread !== '' && unread !== said.unread) lines.push(`others     ${unread}`);
   const conditions = new Map(conditionsOf(model).map((each) => [lineKey(each), each]));
   lines.push(...conditionChanges(said.conditions, conditions));
 
   const tablesKnown = node?.sockets !== undefined || node?.conntrack !== undefined;
+  const unread = tablesKnown ? (unreadText(model) ?? '') : (said.unread ?? '');
+  if (unread !== '' && unread !== said.unread) lines.push(`others     ${unread}`);
   const first = tablesKnown && !said.tables;
   const statusDue = first || (said.tables && model.nowMs - said.statusAtMs >= statusIntervalMs);
   const old = outdated(model);

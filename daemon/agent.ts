@@ -185,6 +185,8 @@ export class Agent {
         ...(prefixV6 === '' ? {} : { prefixV6 }),
         allowForwarding,
         footprint,
+        // Conntrack is to see the end of the connections, too, that are closed after the engine is.
+        tableUntilExit: true,
         stateDir,
         ...(probeAllow.length + probeDeny.length === 0
           ? {}

@@ -35,11 +35,14 @@ export interface HostTable extends Disposable {
   mark(mark: number): Condition | undefined;
   /** Masquerades what leaves by other devices. Does nothing the second time. @returns why it is not so */
   masquerade(): Condition | undefined;
+  /** Leaves the table to go with the process: disposing takes it away only where it would outlive that. */
+  leave(): void;
 }
 
 export function openHostTable(parts: HostTableParts): HostTable {
   let table: OwnTable | undefined;
   let masqueraded = false;
+  let left = false;
 
   const add = (doing: string, commands: (table: string) => NftCommand[]): Condition | undefined => {
     try {
@@ -58,7 +61,12 @@ export function openHostTable(parts: HostTableParts): HostTable {
       masqueraded = condition === undefined;
       return condition;
     },
-    [Symbol.dispose]: () => table?.[Symbol.dispose](),
+    leave() {
+      left = true;
+    },
+    [Symbol.dispose]() {
+      if (!left || table?.owned === false) table?.[Symbol.dispose]();
+    },
   };
 }
 

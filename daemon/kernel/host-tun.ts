@@ -42,6 +42,8 @@ export interface HostTunConfig {
   readonly allowForwarding: boolean;
   /** Whether the engine's flows are marked in conntrack, so that the tracker can tell them from others. */
   readonly footprint: boolean;
+  /** Whether an end in order leaves the nftables table to go with the process, where the kernel sees to that. */
+  readonly tableUntilExit?: boolean;
   /** Directory for what must outlive a crash: what to take back. The same one at each start; '' is /run/finwait. */
   readonly stateDir: string;
 }
@@ -86,6 +88,8 @@ export interface HostTun extends Disposable {
    * and it is on or may be switched on, this opens the way.
    */
   way(address: string): Way;
+  /** To be called before an end in order: does what `tableUntilExit` says. */
+  leaveTable(): void;
   /** Packets the kernel dropped at the device since the start, because a queue was full or they made no sense to it. */
   dropped(): { readonly toEngine: number; readonly fromEngine: number };
   /** Totals since the start, by name: what others did to the device, and what netlink sockets had to drop. */
@@ -150,6 +154,9 @@ export function openHostTun(config: HostTunConfig): HostTun {
     read,
     write,
     way: ways.way,
+    leaveTable() {
+      if (config.tableUntilExit === true) table.leave();
+    },
     dropped() {
       const stats = routing.link(link.index);
       return { toEngine: stats?.txDropped ?? 0, fromEngine: stats?.rxDropped ?? 0 };

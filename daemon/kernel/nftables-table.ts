@@ -67,6 +67,8 @@ export class Nftables implements Disposable {
 
 export interface OwnTable extends Disposable {
   readonly name: string;
+  /** It goes with the process. */
+  readonly owned: boolean;
   change(commands: readonly NftCommand[], doing: string): void;
 }
 
@@ -91,6 +93,7 @@ export function createOwnTable({ owned = true, outlives, counters }: TableOption
     undo.move();
     return {
       name: made.name,
+      owned: made.owned,
       change: (commands, doing) => nftables.change(commands, doing),
       [Symbol.dispose]() {
         if (!made.owned) removeTable(nftables, made.name);

@@ -53,6 +53,7 @@ function main({ host, profile, shared }: EngineWorkerData): void {
 
   try {
     run(loop, device, poller, cells);
+    device.leaveTable();
   } catch (error) {
     if (!(error instanceof FinwaitError) || error.code !== 'TUN_LOST') throw error;
     loop.abortAll();

@@ -65,6 +65,21 @@ spec('finwait up', (test) => {
   );
 
   test(
+    'leaves no flow of its own in conntrack for longer than a close takes, where no other rule uses it',
+    async () => {
+      await using net = await makeHost();
+      await using run = net.up(['--once', '--web-port', '0', '--refresh', '500ms']);
+      assert.is((await run.ended).code, 0);
+      assert.is(await net.run('nft', 'list', 'tables'), '');
+      const left = (await net.run('conntrack', '-L', '-p', 'tcp')).trim().split('\n');
+      assert.ok(left.length > 2, 'what was seen of it');
+      const long = left.filter((line) => Number(/^tcp +6 (\d+)/.exec(line)?.[1]) > 120);
+      assert.equal(long, []);
+    },
+    { ...OPTIONS, needs: [...OPTIONS.needs, 'nft', 'netfilter-conntrack', 'conntrack-tool'] },
+  );
+
+  test(
     'in a pipe tells everything, then ends on Ctrl-C and leaves nothing',
     async () => {
       await using net = await makeHost();

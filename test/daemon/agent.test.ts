@@ -219,6 +219,7 @@ spec('agent', (test) => {
       prefixV4: '10.9.0.0/29',
       allowForwarding: true,
       footprint: true,
+      tableUntilExit: true,
       stateDir: '',
     });
   });
