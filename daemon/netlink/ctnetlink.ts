@@ -75,9 +75,12 @@ export function encodeFlowDump(seq: number): Uint8Array {
   return encodeMessage((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL.get, NLM_F_REQUEST | NLM_F_DUMP, seq, nfgenmsg);
 }
 
+/** What is read with it is copied before the next reading. */
+const REUSED = new FlowRecord();
+
 /** One flow of a dump. */
 export function decodeFlow(payload: Uint8Array): Decoded<ConntrackFlow> {
-  const record = new FlowRecord();
+  const record = REUSED;
   const fault = record.read(viewOf(payload), 0, payload.length);
   if (fault !== undefined) return undecodable(fault);
   const state = CONNTRACK_TCP_STATES[record.tcpState];

@@ -1,7 +1,7 @@
 /** The flows of conntrack with TCP as values for people: addresses as text, what NAT does, how long they are idle. */
 
 import type { Endpoint, Family } from '#contract';
-import type { ConntrackFlow, ConntrackTcpState, FlowCounters, FlowTuple } from '../netlink/ctnetlink.ts';
+import type { ConntrackFlow, ConntrackTcpState, FlowCounters } from '../netlink/ctnetlink.ts';
 import { decodeFlow, IPPROTO_TCP, STATUS, TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink.ts';
 import { ipFromBytes } from '../wire/address.ts';
 import type { OnPayload } from './dumps.ts';
@@ -68,15 +68,22 @@ export function eachFlow(
 
 export function flowOf(flow: ConntrackFlow, idleMs: IdleClock, unixNowMs: number): Flow {
   const { original, reply, status, tcp, timeoutS, counters, startMs } = flow;
-  const [source, destination] = ends(original);
-  const [replySource, replyDestination] = ends(reply);
+  const source = endOf(original.source, original.sourcePort);
+  const destination = endOf(original.destination, original.destinationPort);
   return {
     family: original.source.length === 4 ? 4 : 6,
     state: tcp?.state ?? null,
     source,
     destination,
-    natDestination: sameEnd(replySource, destination) ? null : replySource,
-    natSource: sameEnd(replyDestination, source) ? null : replyDestination,
+    // Text is made of the ends that NAT changes only: those of all would take as long as the rest.
+    natDestination:
+      reply.sourcePort === original.destinationPort && sameBytes(reply.source, original.destination)
+        ? null
+        : endOf(reply.source, reply.sourcePort),
+    natSource:
+      reply.destinationPort === original.sourcePort && sameBytes(reply.destination, original.source)
+        ? null
+        : endOf(reply.destination, reply.destinationPort),
     mark: flow.mark,
     zone: flow.zone === 0 ? original.zone : flow.zone,
     replied: (status & STATUS.seenReply) !== 0,
@@ -95,15 +102,14 @@ export function flowOf(flow: ConntrackFlow, idleMs: IdleClock, unixNowMs: number
   };
 }
 
-function ends({ source, sourcePort, destination, destinationPort }: FlowTuple): [Endpoint, Endpoint] {
-  return [
-    { address: ipFromBytes(source).text, port: sourcePort },
-    { address: ipFromBytes(destination).text, port: destinationPort },
-  ];
+function endOf(address: Uint8Array, port: number): Endpoint {
+  return { address: ipFromBytes(address).text, port };
 }
 
-function sameEnd(a: Endpoint, b: Endpoint): boolean {
-  return a.port === b.port && a.address === b.address;
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return true;
 }
 
 function kernelTimeout(name: string): number | undefined {
