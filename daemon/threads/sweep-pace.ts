@@ -7,10 +7,10 @@ const PART = 0.1;
 /** Figures are not to grow older, whatever it costs: a socket stays in TIME-WAIT for a minute. */
 const LONGEST_PAUSE_MS = 60_000;
 /** What one sweep cost is spread over so many: now and then one reads all of conntrack. */
-const SPREAD_OVER = 8;
+const SPREAD_OVER = 4;
 /** Nobody is told of less than this between two sweeps. */
-const TOLD_FROM_MS = 5_000;
-const TOLD_STEPS_S = [10, 20, 30, 60];
+const TOLD_FROM_MS = 10_000;
+const TOLD_STEPS_S = [15, 30, 60];
 
 export interface SweepCost {
   /** From its start to its end. */

@@ -45,7 +45,7 @@ spec('the pace of the sweeps', (test) => {
     });
     partTaken(pace, 60, rare);
     const afterCostlyMs = pace.pauseAfter(rare[0] as SweepCost);
-    assert.ok(afterCostlyMs < 5_000, `${afterCostlyMs} ms`);
+    assert.ok(afterCostlyMs < 10_000, `${afterCostlyMs} ms`);
     assert.is(pace.condition(), undefined);
   });
 
@@ -60,6 +60,6 @@ spec('the pace of the sweeps', (test) => {
   test('tells a machine that leaves it no time from sweeps that cost much', () => {
     const pace = new SweepPace(ASKED_MS);
     for (let sweep = 0; sweep < 50; sweep++) pace.pauseAfter({ durationMs: 12_000, cpuMs: 600 });
-    assert.match(pace.condition()?.message ?? '', /in about 20 s.*other programs/);
+    assert.match(pace.condition()?.message ?? '', /in about 15 s.*other programs/);
   });
 });
