@@ -29,8 +29,8 @@ export interface Said {
   readonly traces?: string;
   /** The agent: its start, and what it does. */
   readonly agent?: string;
-  /** Which namespaces are not read. */
-  readonly unread?: string;
+  /** That there are network namespaces which are not read: how many changes all the time. */
+  readonly unread: boolean;
   readonly tables: boolean;
   /** Last verdict by probe key. */
   readonly verdicts: ReadonlyMap<string, string>;
@@ -44,6 +44,7 @@ export interface Said {
 }
 
 export const NOTHING_SAID: Said = {
+  unread: false,
   tables: false,
   verdicts: new Map(),
   conditions: new Map(),
@@ -81,8 +82,8 @@ export function newLines(
   lines.push(...conditionChanges(said.conditions, conditions));
 
   const tablesKnown = node?.sockets !== undefined || node?.conntrack !== undefined;
-  const unread = tablesKnown ? (unreadText(model) ?? '') : (said.unread ?? '');
-  if (unread !== '' && unread !== said.unread) lines.push(`others     ${unread}`);
+  const unread = tablesKnown && !said.unread ? unreadText(model) : undefined;
+  if (unread !== undefined) lines.push(`others     ${unread}`);
   const first = tablesKnown && !said.tables;
   const statusDue = first || (said.tables && model.nowMs - said.statusAtMs >= statusIntervalMs);
   const old = outdated(model);
@@ -107,7 +108,7 @@ export function newLines(
       ...(model.webUrl === undefined ? {} : { webUrl: model.webUrl }),
       ...(traces === undefined ? {} : { traces }),
       ...(agent === undefined ? {} : { agent }),
-      unread,
+      unread: said.unread || unread !== undefined,
       tables: said.tables || tablesKnown,
       // A restarted operator has no results until they come again: the old verdicts still stand as said.
       verdicts: new Map([...said.verdicts, ...verdicts]),

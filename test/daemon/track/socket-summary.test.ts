@@ -280,6 +280,31 @@ spec('the summary of the sockets', (test) => {
     });
   });
 
+  test('names the network namespace of others that no pod is known of, and keeps its groups apart', async () => {
+    await using proc = await makeFakeProc();
+    const table = new SocketTable({
+      dump: (onSocket) => show([timeWait('10.0.0.1:40000', '10.0.0.2:443')].map(diagMessage), onSocket),
+      processes: new ProcessTable({ procRoot: proc.path }),
+      maxTracked: 100,
+      ephemeralFrom: 32_768,
+    });
+    table.sweep(0);
+    const others = [
+      { table, inode: 7 },
+      { table, inode: 8 },
+      { table, inode: 9, pod: { uid: 'a' } },
+    ];
+    assert.equal(
+      summarizeSockets(table, others, 0).holders.map(({ netns, pod, count }) => [netns ?? pod?.uid, count]),
+      [
+        [undefined, 1],
+        [7, 1],
+        [8, 1],
+        ['a', 1],
+      ],
+    );
+  });
+
   test('lists the listeners with their queues', async () => {
     const { listeners } = await summaryOf({
       state: STATE.listen,
