@@ -21,6 +21,8 @@ interface Command {
   readonly load: () => Promise<RunCommand>;
   /** Has more to end than its own process, so it sees to that itself when its output ends. */
   readonly endsItself?: true;
+  /** Asks nothing of this machine. */
+  readonly anywhere?: true;
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -54,6 +56,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   simulate: {
     about: 'two TCP engines over a network of your choice, in virtual time: what loss, delay and rate do',
     load: async () => (await import('./simulate.ts')).runSimulate,
+    anywhere: true,
   },
   agent: {
     about: 'one node: reads its tables, probes, reports to an operator (a DaemonSet runs this)',
@@ -64,6 +67,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: 'takes reports, joins them, exports traces and metrics (a Deployment runs this)',
     load: async () => (await import('./operator.ts')).runOperatorCommand,
     endsItself: true,
+    anywhere: true,
   },
 };
 
@@ -101,6 +105,7 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
   }
   try {
     if (command === undefined) throw unknownCommand(name);
+    if (!command.anywhere && !asksForHelp(rest)) requireProc();
     if (command.endsItself && !asksForHelp(rest)) requireOpenFiles(LEAST_OPEN_FILES);
     const run = await command.load();
     return await run(rest, io);
@@ -112,6 +117,12 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
     process.send?.({ type: 'failed', ...conditionOf(error) });
     return exitCodeOf(error.code);
   }
+}
+
+function requireProc(): void {
+  if (existsSync('/proc/thread-self')) return;
+  const hint = 'mount it: mount -t proc proc /proc';
+  throw new FinwaitError('UNSUPPORTED_PLATFORM', '/proc is not mounted', hint);
 }
 
 /** What the system says, wherever it was asked, when a limit or memory is used up: errno(3). */

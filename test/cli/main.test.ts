@@ -152,6 +152,21 @@ spec('the installed command', (test) => {
     assert.match(stderr, `hint: run \`node scripts/setup.mjs\` in ${temp.path} as`);
   });
 
+  test(
+    'says that /proc is not mounted, where something is asked of this machine',
+    () => {
+      const run = (...args: readonly string[]) => {
+        const within = ['-m', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh'];
+        return spawnSync('unshare', [...within, process.execPath, MAIN, ...args], { encoding: 'utf8' });
+      };
+      const { status, stderr } = run('sockets', '--all-namespaces');
+      assert.is(status, 3);
+      assert.match(stderr, /^finwait: UNSUPPORTED_PLATFORM: \/proc is not mounted\n {2}hint: mount it/);
+      assert.is(run('sockets', '--help').status, 0);
+    },
+    { needs: ['root', 'netns'] },
+  );
+
   test('runs through a link from another directory, for a user who may only read it', async () => {
     await using temp = await makeTempDir('bin');
     chmodSync(temp.path, 0o755);
