@@ -82,7 +82,7 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
   using conntrack = new Conntrack({ faults });
   const comparison = new Comparison();
   const place = chosenPlace(settings);
-  const reader = new SocketsReader(place === undefined ? 'own' : [place], { onlyEnds: true });
+  const reader = new SocketsReader(place === undefined ? 'own' : [place]);
   const compare = () => {
     conditions.length = 0;
     const { namespaces, dropped } = reader.read();

@@ -34,12 +34,13 @@ export class FlowOwners {
   constructor(place: Place | undefined) {
     this.#place = place;
     const here = place === undefined ? 'own' : [place];
-    this.#reader = new SocketsReader(hasCapability('SYS_ADMIN') ? 'all' : here, { details: false });
+    this.#reader = new SocketsReader(hasCapability('SYS_ADMIN') ? 'all' : here);
   }
 
   read(): OwnersRead {
     const here = this.#place?.inode ?? ownNamespace();
-    const { rows, podNames, conditions, processes } = this.#reader.read();
+    const { owned, podNames, conditions, processes } = this.#reader.read();
+    const rows = owned();
     const namespaces = this.#finder.find(performance.now());
     const nameOf = (pod: PodRef | null) => (pod === null ? null : (podNames.get(pod.uid) ?? null));
     const holders = new HolderTable(here);
@@ -55,7 +56,7 @@ export class FlowOwners {
     }
     const pods = [null, ...[...namespaces.values()].flatMap(({ pod }) => pod ?? []), ...podsOf(rows)];
     const namesPod = (filter: string) => pods.some((pod) => isPod(pod, nameOf(pod), filter));
-    return { holders, namesPod, conditions, processes };
+    return { holders, namesPod, conditions, processes: processes() };
   }
 }
 

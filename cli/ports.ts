@@ -72,7 +72,7 @@ export async function runPorts(args: readonly string[], io: CliIo): Promise<numb
   if (!nat) {
     const severalPlaces = netns.length > 0 || allNamespaces || pod.length > 0;
     const places = netns.length > 0 ? netns : severalPlaces ? 'all' : 'own';
-    const reader = new SocketsReader(places, { onlyEnds: true });
+    const reader = new SocketsReader(places);
     return watching(io, settings, () => printPorts(io, settings, reader.read(), { trends, severalPlaces }));
   }
   if (pod.length > 0 || allNamespaces) throw usage('--nat goes with --netns, not with --pod or -A');

@@ -37,10 +37,7 @@ export async function runSocketEvents(settings: SocketsSettings, io: CliIo): Pro
   using sources = new DisposableStack();
   const events = places.map((place) => inside(place, () => sources.use(readingSockets(listen))));
   const inodes = places.map((place) => place?.inode ?? ownNamespace());
-  const ends = new SocketEnds(
-    new SocketsReader(netns.length > 0 ? netns : 'own', { details: false }),
-    interval,
-  );
+  const ends = new SocketEnds(new SocketsReader(netns.length > 0 ? netns : 'own'), interval);
   return await streamEvents(io, {
     sources: events,
     whenIdle: () => ends.look(performance.now()),
@@ -96,10 +93,13 @@ class SocketEnds {
     const before = this.#known;
     this.#before = before;
     this.#known = new Map(
-      this.#reader.read().rows.map((row) => {
-        const name = nameOf(row);
-        return [name, heldBy(row, before.get(name))];
-      }),
+      this.#reader
+        .read()
+        .owned()
+        .map((row) => {
+          const name = nameOf(row);
+          return [name, heldBy(row, before.get(name))];
+        }),
     );
     this.#nextMs = nowMs + this.#intervalMs;
   }

@@ -18,8 +18,9 @@ export interface SocketGroup {
   readonly containerId: string | null;
   /** Set when grouped by namespace: its inode. */
   readonly netns: number | null;
-  /** Set when grouped by destination; `port` is the service's: the local one when inbound. */
+  /** Set when grouped by destination or port; `port` is the service's: the local one when inbound. */
   readonly direction: Holder['direction'] | null;
+  /** Set when grouped by destination. */
   readonly peer: string | null;
   readonly port: number | null;
   readonly count: number;
@@ -69,6 +70,7 @@ const KEYS: Readonly<Record<SocketGrouping, (row: SocketRow) => string>> = {
   state: ({ state }) => state,
   process: ({ process, netns }) => `${process?.pid} ${process === null ? netns : ''}`,
   destination: (row) => `${row.direction} ${row.peer.address} ${servicePort(row)}`,
+  port: (row) => `${row.direction} ${servicePort(row)}`,
   pod: ({ pod }) => `${pod?.uid}`,
   container: ({ pod }) => `${pod?.uid} ${pod?.containerId}`,
   namespace: ({ netns }) => `${netns}`,
@@ -139,5 +141,7 @@ function groupKey(rows: readonly SocketRow[], by: SocketGrouping): GroupKey {
     }
     case 'destination':
       return { ...NO_KEY, direction, peer: peer.address, port: servicePort(first) };
+    case 'port':
+      return { ...NO_KEY, direction, port: servicePort(first) };
   }
 }

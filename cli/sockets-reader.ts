@@ -1,10 +1,12 @@
 /** Reads the sockets for the table commands: of this network namespace, of those that are named, or of all of the machine. */
 
 import type { Condition } from '#base/errors.ts';
-import type { PodRef } from '#contract';
+import type { PodRef, TcpStateName } from '#contract';
+import { TCP_STATES } from '#contract';
 import { hasCapability } from '../daemon/kernel/capabilities.ts';
 import type { OnDatagram } from '../daemon/kernel/netlink-events.ts';
 import { noNetlinkFaults } from '../daemon/kernel/netlink-socket.ts';
+import { ALL_STATES, KERNEL_STATE } from '../daemon/netlink/inet-diag.ts';
 import { CgroupPods } from '../daemon/track/cgroup-pods.ts';
 import { deviceNames, dumpSockets } from '../daemon/track/dumps.ts';
 import { readEphemeralFrom } from '../daemon/track/kernel-numbers.ts';
@@ -17,6 +19,7 @@ import { ProcessTable } from '../daemon/track/processes.ts';
 import { noSocketCounts } from '../daemon/track/socket-counters.ts';
 import { SocketTable } from '../daemon/track/socket-table.ts';
 import { readSockstat } from '../daemon/track/sockstat.ts';
+import { tcpStateName } from '../daemon/track/tcp-states.ts';
 import type { Place } from './place.ts';
 import { inside, namespacesDenied, ownNamespace } from './place.ts';
 import { readPodNames } from './pod-names.ts';
@@ -37,7 +40,12 @@ export interface NamespaceRead {
 }
 
 export interface SocketsRead {
-  readonly rows: SocketRow[];
+  /** All that were read, but for whose they are: as if nobody were known. */
+  readonly rows: () => SocketRow[];
+  /** All of them, or those given in their order, with whose they are: that is looked for now, and for no others. */
+  readonly owned: (of?: readonly SocketRow[]) => SocketRow[];
+  /** How many sockets there are; undefined where the kernel was asked for some only. */
+  readonly total: number | undefined;
   readonly namespaces: readonly NamespaceRead[];
   /** NAMESPACE/NAME by UID of the pods whose name is known. */
   readonly podNames: ReadonlyMap<string, string>;
@@ -45,18 +53,18 @@ export interface SocketsRead {
   readonly dropped: number;
   /** What keeps the answer from being whole. */
   readonly conditions: readonly Condition[];
-  /** Applies only where a socket's process is not known. */
-  readonly processes: Condition | undefined;
+  /** Why processes are not known, after `owned`; applies only where a socket's is not. */
+  readonly processes: () => Condition | undefined;
 }
 
 /** Which network namespaces are read: finwait's own, those named, or its own and all others. */
 export type Places = 'own' | 'all' | readonly Place[];
 
 interface ReaderOptions {
-  /** For who wants neither rows nor processes: they are left empty. */
-  readonly onlyEnds?: boolean;
-  /** Memory, windows, rates and times of each; for who groups sockets they are not worth their room. */
+  /** Memory, windows, rates and times of each; for who does not show them they are not worth their room. */
   readonly details?: boolean;
+  /** Which are asked for beside listeners, which tell whose others are; absent: all. */
+  readonly states?: readonly TcpStateName[];
 }
 
 interface Reading extends NamespaceRead {
@@ -72,12 +80,12 @@ export class SocketsReader {
   readonly #entered: readonly EnteredPlace[];
   readonly #others: NamespaceSockets | undefined;
   readonly #isProbe = finwaitAddresses();
-  readonly #onlyEnds: boolean;
+  readonly #states: number;
   #reads = 0;
 
   /** @throws FinwaitError NAMESPACES_DENIED when all namespaces are asked for and this may not enter them */
-  constructor(places: Places, { onlyEnds = false, details = !onlyEnds }: ReaderOptions = {}) {
-    this.#onlyEnds = onlyEnds;
+  constructor(places: Places, { details = false, states = TCP_STATES }: ReaderOptions = {}) {
+    this.#states = statesMask(states);
     if (places === 'all' && !hasCapability('SYS_ADMIN')) throw namespacesDenied();
     const sums = new CounterSums();
     const common = {
@@ -89,8 +97,8 @@ export class SocketsReader {
       details,
     };
     const faults = this.#faults;
-    const extras = details ? EXTRAS : {};
-    const dump = (onSocket: OnDatagram) => dumpSockets(onSocket, faults, extras);
+    const question = { ...(details ? EXTRAS : {}), states: this.#states };
+    const dump = (onSocket: OnDatagram) => dumpSockets(onSocket, faults, question);
     const finder = new NamespaceFinder();
     const entered = typeof places === 'string' ? [undefined] : byInode(places);
     this.#entered = entered.map(
@@ -98,7 +106,7 @@ export class SocketsReader {
         new EnteredPlace(place, new SocketTable({ ...common, dump }), new NamespaceNumbers(sums), finder),
     );
     this.#others =
-      places === 'all' ? new NamespaceSockets({ ...common, faults, sums, extras, finder }) : undefined;
+      places === 'all' ? new NamespaceSockets({ ...common, faults, sums, question, finder }) : undefined;
   }
 
   /** @throws FinwaitError of `dumpSockets` and of `inside` */
@@ -113,32 +121,49 @@ export class SocketsReader {
         return { inode, own: false, pod, numbers, table, interfaceName: String };
       }),
     ];
-    if (!this.#onlyEnds) {
-      findProcesses(
-        this.#processes,
-        namespaces.map(({ table }) => table),
-      );
-      this.#cgroups.update(nowMs);
-    }
+    // Who listens tells the direction of a connection.
     for (const { table } of namespaces) table.attribute();
     const podNames = readPodNames();
     const partial = this.#others?.condition();
+    const rows = (wanted?: ReadonlySet<string>) => this.#rows(nowMs, namespaces, podNames, wanted);
     return {
-      rows: this.#onlyEnds ? [] : this.#rows(nowMs, namespaces, podNames),
+      rows,
+      owned: (of) => {
+        this.#findOwners(nowMs, namespaces, of);
+        if (of === undefined) return rows();
+        const owned = new Map(rows(new Set(of.map(nameOf))).map((row) => [nameOf(row), row]));
+        return of.map((row) => owned.get(nameOf(row)) ?? row);
+      },
+      total: this.#states === ALL_STATES ? totalOf(namespaces) : undefined,
       namespaces,
       podNames,
       dropped: this.#counters.undecodable + this.#faults.truncated + this.#faults.undecodable,
       conditions: partial === undefined ? [] : [partial],
-      processes: this.#processes.condition(),
+      processes: () => this.#processes.condition(),
     };
   }
 
-  #rows(nowMs: number, namespaces: readonly Reading[], podNames: ReadonlyMap<string, string>): SocketRow[] {
+  #findOwners(nowMs: number, namespaces: readonly Reading[], of: readonly SocketRow[] | undefined): void {
+    const tables = namespaces.map(({ table }) => table);
+    if (of === undefined) findProcesses(this.#processes, tables);
+    else this.#processes.update(inodesOf(of, namespaces));
+    this.#cgroups.update(nowMs);
+    for (const table of tables) table.attribute();
+  }
+
+  /** @param wanted names of those that are made; absent: all */
+  #rows(
+    nowMs: number,
+    namespaces: readonly Reading[],
+    podNames: ReadonlyMap<string, string>,
+    wanted: ReadonlySet<string> | undefined,
+  ): SocketRow[] {
     const context = { nowMs, isProbe: this.#isProbe, followed: this.#reads > 1, podNames };
     const rows: SocketRow[] = [];
     for (const { table, inode, pod, interfaceName } of namespaces) {
       const namespace = { inode, pod };
       for (const socket of table.sockets()) {
+        if (wanted?.has(`${inode} ${socket.diag.cookie.toString(16)}`) === false) continue;
         rows.push(socketRow(socket, { ...context, namespace, interfaceName }));
       }
     }
@@ -190,6 +215,41 @@ class EnteredPlace {
       interfaceName: (index) => this.#devices.get(index) ?? String(index),
     };
   }
+}
+
+function nameOf({ netns, cookie }: SocketRow): string {
+  return `${netns} ${cookie}`;
+}
+
+/** Bit mask of `1 << KERNEL_STATE.X`. */
+function statesMask(states: readonly TcpStateName[]): number {
+  const wanted = new Set<TcpStateName | undefined>([...states, 'LISTEN']);
+  let mask = ALL_STATES;
+  for (const number of Object.values(KERNEL_STATE))
+    if (!wanted.has(tcpStateName(number))) mask &= ~(1 << number);
+  return mask;
+}
+
+function totalOf(namespaces: readonly Reading[]): number {
+  const counts = namespaces.flatMap(({ table }) => [...table.counts().values()]);
+  return counts.reduce((sum, families) => sum + families[4] + families[6], 0);
+}
+
+/** Of the rows, and of those who listen where the rows were accepted. */
+function inodesOf(rows: readonly SocketRow[], namespaces: readonly Reading[]): Set<number> {
+  const inodes = new Set<number>();
+  const accepting = new Set<string>();
+  for (const { inode, direction, netns, local } of rows) {
+    if (inode !== 0) inodes.add(inode);
+    if (direction === 'inbound') accepting.add(`${netns} ${local.port}`);
+  }
+  if (accepting.size === 0) return inodes;
+  for (const { inode, table } of namespaces) {
+    for (const { local, diag } of table.sockets(1 << KERNEL_STATE.LISTEN)) {
+      if (accepting.has(`${inode} ${local.port}`)) inodes.add(diag.inode);
+    }
+  }
+  return inodes;
 }
 
 /** The same namespace may be named in two ways. */

@@ -148,8 +148,13 @@ function ageBasisOf({ sinceBasis, state }: TrackedSocket, followed: boolean): So
   return state === 'TIME-WAIT' ? 'time-wait-timer' : 'last-ack';
 }
 
+type Filters = Omit<SocketsSettings, 'by' | 'sort'>;
+
+/** Filters that ask whose a socket is, all off. */
+export const ANYBODYS = { process: [], pod: [], own: false, notOwn: false } as const;
+
 /** The rows that pass every filter given; several values of one filter widen it. */
-export function selectSockets(rows: readonly SocketRow[], settings: SocketsSettings): SocketRow[] {
+export function selectSockets(rows: readonly SocketRow[], settings: Filters): SocketRow[] {
   const { process, pod, address, local, peer, port, localPort, peerPort, minAge, own, notOwn, ipv4, ipv6 } =
     settings;
   const states = new Set(selectedStates(settings));
@@ -170,7 +175,11 @@ export function selectSockets(rows: readonly SocketRow[], settings: SocketsSetti
   );
 }
 
-function selectedStates({ listening, state, exclude }: SocketsSettings): readonly TcpStateName[] {
+export function selectedStates({
+  listening,
+  state,
+  exclude,
+}: Pick<Filters, 'listening' | 'state' | 'exclude'>): readonly TcpStateName[] {
   if (listening) return ['LISTEN'];
   const chosen = state.length > 0 ? state : TCP_STATES.filter((each) => each !== 'LISTEN');
   return chosen.filter((each) => !exclude.includes(each));
@@ -220,12 +229,23 @@ export function processSortValue(process: ProcessRef | null): string | undefined
   return process === null ? undefined : `${process.name} ${String(process.pid).padStart(10, '0')}`;
 }
 
-/** Without a key: by state, the oldest of each first. */
+/** Without a key: by state, the oldest of each first; of listeners those that lost most, then those that are full. */
 export function sortSockets(
   rows: readonly SocketRow[],
   key: SocketRowKey | undefined,
   reverse: boolean,
 ): readonly SocketRow[] {
   if (key !== undefined) return sorted(rows, SOCKET_SORTS[key], reverse);
-  return sorted(sorted(rows, SOCKET_SORTS.age, reverse), SOCKET_SORTS.state, reverse);
+  const first = (row: SocketRow) => (row.state === 'LISTEN' ? -trouble(row) : descending(row.ageMs));
+  return sorted(sorted(rows, first, reverse), SOCKET_SORTS.state, reverse);
+}
+
+/** Of a listener: what it has dropped since it listens; a little where its queue is full. */
+function trouble(row: SocketRow): number {
+  return (row.memory?.drops ?? 0) + (isFull(row) ? 0.5 : 0);
+}
+
+/** Whether a listener drops what comes next: the kernel takes one connection more than the backlog says. */
+export function isFull({ state, recvQueue, sendQueue }: SocketRow): boolean {
+  return state === 'LISTEN' && recvQueue > sendQueue;
 }

@@ -43,7 +43,15 @@ export type SocketSortKey = (typeof SOCKET_SORT_KEYS)[number];
 /** What single sockets have. */
 export type SocketRowKey = Exclude<SocketSortKey, 'count' | 'change'>;
 
-const SOCKET_GROUPINGS = ['process', 'destination', 'state', 'pod', 'container', 'namespace'] as const;
+const SOCKET_GROUPINGS = [
+  'process',
+  'destination',
+  'port',
+  'state',
+  'pod',
+  'container',
+  'namespace',
+] as const;
 export type SocketGrouping = (typeof SOCKET_GROUPINGS)[number];
 
 const AGE_LIMIT_MS = 365 * 86_400_000;

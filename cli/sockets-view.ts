@@ -1,79 +1,81 @@
 /** The columns of `finwait sockets`, its groups, and what its totals say. */
 
 import { hostPortText } from '#base/host-port.ts';
-import type { TcpStateName } from '#contract';
 import { TCP_STATES } from '#contract';
 import { CHANGE_COLUMN } from './group-changes.ts';
 import type { SocketGroup } from './sockets-groups.ts';
 import type { SocketRow } from './sockets-rows.ts';
-import type { SocketGrouping } from './sockets-settings.ts';
+import { isFull } from './sockets-rows.ts';
+import type { SocketGrouping, SocketRowKey } from './sockets-settings.ts';
 import type { TableColumn } from './table.ts';
-import type { Line, Span, Style } from './view-text.ts';
+import type { Span, Style } from './view-text.ts';
 import { age, count, latency } from './view-text.ts';
 
 const LEAK_AGE_MS = 600_000;
 
-export function socketColumns(onlyListeners: boolean, allNamespaces = false): TableColumn<SocketRow>[] {
-  const columns: TableColumn<SocketRow>[] = [
+export interface SocketColumns {
+  readonly listening?: boolean;
+  readonly allNamespaces?: boolean;
+  /** The column of it is shown. */
+  readonly sort?: SocketRowKey | undefined;
+}
+
+/** @param rows those that are shown: columns which say nothing of them go first, or are not there */
+export function socketColumns(
+  rows: readonly SocketRow[],
+  { listening = false, allNamespaces = false, sort }: SocketColumns,
+): TableColumn<SocketRow>[] {
+  const title = sort === undefined ? undefined : (TITLES[sort] ?? sort.toUpperCase());
+  return columnsOf(rows, listening, allNamespaces || sort === 'pod' || sort === 'netns').map((column) => {
+    if (column.wide !== true || column.title !== title) return column;
+    const { wide: _, ...shown } = column;
+    return { ...shown, drop: 1 };
+  });
+}
+
+/** Titles of columns that are not named as the key they are sorted by. */
+const TITLES: Readonly<Partial<Record<SocketRowKey, string>>> = {
+  retransmits: 'RETRANS',
+  shutdown: 'SHUT',
+  congestion: 'CC',
+  memory: 'MEM',
+};
+
+function columnsOf(
+  rows: readonly SocketRow[],
+  onlyListeners: boolean,
+  allNamespaces: boolean,
+): TableColumn<SocketRow>[] {
+  const dropped = onlyListeners && hasDrops(rows);
+  return [
     { title: 'STATE', drop: 0, cell: stateCell },
     {
       title: onlyListeners ? 'ACCEPT-Q' : 'RECV-Q',
       align: 'right',
-      drop: 2,
+      drop: rows.some(({ recvQueue }) => recvQueue > 0) ? 2 : 6,
       cell: (row) => ({
         text: `${count(row.recvQueue)}${row.queueTrend === 'growing' ? '+' : row.queueTrend === 'shrinking' ? '-' : ''}`,
-        ...(row.recvQueue > 0 ? { style: 'warn' as const } : {}),
+        ...(isFull(row) ? { style: 'bad' as const } : row.recvQueue > 0 ? { style: 'warn' as const } : {}),
       }),
     },
     {
       title: onlyListeners ? 'BACKLOG' : 'SEND-Q',
       align: 'right',
-      drop: 3,
+      drop: rows.some(({ sendQueue }) => sendQueue > 0) ? 3 : 7,
       cell: (row) => ({ text: count(row.sendQueue) }),
     },
-    { title: 'LOCAL', drop: 0, min: 12, cell: (row) => ({ text: localText(row) }) },
-    ...(onlyListeners
-      ? []
-      : [{ title: 'PEER', drop: 0, min: 12, cell: (row: SocketRow) => ({ text: peerText(row) }) }]),
-    { title: 'PROCESS', drop: 0, min: 8, cell: (row) => processCell(row) },
+    ...(dropped ? [{ ...DROPS, drop: 1 }] : []),
+    { title: 'LOCAL', drop: 0, whole: true, cell: (row) => ({ text: localText(row) }) },
+    ...(onlyListeners ? [] : [PEER]),
+    { title: 'PROCESS', drop: 0, min: 12, keepEnd: '/', cell: (row) => processCell(row) },
     ...(allNamespaces ? NAMESPACE_COLUMNS : []),
     ...(onlyListeners
       ? []
       : [{ title: 'AGE', align: 'right' as const, drop: 1, cell: (row: SocketRow) => ageCell(row) }]),
-    { title: 'TIMER', drop: 9, wide: true, cell: (row) => ({ text: timerText(row) }) },
-    {
-      title: 'RTT',
-      align: 'right',
-      drop: 9,
-      wide: true,
-      cell: (row) => ({ text: row.rttUs ? latency(row.rttUs) : '-' }),
-    },
-    {
-      title: 'RETRANS',
-      align: 'right',
-      drop: 9,
-      wide: true,
-      cell: (row) => ({ text: row.retransmits === null ? '-' : count(row.retransmits) }),
-    },
-    {
-      title: 'LAST-RECV',
-      align: 'right',
-      drop: 9,
-      wide: true,
-      cell: (row) => agoCell(row.lastDataReceivedMs),
-    },
-    { title: 'LAST-SENT', align: 'right', drop: 9, wide: true, cell: (row) => agoCell(row.lastDataSentMs) },
-    { title: 'SHUT', drop: 9, wide: true, cell: (row) => ({ text: row.shutdown ?? '-' }) },
-    ...TRANSMISSION_COLUMNS,
+    ...(onlyListeners ? [] : CONNECTION_COLUMNS),
     { title: 'CC', drop: 9, wide: true, cell: (row) => ({ text: row.congestion ?? '-' }) },
     { title: 'MEM', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: memoryText(row) }) },
-    {
-      title: 'DROPS',
-      align: 'right',
-      drop: 9,
-      wide: true,
-      cell: (row) => ({ text: row.memory === null ? '-' : count(row.memory.drops) }),
-    },
+    ...(dropped ? [] : [{ ...DROPS, drop: 9, wide: true as const }]),
     { title: 'SK', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: row.cookie }) },
     { title: 'UID', align: 'right', drop: 9, wide: true, cell: (row) => ({ text: String(row.uid) }) },
     {
@@ -84,11 +86,31 @@ export function socketColumns(onlyListeners: boolean, allNamespaces = false): Ta
       cell: (row) => ({ text: String(row.inode || '-') }),
     },
   ];
-  return columns;
 }
 
+export function hasDrops(rows: readonly SocketRow[]): boolean {
+  return rows.some(({ memory }) => memory !== null && memory.drops > 0);
+}
+
+const PEER: TableColumn<SocketRow> = {
+  title: 'PEER',
+  drop: 0,
+  whole: true,
+  cell: (row) => ({ text: peerText(row) }),
+};
+
+const DROPS: Omit<TableColumn<SocketRow>, 'drop'> = {
+  title: 'DROPS',
+  align: 'right',
+  cell: ({ memory }) => ({
+    text: memory === null ? '-' : count(memory.drops),
+    ...(memory !== null && memory.drops > 0 ? { style: 'bad' as const } : {}),
+  }),
+};
+
 const NAMESPACE_COLUMNS: readonly TableColumn<SocketRow>[] = [
-  { title: 'POD', drop: 4, min: 8, cell: ({ pod, podName }) => podCell(podName ?? pod?.uid) },
+  // Of a UID the first eight characters tell it apart, and --pod takes them.
+  { title: 'POD', drop: 4, min: 9, cell: ({ pod, podName }) => podCell(podName ?? pod?.uid) },
   { title: 'NETNS', align: 'right', drop: 5, cell: ({ netns }) => ({ text: String(netns) }) },
 ];
 
@@ -114,6 +136,34 @@ const TRANSMISSION_COLUMNS = [
   ofTransmission('RATE', ({ deliveryRate = 0 }) => (deliveryRate === 0 ? '-' : `${count(deliveryRate)} B/s`)),
 ] as const;
 
+const CONNECTION_COLUMNS: readonly TableColumn<SocketRow>[] = [
+  { title: 'TIMER', drop: 9, wide: true, cell: (row) => ({ text: timerText(row) }) },
+  {
+    title: 'RTT',
+    align: 'right',
+    drop: 9,
+    wide: true,
+    cell: (row) => ({ text: row.rttUs ? latency(row.rttUs) : '-' }),
+  },
+  {
+    title: 'RETRANS',
+    align: 'right',
+    drop: 9,
+    wide: true,
+    cell: (row) => ({ text: row.retransmits === null ? '-' : count(row.retransmits) }),
+  },
+  {
+    title: 'LAST-RECV',
+    align: 'right',
+    drop: 9,
+    wide: true,
+    cell: (row) => agoCell(row.lastDataReceivedMs),
+  },
+  { title: 'LAST-SENT', align: 'right', drop: 9, wide: true, cell: (row) => agoCell(row.lastDataSentMs) },
+  { title: 'SHUT', drop: 9, wide: true, cell: (row) => ({ text: row.shutdown ?? '-' }) },
+  ...TRANSMISSION_COLUMNS,
+];
+
 /** Taken for receiving and sending, of what each may take. */
 function memoryText({ memory }: SocketRow): string {
   if (memory === null) return '-';
@@ -124,15 +174,11 @@ export function groupColumns(by: SocketGrouping, watch = false): TableColumn<Soc
   const key: Readonly<Record<SocketGrouping, readonly TableColumn<SocketGroup>[]>> = {
     process: [{ title: 'PROCESS', drop: 0, min: 8, cell: (group) => processCell(group) }],
     destination: [
-      { title: 'DIRECTION', drop: 3, cell: (group) => ({ text: group.direction ?? '-' }) },
-      {
-        title: 'PEER',
-        drop: 0,
-        min: 12,
-        cell: ({ peer }) => ({ text: peer ?? '-' }),
-      },
-      { title: 'SERVICE', align: 'right', drop: 0, cell: ({ port }) => ({ text: String(port ?? '-') }) },
+      DIRECTION,
+      { title: 'PEER', drop: 0, whole: true, cell: ({ peer }) => ({ text: peer ?? '-' }) },
+      SERVICE,
     ],
+    port: [{ ...DIRECTION, drop: 0 }, SERVICE],
     pod: [{ title: 'POD', drop: 0, min: 8, cell: ({ pod, podName }) => podCell(podName ?? pod) }],
     container: [
       { title: 'POD', drop: 2, min: 8, cell: ({ pod, podName }) => podCell(podName ?? pod) },
@@ -164,39 +210,18 @@ export function groupColumns(by: SocketGrouping, watch = false): TableColumn<Soc
   ];
 }
 
-/** `12 of 340 sockets: 8 TIME-WAIT, 4 CLOSE-WAIT`, and what the marks in the table mean, if they occur. */
-export function socketsFooter(
-  shown: readonly SocketRow[],
-  selected: readonly SocketRow[],
-  total: number,
-): Line[] {
-  const states = stateCounts(selected);
-  const counted = TCP_STATES.flatMap((state) =>
-    states[state] === undefined ? [] : [`${count(states[state])} ${state}`],
-  );
-  const cut = shown.length < selected.length ? ` (${count(shown.length)} shown)` : '';
-  const notes = [
-    shown.some((row) => row.attribution === 'listener') &&
-      '(name/pid): the process that listens on the local port',
-    shown.some((row) => row.ageBasis === 'last-ack') &&
-      'age+: at least; the last segment of the peer came then',
-    shown.some((row) => row.ageBasis === 'seen') && 'age+: at least; it was first seen so then',
-    shown.some((row) => row.queueTrend === 'growing' || row.queueTrend === 'shrinking') &&
-      'recv-q+, recv-q-: it grew, or shrank, when it last changed',
-    shown.some((row) => row.own) && '*: of finwait itself, or the other end of one of its probes',
-  ].filter((note) => note !== false);
-  const lines = [
-    `${count(selected.length)} of ${count(total)} sockets${cut}${counted.length === 0 ? '' : `: ${counted.join(', ')}`}`,
-    ...notes,
-  ];
-  return lines.map((text) => [{ text, style: 'dim' }]);
-}
+const DIRECTION: TableColumn<SocketGroup> = {
+  title: 'DIRECTION',
+  drop: 3,
+  cell: (group) => ({ text: group.direction ?? '-' }),
+};
 
-export function stateCounts(rows: readonly SocketRow[]): Partial<Record<TcpStateName, number>> {
-  const counts: Partial<Record<TcpStateName, number>> = {};
-  for (const { state } of rows) counts[state] = (counts[state] ?? 0) + 1;
-  return counts;
-}
+const SERVICE: TableColumn<SocketGroup> = {
+  title: 'SERVICE',
+  align: 'right',
+  drop: 0,
+  cell: ({ port }) => ({ text: String(port ?? '-') }),
+};
 
 function stateCell({ state, ageMs }: SocketRow): Span {
   if (state !== 'CLOSE-WAIT') return { text: state };

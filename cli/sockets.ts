@@ -1,5 +1,6 @@
 /** `finwait sockets`: the TCP sockets of this machine with state, age and process; needs no agent. */
 
+import { cleanText } from '#base/clean-text.ts';
 import { FinwaitError } from '#base/errors.ts';
 import { readSettings } from '#base/settings.ts';
 import { GroupChanges } from './group-changes.ts';
@@ -13,12 +14,14 @@ import { runDestroy } from './sockets-destroy.ts';
 import { runSocketEvents } from './sockets-events.ts';
 import type { SocketGroup } from './sockets-groups.ts';
 import { GROUP_SORT_KEYS, groupName, groupSockets, sortGroups } from './sockets-groups.ts';
+import { listSockets, rowKey } from './sockets-listing.ts';
 import type { Places, SocketsRead } from './sockets-reader.ts';
 import { SocketsReader } from './sockets-reader.ts';
-import { selectSockets, sortSockets } from './sockets-rows.ts';
-import type { SocketsSettings } from './sockets-settings.ts';
+import { selectedStates } from './sockets-rows.ts';
+import type { SocketSortKey, SocketsSettings } from './sockets-settings.ts';
 import { SOCKETS_SETTINGS } from './sockets-settings.ts';
-import { groupColumns, socketColumns, socketsFooter } from './sockets-view.ts';
+import { socketGroupsFooter, socketsFooter } from './sockets-totals.ts';
+import { groupColumns, socketColumns } from './sockets-view.ts';
 import { incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
 import { watching } from './watch.ts';
 
@@ -33,6 +36,7 @@ const HELP: CommandHelp = {
   examples: [
     ['finwait sockets --state close-wait --by process', 'who does not close'],
     ['finwait sockets --state time-wait --by destination', 'towards whom connections are used up'],
+    ['finwait sockets --state syn-received --by port', 'which service is flooded'],
     ['finwait sockets --by process -s close-wait --watch --sort change', 'where they become more'],
     ['finwait sockets -s close-wait --sort age --limit 10', 'the oldest of them'],
     ['finwait sockets --listening', 'who listens, and whether anything waits to be accepted'],
@@ -45,6 +49,9 @@ const HELP: CommandHelp = {
     'finwait sockets destroy LOCAL PEER --cookie SK --yes aborts one connection: finwait sockets destroy --help.',
     'A filter given several values (or several times) passes what matches one of them. The JSON is an array of\n' +
       'objects; docs/tables.md lists their fields. Options of ss are read as ss means them: -tlnp, -ant, -tnoi.',
+    'With -o wide: CWND is the congestion window and the slow start threshold, in segments; UNACKED segments on their\n' +
+      'way; RATE what was delivered lately; CC the congestion control; MEM bytes taken of those allowed, for receiving and\n' +
+      'for sending; DROPS segments for which there was no room, of a listener connections; SK the cookie that destroy takes.',
   ],
 };
 
@@ -59,8 +66,9 @@ export async function runSockets(args: readonly string[], io: CliIo): Promise<nu
   checkTogether(settings);
   if (settings.events) return runSocketEvents(settings, io);
   const reader = new SocketsReader(placesOf(settings), {
-    onlyEnds: settings.counters,
-    details: settings.by === undefined && !settings.counters,
+    details: showsDetails(settings),
+    // What is watched is remembered: whose a socket was before it went to TIME-WAIT.
+    ...(settings.watch || settings.counters ? {} : { states: selectedStates(settings) }),
   });
   const changes = new GroupChanges<SocketGroup>(groupName(settings.by));
   return watching(io, settings, async () => {
@@ -101,31 +109,51 @@ function checkTogether(settings: SocketsSettings): void {
   }
 }
 
+/** Keys of what only the details of a socket tell. */
+const DETAIL_KEYS: ReadonlySet<SocketSortKey> = new Set([
+  'rtt',
+  'retransmits',
+  'last-recv',
+  'last-sent',
+  'congestion',
+  'rto',
+  'mss',
+  'cwnd',
+  'unacked',
+  'rate',
+  'memory',
+  'drops',
+]);
+
+function showsDetails({ by, counters, listening, json, output, sort }: SocketsSettings): boolean {
+  if (by !== undefined || counters) return false;
+  return listening || json || output !== 'table' || (sort !== undefined && DETAIL_KEYS.has(sort));
+}
+
 async function printSockets(
   io: CliIo,
   settings: SocketsSettings,
-  { rows: all, processes }: SocketsRead,
+  read: SocketsRead,
   changes: GroupChanges<SocketGroup>,
 ): Promise<void> {
-  const { by, sort, reverse, limit, watch } = settings;
-  const selected = selectSockets(all, settings);
+  const { by, sort, reverse, limit, watch, listening } = settings;
+  const { selected, shown, hidden, notes } = listSockets(read, settings);
+  const totals = { selected, total: read.total };
   const json = settings.json || settings.output === 'json';
   if (by !== undefined) {
     const groups = changes.compared(groupSockets(selected, by));
     const rows = sortGroups(groups, sort, reverse).slice(0, limit);
-    const footer = socketsFooter(selected, selected, all.length);
+    const footer = socketGroupsFooter(rows, by, totals);
     if (json) await printJson(io, rows, settings);
     else await printTable(io, { columns: groupColumns(by, watch), rows, footer }, settings);
   } else {
-    // These two are refused without --by.
-    const key = sort === 'count' || sort === 'change' ? undefined : sort;
-    const rows = sortSockets(selected, key, reverse).slice(0, limit);
-    const footer = socketsFooter(rows, selected, all.length);
-    const columns = socketColumns(settings.listening, placesOf(settings) !== 'own');
-    if (json) await printJson(io, rows, settings);
-    else await printTable(io, { columns, rows, footer }, settings);
+    const footer = socketsFooter(shown, totals);
+    const allNamespaces = placesOf(settings) !== 'own';
+    const columns = socketColumns(shown, { listening, allNamespaces, sort: rowKey(sort) });
+    if (json) await printJson(io, shown, settings);
+    else await printTable(io, { columns, rows: shown, footer }, settings);
   }
-  // An unknown process elsewhere does not make this answer incomplete.
-  const incomplete = selected.some(({ process, inode }) => process === null && inode !== 0);
-  if (processes !== undefined && incomplete) printConditions(io, [processes]);
+  const processes = hidden ? read.processes() : undefined;
+  if (processes !== undefined) printConditions(io, [processes]);
+  for (const note of notes) io.stderr.write(`finwait: note: ${cleanText(note)}\n`);
 }

@@ -181,7 +181,9 @@ export async function printTable<Row>(
   const natural = titleWidths(shown);
   for (const row of rows) widen(natural, cells(row));
   const line = rowLayout(shown, natural, room, 0);
-  const paint = { colour: io.isTTY && colours(io.env), unicode: writesUtf8(io.env), columns: room };
+  // In place a line that goes on in the next row of the terminal would push another one out.
+  const cutAt = settings.watch !== true && shown.some(({ whole }) => whole) ? Number.POSITIVE_INFINITY : room;
+  const paint = { colour: io.isTTY && colours(io.env), unicode: writesUtf8(io.env), columns: cutAt };
   const text = (lines: readonly Line[]) =>
     lines.map((each) => `${paintLine(each, paint).trimEnd()}\n`).join('');
   const texts = function* (): Generator<string> {

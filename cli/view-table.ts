@@ -12,6 +12,8 @@ export interface Column {
   readonly keepEnd?: string;
   /** Columns with a higher number go first when there is no room; 0 stays. */
   readonly drop: number;
+  /** What it holds is of no use when cut, such as an address: rather may a line be too long. */
+  readonly whole?: true;
 }
 
 const GAP = 2;

@@ -51,7 +51,11 @@ export function paintLine(line: Line, paint: Paint): string {
   let room = paint.columns ?? Number.POSITIVE_INFINITY;
   const out: string[] = [];
   for (const span of line) {
-    const whole = paint.unicode ? cleanText(span.text) : ascii(cleanText(span.text));
+    const whole = isPlain(span.text)
+      ? span.text
+      : paint.unicode
+        ? cleanText(span.text)
+        : ascii(cleanText(span.text));
     const fitted = cut(whole, room, paint.unicode ? '…' : '~');
     room -= width(fitted);
     if (fitted === '') continue;
@@ -71,9 +75,14 @@ const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
 const COMBINING = /\p{M}/u;
 
+/** Whether it is of printable ASCII alone, as most text is: that is known sooner than anything else of it. */
+function isPlain(text: string): boolean {
+  return /^[ -~]*$/.test(text);
+}
+
 /** Columns a text takes: East Asian wide characters and emoji take two, combining marks none. */
 export function width(text: string): number {
-  if (/^[ -~]*$/.test(text)) return text.length;
+  if (isPlain(text)) return text.length;
   let columns = 0;
   for (const character of text) columns += COMBINING.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
   return columns;
@@ -111,7 +120,8 @@ export function wrap(text: string, columns: number): string[] {
 
 /** `1,234,567` */
 export function count(value: number): string {
-  return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ',');
+  const digits = String(value);
+  return digits.length <= 3 ? digits : digits.replaceAll(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** `0s`, `59s`, `3m12s`, `2h05m`, `3d4h`: an age or a time span in milliseconds, two units at most. */

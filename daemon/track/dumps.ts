@@ -12,6 +12,12 @@ import type { DiagExtras } from '../netlink/inet-diag.ts';
 import { ALL_STATES, encodeDiagDump, encodeDiagDumpOfBoth, NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import { readingConntrack, readingSockets } from './refusals.ts';
 
+/** What a dump of sockets is asked for. */
+export interface SocketQuestion extends DiagExtras {
+  /** Bit mask of `1 << KERNEL_STATE.X`; absent: every state. */
+  readonly states?: number;
+}
+
 /** Hands over the payload of each message of a dump, a view that lives until the next. */
 export type OnPayload = (payload: Uint8Array) => void;
 
@@ -24,11 +30,11 @@ export type OnPayload = (payload: Uint8Array) => void;
 export function dumpSockets(
   onSocket: OnDatagram,
   faults: NetlinkCounters,
-  extras: DiagExtras = {},
+  question: SocketQuestion = {},
   between = () => {},
 ): void {
   readingSockets(() =>
-    withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket, extras, between)),
+    withSocket(NETLINK_SOCK_DIAG, faults, (socket) => dumpSocketsOf(socket, onSocket, question, between)),
   );
 }
 
@@ -43,16 +49,17 @@ const UNKNOWN_REQUEST: ReadonlySet<number> = new Set([EINVAL, ENOENT, EOPNOTSUPP
 export function dumpSocketsOf(
   socket: NetlinkSocket,
   onSocket: OnDatagram,
-  extras: DiagExtras = {},
+  question: SocketQuestion = {},
   between = () => {},
 ): void {
-  const encode = (seq: number) => encodeDiagDumpOfBoth(seq, ALL_STATES, extras);
+  const { states = ALL_STATES } = question;
+  const encode = (seq: number) => encodeDiagDumpOfBoth(seq, states, question);
   try {
     socket.dump(encode, 'dump the TCP sockets', onSocket, between);
   } catch (error) {
     if (!(error instanceof NetlinkError) || !UNKNOWN_REQUEST.has(error.errno)) throw error;
     for (const family of [4, 6] as const) {
-      const encodeOne = (seq: number) => encodeDiagDump(seq, family, ALL_STATES, extras);
+      const encodeOne = (seq: number) => encodeDiagDump(seq, family, states, question);
       socket.dump(encodeOne, `dump the IPv${family} TCP sockets`, onSocket, between);
     }
   }

@@ -12,10 +12,10 @@ import type { NetlinkCounters, NetlinkSocket } from '../kernel/netlink-socket.ts
 import { NetlinkError } from '../kernel/netlink-socket.ts';
 import { insideNamespace, openNetlinkInside } from '../kernel/network-namespace.ts';
 import { threadCpuMs } from '../kernel/thread-cpu.ts';
-import type { DiagExtras } from '../netlink/inet-diag.ts';
 import { NETLINK_SOCK_DIAG } from '../netlink/inet-diag.ts';
 import { AddressCache } from './address-cache.ts';
 import type { CgroupPods } from './cgroup-pods.ts';
+import type { SocketQuestion } from './dumps.ts';
 import { dumpSocketsOf } from './dumps.ts';
 import { namespacesCondition } from './namespace-condition.ts';
 import type { CounterSums } from './namespace-counters.ts';
@@ -64,7 +64,7 @@ export interface NamespaceSocketsOptions {
   readonly faults: NetlinkCounters;
   /** Asked for and kept of every socket. */
   readonly details?: boolean;
-  readonly extras?: DiagExtras;
+  readonly question?: SocketQuestion;
   readonly cgroups: CgroupPods;
   /** Where the tables count: those of all namespaces that there were. */
   readonly counters: SocketCounters;
@@ -243,13 +243,13 @@ export class NamespaceSockets {
     const { inUse, timeWait } = namespace.numbers.sockstat;
     if (inUse + timeWait === 0) return;
     const { path, inode } = namespace.found;
-    const { faults, extras, between } = this.#options;
+    const { faults, question, between } = this.#options;
     if (namespace.socket === undefined) {
       namespace.socket = openNetlinkInside(path, inode, NETLINK_SOCK_DIAG, faults);
       this.#kept++;
     }
     this.#counters.namespace_reads++;
-    dumpSocketsOf(namespace.socket, onSocket, extras, between);
+    dumpSocketsOf(namespace.socket, onSocket, question, between);
     if (this.#kept > this.#keptMax) this.#close(namespace);
   }
 

@@ -7,9 +7,10 @@ import { TCP_STATES } from '#contract';
 import { groupSockets, sortGroups } from '../../cli/sockets-groups.ts';
 import type { SocketRow } from '../../cli/sockets-rows.ts';
 import { selectSockets, sortSockets } from '../../cli/sockets-rows.ts';
-import type { SocketRowKey } from '../../cli/sockets-settings.ts';
+import type { SocketGrouping, SocketRowKey } from '../../cli/sockets-settings.ts';
 import { SOCKETS_SETTINGS } from '../../cli/sockets-settings.ts';
-import { groupColumns, socketColumns, socketsFooter } from '../../cli/sockets-view.ts';
+import { socketGroupsFooter, socketsFooter } from '../../cli/sockets-totals.ts';
+import { groupColumns, localText, peerText, socketColumns } from '../../cli/sockets-view.ts';
 import { printTable } from '../../cli/table.ts';
 import { spec } from '../harness.ts';
 import { startOperator } from '../support/operator.ts';
@@ -77,6 +78,20 @@ const ROWS: readonly SocketRow[] = [
     own: true,
   }),
 ];
+
+const NO_MEMORY = {
+  receive: 0,
+  receiveLimit: 0,
+  send: 0,
+  sendLimit: 0,
+  forward: 0,
+  queued: 0,
+  options: 0,
+  backlog: 0,
+  drops: 0,
+};
+
+const TOTALS = { selected: ROWS, total: 9 };
 
 function select(...args: readonly string[]): string {
   const selected = selectSockets(ROWS, readSettings(SOCKETS_SETTINGS, args, {}).settings);
@@ -148,7 +163,10 @@ spec('finwait sockets', (test) => {
   });
 
   test('has an order for every column but the cookie', () => {
-    const titles = [...socketColumns(false, true), ...socketColumns(true)].map(({ title }) => title);
+    const titles = [
+      ...socketColumns(ROWS, { allNamespaces: true }),
+      ...socketColumns(ROWS, { listening: true }),
+    ].map(({ title }) => title);
     const named: Record<string, string> = {
       ...{ 'ACCEPT-Q': 'recv-q', BACKLOG: 'send-q', RETRANS: 'retransmits' },
       ...{ SHUT: 'shutdown', CC: 'congestion', MEM: 'memory' },
@@ -220,7 +238,7 @@ spec('finwait sockets', (test) => {
     const rows = sortSockets(ROWS, undefined, false);
     printTable(
       io,
-      { columns: socketColumns(false), rows, footer: socketsFooter(rows, ROWS, 9) },
+      { columns: socketColumns(rows, {}), rows, footer: socketsFooter(rows, { selected: ROWS, total: 9 }) },
       { output: 'table', noHeader: false },
     );
     assert.equal(io.lines(), [
@@ -238,25 +256,143 @@ spec('finwait sockets', (test) => {
     ]);
   });
 
-  test('fits every width of a terminal', () => {
+  test('on a terminal columns go and names are cut, but never an address or its port', () => {
+    const io = (columns: number) => caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+    const plain = { output: 'table', noHeader: false } as const;
     for (const columns of [20, 40, 60, 80, 100, 132]) {
-      for (const shown of [
-        { columns: socketColumns(false), rows: ROWS, footer: socketsFooter(ROWS, ROWS, 9) },
-        { columns: socketColumns(true), rows: ROWS, footer: [] },
-      ]) {
-        const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
-        printTable(io, shown, { output: 'table', noHeader: false });
-        for (const line of io.lines())
-          assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
+      for (const [rows, settings] of [
+        [ROWS, {}],
+        [ROWS, { allNamespaces: true }],
+        [ROWS.slice(0, 1), { listening: true }],
+      ] as const) {
+        const caught = io(columns);
+        printTable(caught, { columns: socketColumns(rows, settings), rows, footer: [] }, plain);
+        const [header = '', ...lines] = caught.lines();
+        for (const [at, row] of rows.entries()) {
+          assert.ok(lines[at]?.includes(localText(row)), `${columns}: ${lines[at]}`);
+          if (row.state !== 'LISTEN')
+            assert.ok(lines[at]?.includes(peerText(row)), `${columns}: ${lines[at]}`);
+        }
+        const isCut = header.length > columns;
+        assert.ok(!isCut || !/RECV-Q|ACCEPT-Q|POD|NETNS|AGE/.test(header), `${columns}: ${header}`);
       }
-      for (const by of ['process', 'destination', 'state', 'pod', 'container', 'namespace'] as const) {
-        const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+      for (const by of ['process', 'port', 'state', 'pod', 'container', 'namespace'] as const) {
+        const caught = io(columns);
         const rows = groupSockets(ROWS, by);
-        printTable(io, { columns: groupColumns(by), rows, footer: [] }, { output: 'table', noHeader: false });
-        for (const line of io.lines())
+        printTable(caught, { columns: groupColumns(by), rows, footer: [] }, plain);
+        for (const line of caught.lines())
           assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
       }
     }
+    // Written over in place, a longer line would push another one out.
+    const watched = io(40);
+    printTable(
+      watched,
+      { columns: socketColumns(ROWS, {}), rows: ROWS, footer: [] },
+      { ...plain, watch: true },
+    );
+    for (const line of watched.lines()) assert.ok(line.length <= 40, line);
+  });
+
+  test('on a terminal queues that are empty go before others', () => {
+    const header = (rows: readonly SocketRow[]) => {
+      const io = caughtIo(88, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+      const columns = socketColumns(rows, { allNamespaces: true });
+      printTable(io, { columns, rows, footer: [] }, { output: 'table', noHeader: false });
+      return io.lines()[0] ?? '';
+    };
+    assert.match(header([socket()]), /NETNS/);
+    assert.not.match(header([socket()]), /SEND-Q/);
+    assert.match(header([socket({ recvQueue: 1, sendQueue: 1 })]), /RECV-Q {2}SEND-Q/);
+  });
+
+  test('the column that rows are sorted by is shown', () => {
+    const shown = (sort: SocketRowKey) =>
+      socketColumns(ROWS, { sort })
+        .filter(({ wide }) => wide !== true)
+        .map(({ title }) => title);
+    const always = socketColumns(ROWS, {}).filter(({ wide }) => wide !== true);
+    for (const [key, title] of [
+      ['retransmits', 'RETRANS'],
+      ['rtt', 'RTT'],
+      ['memory', 'MEM'],
+      ['drops', 'DROPS'],
+      ['last-recv', 'LAST-RECV'],
+      ['pod', 'POD'],
+    ] as const) {
+      assert.ok(shown(key).includes(title), key);
+      assert.not(
+        always.some((column) => column.title === title),
+        key,
+      );
+    }
+  });
+
+  test('listeners that dropped connections, or whose queue is full, come first and are marked', () => {
+    const listener = (port: number, drops: number, recvQueue: number) =>
+      socket({
+        state: 'LISTEN',
+        local: { address: '10.0.0.1', port },
+        recvQueue,
+        sendQueue: 5,
+        memory: { ...NO_MEMORY, drops },
+      });
+    const rows = sortSockets([listener(1, 0, 5), listener(2, 0, 6), listener(3, 154, 0)], undefined, false);
+    assert.equal(
+      rows.map(({ local }) => local.port),
+      [3, 2, 1],
+    );
+    const io = caughtIo();
+    const columns = socketColumns(rows, { listening: true });
+    const footer = socketsFooter(rows, { selected: rows, total: undefined });
+    printTable(io, { columns, rows, footer }, { output: 'table', noHeader: false });
+    assert.equal(io.lines(), [
+      'STATE   ACCEPT-Q  BACKLOG  DROPS  LOCAL       PROCESS',
+      'LISTEN         0        5    154  10.0.0.1:3  curl/100',
+      'LISTEN         6        5      0  10.0.0.1:2  curl/100',
+      'LISTEN         5        5      0  10.0.0.1:1  curl/100',
+      '3 sockets: 3 LISTEN',
+      'drops: since it listens; a full accept queue drops what comes next',
+    ]);
+    const titles = socketColumns(rows.slice(1), { listening: true });
+    assert.equal(
+      titles.filter(({ wide }) => wide).map(({ title }) => title),
+      ['CC', 'MEM', 'DROPS', 'SK', 'UID', 'INODE'],
+    );
+  });
+
+  test('below groups only marks that are in the table are explained', () => {
+    const text = (by: SocketGrouping) =>
+      socketGroupsFooter(groupSockets(ROWS, by), by, TOTALS)
+        .flat()
+        .map(({ text: each }) => each)
+        .join('\n');
+    assert.match(text('process'), /-: no process has sockets in TIME-WAIT any more; --by destination/);
+    for (const by of ['destination', 'port', 'state', 'container'] as const)
+      assert.not.match(text(by), /\(name\/pid\)|\*:|TIME-WAIT any more/);
+    assert.not.match(
+      socketsFooter([socket({ state: 'LISTEN', own: true })], TOTALS)
+        .flat()
+        .map(({ text: each }) => each)
+        .join('\n'),
+      /\*:/,
+    );
+  });
+
+  test('groups by the port of the service, whoever the peers are', () => {
+    assert.equal(
+      groupSockets(ROWS.slice(1), 'port').map(({ direction, peer, port, count }) => [
+        direction,
+        peer,
+        port,
+        count,
+      ]),
+      [
+        ['inbound', null, 80, 2],
+        ['outbound', null, 5432, 2],
+        ['outbound', null, 443, 1],
+      ],
+    );
   });
 
   test('tells every fault of the command line, with exit code 2', async () => {
@@ -265,7 +401,7 @@ spec('finwait sockets', (test) => {
       [['--address', 'db.example'], /--address: "db.example" is neither an address nor ADDRESS\/LENGTH/],
       [['--port', '70000'], /--port: "70000" is not a whole number from 0 to 65535/],
       [['--sort', 'size'], /--sort: "size" is not one of state, age/],
-      [['--by', 'node'], /--by: "node" is not one of process, destination, state, pod/],
+      [['--by', 'node'], /--by: "node" is not one of process, destination, port, state, pod/],
       [['-E', '--by', 'state'], /--events goes with filters, --netns and --limit only/],
       [['-A', '--netns', '/proc/self/ns/net'], /--all-namespaces and --netns exclude each other/],
       [['--netns', 'no-such-fw'], /"no-such-fw" is no network namespace: not in \/run\/netns/],
