@@ -66,13 +66,16 @@ export async function runEvents(settings: ConntrackSettings, io: CliIo): Promise
     ),
   );
   const isSelected = eventFilter(settings);
+  const successors = new Successors();
   return await streamEvents(io, {
     sources: [source],
     linesOf: (datagram, atMs) =>
       eventsOf(datagram, atMs).flatMap((event) => {
         if (event === undefined) return [undefined];
+        successors.note(event);
         if (!isSelected(event)) return [];
-        return [json ? jsonText(event) : lineOf(event)];
+        const told = () => ({ ...event, reason: successors.reasonOf(event) });
+        return [() => (json ? jsonText(told()) : lineOf(told()))];
       }),
     limit: settings.limit,
     json,
@@ -86,6 +89,34 @@ const LOST = {
     'events came faster than they were written, and the kernel dropped some; how many it does not tell',
   hint: 'let fewer through (--state is applied in the kernel), or write to a file',
 } as const;
+
+/** Knows the flows that made room for a new connection with the same ends, by the begin that is read with their end. */
+export class Successors {
+  #atMs = Number.NaN;
+  readonly #removed = new Map<string, FlowEvent>();
+  readonly #reused = new Set<FlowEvent>();
+
+  note(event: FlowEvent): void {
+    if (event.atMs !== this.#atMs) {
+      this.#removed.clear();
+      this.#reused.clear();
+      this.#atMs = event.atMs;
+    }
+    const name = `${endText(event.source)} ${endText(event.destination)} ${event.zone}`;
+    const before = this.#removed.get(name);
+    if (event.event === 'begun' && before !== undefined) this.#reused.add(before);
+    if (event.reason === 'removed' && (event.state === 'TIME_WAIT' || event.state === 'CLOSE')) {
+      this.#removed.set(name, event);
+    } else {
+      this.#removed.delete(name);
+    }
+  }
+
+  /** Asked for when all that was read at once has been noted. */
+  reasonOf(event: FlowEvent): FlowEvent['reason'] {
+    return this.#reused.has(event) ? 'reused' : event.reason;
+  }
+}
 
 /** Undefined where a message is no event of a flow. Flows of other protocols are passed over. */
 function eventsOf(datagram: Uint8Array, atMs: number): (FlowEvent | undefined)[] {

@@ -15,12 +15,20 @@ const LOOK_MS = 50;
 const EVENTS_PER_LOOK = 4_096;
 export const EVENT_QUEUE_BYTES = 32 << 20;
 
+type EventLine = string | (() => string);
 type EventSource = Pick<NetlinkEvents, 'read' | 'counters'>;
 
 export interface EventStream {
   readonly sources: readonly EventSource[];
-  /** The lines of one message of a source, which lives until the next; undefined where it is no event. */
-  readonly linesOf: (datagram: Uint8Array, atMs: number, source: number) => readonly (string | undefined)[];
+  /**
+   * The lines of one message of a source, which lives until the next; undefined where it is no event. A line that is a
+   * function is asked for when all that the kernel told at once has been read.
+   */
+  readonly linesOf: (
+    datagram: Uint8Array,
+    atMs: number,
+    source: number,
+  ) => readonly (EventLine | undefined)[];
   /** Called at the beginning, and whenever all that the kernel told has been read. */
   readonly whenIdle?: () => void;
   /** How many lines are wanted. */
@@ -42,7 +50,7 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
     const atMs = Date.now();
     let idle = true;
     for (const [index, source] of sources.entries()) {
-      const lines: string[] = [];
+      const lines: EventLine[] = [];
       const answer = readSome(source, (view, from, to) => {
         const datagram = new Uint8Array(view.buffer, view.byteOffset + from, to - from);
         for (const line of linesOf(datagram, atMs, index)) {
@@ -53,7 +61,8 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
           }
         }
       });
-      if (lines.length > 0 && !io.stdout.write(`${lines.join('\n')}\n`)) {
+      const text = lines.map((line) => `${typeof line === 'string' ? line : line()}\n`).join('');
+      if (text !== '' && !io.stdout.write(text)) {
         await once(io.stdout, 'drain', { signal }).catch(() => {});
       }
       if (answer === 'overflowed') {

@@ -15,12 +15,14 @@ spec('lines for events', (test) => {
       read(onDatagram: (view: DataView, from: number, to: number) => void): 'more' {
         if (reads++ > 0) throw new NetlinkError(ENOMEM, 'read events');
         onDatagram(new DataView(new ArrayBuffer(1)), 0, 1);
+        known = 'an event';
         return 'more';
       },
     };
     const io = caughtIo();
     const lost = { code: 'CONNTRACK_EVENTS_LOST', message: '', hint: '' } as const;
-    const linesOf = () => ['an event'];
+    let known = '';
+    const linesOf = () => [() => known];
     const failed = await streamEvents(io, {
       ...{ sources: [source], linesOf, lost },
       ...{ limit: Number.POSITIVE_INFINITY, json: false },

@@ -260,7 +260,8 @@ spec('finwait conntrack on the kernel', (test) => {
       assert.match(unseen.stdout, /^0 of 1 TCP flows/m);
       assert.match(unseen.stderr, /^finwait: note: PROCESS_NAMES_PARTIAL: /);
     },
-    { needs: [...needs, 'nft', 'setpriv'] },
+    // Each command looks at all processes and network namespaces of the machine.
+    { needs: [...needs, 'nft', 'setpriv'], timeoutMs: 240_000 },
   );
 
   test(
