@@ -39,6 +39,31 @@ const CHURN = `
   });
 `;
 
+/** Leaves three half-closed connections on each of two ports: all were written to before the FIN, those of the second also after it. */
+const HALF_CLOSED = `
+  const net = require('node:net');
+  const halfClosed = (each) =>
+    new Promise((resolve) => {
+      let left = 3;
+      const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+        socket.write('before');
+        socket.resume().once('end', () => {
+          each(socket);
+          if (--left === 0) resolve(server.address().port);
+        });
+      });
+      server.listen(0, '127.0.0.1', () => {
+        for (let i = 0; i < 3; i++) {
+          const client = net.connect({ port: server.address().port, host: '127.0.0.1', allowHalfOpen: true });
+          client.once('data', () => client.end()).resume();
+        }
+      });
+    });
+  Promise.all([halfClosed(() => {}), halfClosed((socket) => setInterval(() => socket.write('after'), 20))]).then(
+    (ports) => console.log('ready ' + ports.join(' ')),
+  );
+`;
+
 async function startServer(ns: Netns, program: readonly string[]): Promise<{ child: Child; port: number }> {
   const child = ns.start(process.execPath, program);
   const [, port] = await child.output(/listening (\d+)/);
@@ -64,6 +89,17 @@ function holdersIn(sweep: TablesSweep, state: Holder['state']): readonly Holder[
   return sweep.sockets?.holders.filter((holder) => holder.state === state) ?? [];
 }
 
+/** Waits for the end of a search for processes: it takes several sweeps where those of others have very much open. */
+async function searched(watch: Child, from: TablesSweep): Promise<void> {
+  let before = from;
+  await sweepWhere(watch, 'a sweep without a search that is cut', (sweep) => {
+    if (sweep.atMs <= before.atMs) return false;
+    const ended = sweep.counters.process_searches_cut === before.counters.process_searches_cut;
+    before = sweep;
+    return ended;
+  });
+}
+
 spec('the tables, followed over time', (test) => {
   const needs = ['netns'] as const;
 
@@ -76,7 +112,8 @@ spec('the tables, followed over time', (test) => {
       await using _ = server;
       const client = startClient(ns, port);
       await client.output(/connected/);
-      await sweepWhere(watch, 'the connection', (sweep) => countOf(sweep, 'ESTABLISHED') === 2);
+      const seen = await sweepWhere(watch, 'both ends', (each) => countOf(each, 'ESTABLISHED') === 2);
+      await searched(watch, seen);
       client.kill('SIGUSR2');
       await client.ended;
       const sweep = await sweepWhere(watch, 'TIME-WAIT', (each) => holdersIn(each, 'TIME-WAIT').length > 0);
@@ -112,7 +149,9 @@ spec('the tables, followed over time', (test) => {
       outbound.kill('SIGUSR2');
       await outbound.ended;
       await using watch = ns.start(process.execPath, [WATCH]);
-      const sweep = await sweepWhere(watch, 'the first sweep', () => true);
+      const sweep = await sweepWhere(watch, 'who listens', (each) =>
+        holdersIn(each, 'TIME-WAIT').some(({ process }) => process !== null),
+      );
       const holders = holdersIn(sweep, 'TIME-WAIT')
         .map(({ direction, process, attribution, port }) => ({
           direction,
@@ -147,7 +186,9 @@ spec('the tables, followed over time', (test) => {
       });
       const afterMs = Date.now();
       await using watch = ns.start(process.execPath, [WATCH]);
-      const first = await sweepWhere(watch, 'CLOSE-WAIT', (each) => holdersIn(each, 'CLOSE-WAIT').length > 0);
+      const first = await sweepWhere(watch, 'CLOSE-WAIT', (each) =>
+        holdersIn(each, 'CLOSE-WAIT').some(({ process }) => process !== null),
+      );
       const [holder] = holdersIn(first, 'CLOSE-WAIT');
       const { unread, ...of } = { ...holder, oldestMs: 0 };
       assert.equal(
@@ -232,5 +273,22 @@ spec('the tables, followed over time', (test) => {
       assert.is(sweep.counters.sockets_untracked, 0);
     },
     { needs: [...needs, 'ss'] },
+  );
+
+  test(
+    'tell who sends after the FIN of the peer from who has only sent before it',
+    async () => {
+      await using ns = await makeNetns('follow');
+      await using scene = ns.start(process.execPath, ['-e', HALF_CLOSED]);
+      const [leaked, used] = (await scene.output(/ready (\d+) (\d+)/)).slice(1).map(Number);
+      // The first sweep finds them half-closed already.
+      await using watch = ns.start(process.execPath, [WATCH]);
+      const sendingOn = (sweep: TablesSweep, port: number | undefined) =>
+        holdersIn(sweep, 'CLOSE-WAIT').find((holder) => holder.port === port)?.unread?.sending;
+      const first = await sweepWhere(watch, 'three that send', (sweep) => sendingOn(sweep, used) === 3);
+      const later = await sweepWhere(watch, 'a later sweep', (sweep) => sweep.atMs > first.atMs);
+      assert.equal([sendingOn(first, leaked), sendingOn(later, leaked), sendingOn(later, used)], [0, 0, 3]);
+    },
+    { needs },
   );
 });
