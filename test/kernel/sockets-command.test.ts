@@ -232,6 +232,7 @@ spec('finwait sockets on the kernel', (test) => {
       assert.is(told.code, 2);
       assert.match(told.stdout, /^would destroy CLOSE-WAIT /);
       const wrong = await ns.try(process.execPath, ...destroy(other.cookie, '--yes'));
+      assert.is(wrong.code, 1);
       assert.match(wrong.stderr, /SOCKET_NOT_FOUND/);
       const denied = await ns.try('setpriv', ...NOBODY, process.execPath, ...destroy(victim.cookie, '--yes'));
       assert.equal([denied.code, /SOCKET_DESTROY_DENIED/.test(denied.stderr)], [3, true], denied.stderr);
