@@ -25,7 +25,7 @@ spec('sweeps of namespaces that come and go', (test) => {
       assert.is(left.counters.namespaces_vanished, left.counters.namespaces_found);
       assert.is(left.counters.namespace_failures, 0);
       assert.is(left.counters.sockets_undecodable, 0);
-      assert.is(left.socketsAfter, left.socketsBefore);
+      assert.ok(left.socketsAfter <= left.socketsBefore, `${left.socketsAfter} of ${left.socketsBefore}`);
       assert.is(left.namespaces, 1);
       const { code } = await churn.ended;
       assert.is(code, 0);
