@@ -105,6 +105,14 @@ spec('ctnetlink', (test) => {
     assert.is.not((tcp?.replyFlags ?? 0) & TCP_FLAG_CLOSE_INIT, 0);
   });
 
+  test('gives flows that keep what they are when others are read', () => {
+    const { counters, original, startMs } = flow(FLOWS.destinationNat);
+    const next = flow(encodeFlow());
+    assert.equal(counters?.original, { packets: 3, bytes: 169 });
+    assert.equal([original.sourcePort, startMs === undefined], [41_916, false]);
+    assert.equal([next.counters, next.tcp, next.timeoutS], [undefined, undefined, 0]);
+  });
+
   test('leaves out what the kernel does not keep', () => {
     const { tcp, counters, startMs } = flow(encodeFlow());
     assert.equal([tcp, counters, startMs], [undefined, undefined, undefined]);
