@@ -40,6 +40,10 @@ function text<U>(title: string, cell: (use: U) => string): TableColumn<U> {
   return { title, drop: 0, min: 12, cell: (use) => ({ text: cell(use) }) };
 }
 
+function address<U>(title: string, cell: (use: U) => string): TableColumn<U> {
+  return { title, drop: 0, whole: true, cell: (use) => ({ text: cell(use) }) };
+}
+
 function number<U>(title: string, drop: number, cell: (use: U) => number): TableColumn<U> {
   return { title, drop, align: 'right', cell: (use) => ({ text: count(cell(use)) }) };
 }
@@ -60,7 +64,7 @@ const COMMON: readonly TableColumn<Use>[] = [
   number('USABLE', 0, ({ usable }) => usable),
 ];
 
-const DESTINATION = text<Use>('DESTINATION', ({ destination: { address, port } }) =>
+const DESTINATION = address<Use>('DESTINATION', ({ destination: { address, port } }) =>
   hostPortText(address, port),
 );
 
@@ -99,7 +103,7 @@ export function portColumns(severalPlaces: boolean, watch = false): readonly Tab
   return [
     ...COMMON,
     ...(watch ? TRENDS : []),
-    text('SOURCE', ({ source }) => source),
+    address('SOURCE', ({ source }) => source),
     DESTINATION,
     ...(severalPlaces
       ? [{ ...text<PortRow>('POD', ({ pod, podName }) => podName ?? pod ?? '-'), drop: 1 }, NETNS]
@@ -115,7 +119,7 @@ export function natColumns(severalPlaces: boolean, watch = false): readonly Tabl
   return [
     ...COMMON,
     ...(watch ? TRENDS : []),
-    text('AS', ({ address }) => address),
+    address('AS', ({ address }) => address),
     DESTINATION,
     ...(severalPlaces ? [NETNS] : []),
     number('OVER', 2, ({ waiting }) => waiting),

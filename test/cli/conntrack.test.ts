@@ -1,4 +1,5 @@
 import * as assert from 'uvu/assert';
+import { hostPortText } from '#base/host-port.ts';
 import { readSettings } from '#base/settings.ts';
 import type { FlowGroup } from '../../cli/conntrack-groups.ts';
 import { FlowGroups, sortFlowGroups } from '../../cli/conntrack-groups.ts';
@@ -321,19 +322,24 @@ spec('finwait conntrack', (test) => {
     assert.is(fillText({ count: 10, max: 0, growthPerS: 1 }), 'table: 10, without a bound, +1/s');
   });
 
-  test('fits every width of a terminal', () => {
+  test('on a terminal columns go, but no address or port is cut', () => {
+    const end = ({ address, port }: FlowRow['source']) => hostPortText(address, port);
     for (const columns of [20, 40, 60, 80, 100, 132]) {
       const io = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
-      const footer = flowsFooter(TOTALS);
-      printTable(
-        io,
-        { columns: flowColumns(ROWS), rows: ROWS, footer },
-        { output: 'table', noHeader: false },
-      );
+      const plain = { output: 'table', noHeader: false } as const;
+      printTable(io, { columns: flowColumns(ROWS), rows: ROWS, footer: [] }, plain);
+      const [header = '', ...lines] = io.lines();
+      for (const [at, { source, destination, natSource, natDestination }] of ROWS.entries()) {
+        for (const each of [source, destination, natSource, natDestination])
+          assert.ok(each === null || lines[at]?.includes(end(each)), `${columns}: ${lines[at]}`);
+      }
+      const isLong = header.length > columns;
+      assert.ok(!isLong || !/LEFT|IDLE|AGE|MARK|PACKETS|BYTES/.test(header), `${columns}: ${header}`);
       const groups = groupFlows(ROWS, 'destination');
       const groupTable = { columns: flowGroupColumns('destination', groups), rows: groups, footer: [] };
-      printTable(io, groupTable, { output: 'table', noHeader: false });
-      for (const line of io.lines())
+      const groupIo = caughtIo(columns, { LANG: 'C.UTF-8', NO_COLOR: '1' });
+      printTable(groupIo, groupTable, plain);
+      for (const line of groupIo.lines())
         assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
     }
   });
