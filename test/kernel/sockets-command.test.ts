@@ -173,6 +173,30 @@ spec('finwait sockets on the kernel', (test) => {
     { needs },
   );
 
+  test(
+    'names who listens for the few rows that are shown and nobody holds',
+    async () => {
+      await using ns = await makeNetns('socks');
+      // The server closes first, so the TIME-WAIT is on its port.
+      const script = `const { connect, createServer } = require('node:net');
+        const server = createServer({ allowHalfOpen: true }, (socket) => socket.end().resume());
+        server.listen(0, '127.0.0.1', () => {
+          connect(server.address().port, '127.0.0.1').resume().on('close', () => console.log('ready'));
+        });`;
+      await using server = ns.start(process.execPath, ['-e', script]);
+      await server.output(/ready/);
+      const rows = await until('TIME-WAIT', async () => {
+        const few = await rowsOf(ns, '-s', 'time-wait', '-n', '1');
+        return few.length > 0 ? few : undefined;
+      });
+      assert.equal(
+        rows.map(({ process, attribution, direction }) => [process?.pid, attribution, direction]),
+        [[server.pid, 'listener', 'inbound']],
+      );
+    },
+    { needs },
+  );
+
   test('a dump has the sockets of the states that it is asked for', async () => {
     await using server = createServer();
     await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -181,8 +205,8 @@ spec('finwait sockets on the kernel', (test) => {
     const states = new Set<number>();
     const onSocket = (view: DataView, from: number) => void states.add(view.getUint8(from + 1));
     dumpSockets(onSocket, noNetlinkFaults(), { states: 1 << KERNEL_STATE.LISTEN });
-    assert.equal([...states], [KERNEL_STATE.LISTEN]);
     client.destroy();
+    assert.equal([...states], [KERNEL_STATE.LISTEN]);
   });
 
   test(
