@@ -65,6 +65,7 @@ export function placeOf(name: string): Decoded<Place> {
   if (inode !== undefined) return ofInode(Number(inode));
   const path = name.includes('/') ? name : `${NAMED}/${name}`;
   const found = inodeAt(path);
+  if (found === 'denied') return undecodable('leads to what may not be seen: run finwait as root');
   if (found !== undefined) return decoded({ inode: found, path });
   return undecodable(`is no network namespace: ${name.includes('/') ? 'none is there' : `not in ${NAMED}`}`);
 }
@@ -157,10 +158,10 @@ function ofInode(inode: number): Decoded<Place> {
 }
 
 /** Undefined where no namespace is: a name whose namespace is gone stays as an empty file. */
-function inodeAt(path: string): number | undefined {
+function inodeAt(path: string): number | 'denied' | undefined {
   try {
     return statfsSync(path).type === NSFS_MAGIC ? statSync(path).ino : undefined;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' ? 'denied' : undefined;
   }
 }

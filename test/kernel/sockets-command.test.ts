@@ -439,6 +439,20 @@ spec('finwait sockets on the kernel', (test) => {
   );
 
   test(
+    'says of a namespace that may not be seen that this is why',
+    async () => {
+      const args = [...NOBODY, process.execPath, ...COMMAND, '--netns', '/proc/1/ns/net'];
+      const { code, stderr } = await runProgram('setpriv', args);
+      assert.equal(
+        [code, /leads to what may not be seen: run finwait as root/.test(stderr)],
+        [2, true],
+        stderr,
+      );
+    },
+    { needs },
+  );
+
+  test(
     'shows the counters that the kernel shows of the namespace',
     async () => {
       await using ns = await makeNetns('socks');
