@@ -65,6 +65,9 @@ const HELP: CommandHelp = {
   ],
 };
 
+/** The queue of conntrack's events holds some 52,000 of them. */
+const FOLLOW_MS = 50;
+
 /** A state of one of the tables, as `--json` prints it. */
 interface CompareRow extends DivergentState {
   readonly missing: 'flow' | 'socket';
@@ -97,6 +100,8 @@ export async function runCompare(args: readonly string[], io: CliIo): Promise<nu
     return { divergence, dropped };
   };
   inside(place, compare);
+  // Between two looks there may come more events than wait for a reader.
+  using _following = setInterval(() => conntrack.follow(), FOLLOW_MS);
   await sleep(settings.pause);
   return await watching(io, settings, async () => {
     const { divergence, dropped } = inside(place, compare);

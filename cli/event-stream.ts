@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cleanText } from '#base/clean-text.ts';
 import type { Condition } from '#base/errors.ts';
 import type { NetlinkEvents, OnDatagram } from '../daemon/kernel/netlink-events.ts';
 import { NetlinkError, netlinkFailed } from '../daemon/kernel/netlink-socket.ts';
@@ -43,6 +44,8 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
   const { sources, linesOf, whenIdle, limit, json, lost } = stream;
   using signals = listenForSignals(io.stdout);
   const { signal } = signals;
+  // In JSON all that a terminal would obey is escaped.
+  const printed = json ? (line: string) => line : cleanText;
   let left = limit;
   let undecodable = 0;
   whenIdle?.();
@@ -61,7 +64,7 @@ export async function streamEvents(io: CliIo, stream: EventStream): Promise<numb
           }
         }
       });
-      const text = lines.map((line) => `${typeof line === 'string' ? line : line()}\n`).join('');
+      const text = lines.map((line) => `${printed(typeof line === 'string' ? line : line())}\n`).join('');
       if (text !== '' && !io.stdout.write(text)) {
         await once(io.stdout, 'drain', { signal }).catch(() => {});
       }

@@ -50,7 +50,10 @@ class Watch<Use extends Figures> {
   /** @returns what runs out: what was told of before as long as it does, else the worst */
   update(uses: readonly Use[], nowMs: number): Watched<Use> | undefined {
     const watched = new Map(uses.map((use) => [this.#keyOf(use), this.#look(use, nowMs)] as const));
-    for (const [key, before] of this.#watched) if (!watched.has(key)) watched.set(key, before);
+    // One that is no longer among those told rises no longer, as far as can be seen.
+    for (const [key, before] of this.#watched) {
+      if (!watched.has(key)) watched.set(key, { ...before, risingMs: undefined });
+    }
     for (const [key, { pressedMs, risingMs }] of watched) {
       const isOver = nowMs - pressedMs >= CALM_MS;
       if (isOver && risingMs === undefined) watched.delete(key);

@@ -34,4 +34,19 @@ spec('lines for events', (test) => {
     );
     assert.equal(io.lines(), ['an event']);
   });
+
+  test('lets no name of a program write to the terminal', async () => {
+    const source = {
+      counters: { foreignSender: 0, truncated: 0, overflows: 0 },
+      read(onDatagram: (view: DataView, from: number, to: number) => void): 'empty' {
+        onDatagram(new DataView(new ArrayBuffer(1)), 0, 1);
+        return 'empty';
+      },
+    };
+    const io = caughtIo();
+    const lost = { code: 'SOCKET_EVENTS_LOST', message: '', hint: '' } as const;
+    const linesOf = () => ['\u001b[31mEVIL\u0007/45'];
+    await streamEvents(io, { sources: [source], linesOf, lost, limit: 1, json: false });
+    assert.equal(io.lines(), ['?[31mEVIL?/45']);
+  });
 });

@@ -41,6 +41,13 @@ spec('ports that run out', (test) => {
     assert.match(condition?.hint ?? '', /^finwait ports tells/);
   });
 
+  test('are not told of one that rose an hour ago and is met again', () => {
+    const ports = new ExhaustedPorts();
+    const rising = use(75, { exhaustedInMs: 60_000 });
+    assert.equal(told(ports, [[rising], [], []]), ['', '', '']);
+    assert.equal(told(ports, [[rising]], 3_600_000), ['']);
+  });
+
   test('stand as one message while use goes up and down, and are over after a minute of less', () => {
     const ports = new ExhaustedPorts();
     const upAndDown = Array.from({ length: 40 }, (_, look) => [
