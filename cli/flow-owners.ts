@@ -80,12 +80,15 @@ export class HolderTable {
   }
 
   addSocket(row: SocketRow): void {
-    const { state, local, peer, netns, process, attribution, pod, podName, inode } = row;
+    const { state, local, peer, netns, process, attribution, pod, podName, inode, dualStack } = row;
     const known = attribution === 'last-owner' ? 'socket' : attribution;
     const holder: FlowHolder = { process, attribution: process === null ? 'unknown' : known, pod, podName };
     if (process === null && inode !== 0) this.#hidden.add(holder);
     if (state === 'LISTEN') {
-      this.#listeners.set(`${netns} ${local.port}`, { ...holder, attribution: 'listener' });
+      const listener = { ...holder, attribution: 'listener' } as const;
+      this.#listeners.set(listenerKey(netns, local), listener);
+      if (dualStack)
+        this.#listeners.set(listenerKey(netns, { address: DUAL_STACK, port: local.port }), listener);
     } else if (netns === this.#here || !isLoopback(local.address)) {
       // Every namespace has the same loopback addresses, and this one's flows are its own.
       this.#sockets.set(keyOf(local, peer), holder);
@@ -113,10 +116,27 @@ export class HolderTable {
     const namespace = this.#addresses.get(address);
     if (namespace === undefined) return undefined;
     const { inode, pod, podName } = namespace;
-    const listener = accepts ? this.#listeners.get(`${inode} ${port}`) : undefined;
+    const listener = accepts ? this.#listenerAt(inode, { address, port }) : undefined;
     if (listener !== undefined) return pod === null ? listener : { ...listener, pod, podName };
     return { process: null, attribution: 'unknown', pod, podName };
   }
+
+  /** Bound to the address itself, or to any. */
+  #listenerAt(inode: number, { address, port }: Endpoint): FlowHolder | undefined {
+    const any = address.includes(':') ? ['::'] : ['0.0.0.0', DUAL_STACK];
+    for (const bound of [address, ...any]) {
+      const listener = this.#listeners.get(listenerKey(inode, { address: bound, port }));
+      if (listener !== undefined) return listener;
+    }
+    return undefined;
+  }
+}
+
+/** In place of the address of listeners on any of both families. */
+const DUAL_STACK = '*';
+
+function listenerKey(netns: number, { address, port }: Endpoint): string {
+  return `${netns} ${address} ${port}`;
 }
 
 /** Each once, those on the host's network as well, which no namespace tells. */

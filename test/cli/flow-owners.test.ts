@@ -37,7 +37,7 @@ spec('whose the ends of a flow are', (test) => {
 
   test('is told by addresses and listeners where there is no socket any more', () => {
     const holders = table();
-    const listener = socket({ state: 'LISTEN', netns: 2, process: WEB, pod: POD });
+    const listener = socket({ state: 'LISTEN', netns: 2, process: WEB, pod: POD, dualStack: true });
     holders.addSocket({ ...listener, local: { address: '::', port: 80 }, peer: { address: '::', port: 0 } });
     const toPod = holders.of(
       flow({ source: { address: '192.0.2.9', port: 1 }, destination: { address: '10.244.0.5', port: 80 } }),
@@ -52,6 +52,32 @@ spec('whose the ends of a flow are', (test) => {
       [fromPod.opener?.process, fromPod.opener?.attribution, fromPod.opener?.podName, fromPod.acceptor],
       [null, 'unknown', 'default/web', null],
     );
+  });
+
+  test('of several that listen on one port is the one on the address, else the one on any', () => {
+    const holders = table();
+    const listen = (address: string, name: string, changes = {}) =>
+      holders.addSocket(
+        socket({
+          ...{ state: 'LISTEN', netns: HERE, local: { address, port: 53 }, peer: { address, port: 0 } },
+          ...{ process: { pid: 7, name }, ...changes },
+        }),
+      );
+    const acceptor = () => {
+      const destination = { address: '192.0.2.1', port: 53 };
+      return holders.of(flow({ source: { address: '192.0.2.9', port: 1 }, destination })).acceptor?.process
+        ?.name;
+    };
+    listen('::', 'of IPv6 alone');
+    assert.is(acceptor(), undefined);
+    listen('::', 'of both', { dualStack: true });
+    listen('127.0.0.53', 'elsewhere');
+    assert.is(acceptor(), 'of both');
+    listen('0.0.0.0', 'any');
+    assert.is(acceptor(), 'any');
+    listen('192.0.2.1', 'here');
+    listen('127.0.0.54', 'elsewhere');
+    assert.is(acceptor(), 'here');
   });
 
   test('tells an end on this machine that nobody holds from one that is elsewhere', () => {
