@@ -40,7 +40,14 @@ export function isAssignable({ low, high, reserved }: PortRules, port: number): 
 export function assignablePorts(rules: PortRules): number {
   const size = rules.high - rules.low + 1;
   const searched = size > 1 ? size - (size % 2) : size;
-  let count = 0;
-  for (let port = rules.low; port < rules.low + searched; port++) if (isAssignable(rules, port)) count++;
+  const last = rules.low + searched - 1;
+  let count = searched;
+  let next = rules.low;
+  for (const { from, to } of rules.reserved.toSorted((a, b) => a.from - b.from)) {
+    const taken = Math.min(to, last) - Math.max(from, next) + 1;
+    if (taken <= 0) continue;
+    count -= taken;
+    next = to + 1;
+  }
   return count;
 }

@@ -216,6 +216,22 @@ spec('the ports that may be given', (test) => {
     );
     assert.is(assignablePorts({ ...RULES, high: 40_000 }), 1);
   });
+
+  test('are as many as are found by asking for each, whatever is reserved', () => {
+    const port = fc.integer({ min: 39_990, max: 40_110 });
+    const range = fc
+      .tuple(port, fc.integer({ min: 0, max: 30 }))
+      .map(([from, more]) => ({ from, to: from + more }));
+    fc.assert(
+      fc.property(fc.array(range), fc.integer({ min: 0, max: 99 }), (reserved, last) => {
+        const rules = { ...RULES, high: RULES.low + last, reserved };
+        const searched = last === 0 ? 1 : 2 * Math.floor((last + 1) / 2);
+        const ports = Array.from({ length: searched }, (_, at) => RULES.low + at);
+        assert.is(assignablePorts(rules), ports.filter((each) => isAssignable(rules, each)).length);
+      }),
+      { seed: testSeed(), numRuns: 1_000 },
+    );
+  });
 });
 
 spec('the trend of ports', (test) => {
