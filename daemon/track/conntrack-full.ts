@@ -8,12 +8,11 @@ import type { ConntrackFill } from './kernel-numbers.ts';
 const FULL_PART = 0.95;
 /** So long what was put out or refused is told, that a person who looks now and then sees it. */
 const TOLD_MS = 60_000;
-/** What the kernel counts when it has no room: flows put out for new ones, and packets dropped. */
-const NO_ROOM: readonly ConntrackStatName[] = ['earlyDrop', 'drop'];
-
 export class ConntrackFull {
-  #counted = 0;
-  #since = 0;
+  #earlyDrop = 0;
+  #drop = 0;
+  /** Put out and refused since it began to be told. */
+  #lost = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
 
   /** @param statistics totals since the first look, all processors together */
@@ -22,18 +21,20 @@ export class ConntrackFull {
     statistics: readonly { readonly name: string; readonly total: number }[],
     nowMs: number,
   ): Condition | undefined {
-    const counted = statistics
-      .filter(({ name }) => NO_ROOM.some((each) => each === name))
-      .reduce((sum, { total }) => sum + total, 0);
-    if (nowMs - this.#lastMs > TOLD_MS) this.#since = this.#counted;
-    if (counted > this.#counted) this.#lastMs = nowMs;
-    this.#counted = counted;
-    const lost = counted - this.#since;
+    const totalOf = (wanted: ConntrackStatName) => statistics.find(({ name }) => name === wanted)?.total ?? 0;
     // With a maximum of 0 the table has no bound.
     const full = max > 0 && count >= FULL_PART * max;
-    if (!full && lost === 0) return undefined;
+    const [earlyDrop, drop] = [totalOf('earlyDrop'), totalOf('drop')];
+    // Packets are also dropped of a flow that another processor is just ending, however much room there is.
+    const lost = earlyDrop - this.#earlyDrop + (full ? drop - this.#drop : 0);
+    [this.#earlyDrop, this.#drop] = [earlyDrop, drop];
+    if (nowMs - this.#lastMs > TOLD_MS) this.#lost = 0;
+    if (lost > 0) this.#lastMs = nowMs;
+    this.#lost += lost;
+    if (!full && this.#lost === 0) return undefined;
     const fill = max > 0 ? `holds ${count} of at most ${max} entries` : `holds ${count} entries`;
-    const told = lost === 0 ? '' : `, flows put out and packets dropped for want of room: ${lost}`;
+    const told =
+      this.#lost === 0 ? '' : `, flows put out and packets dropped for want of room: ${this.#lost}`;
     return {
       code: 'CONNTRACK_FULL',
       message: `conntrack ${fill}${told}: connections fail to open, or are forgotten while they live`,

@@ -77,7 +77,7 @@ export class StatTotals {
         const value = values[name];
         if (value === undefined) continue;
         const key = `${cpu} ${name}`;
-        const grown = (value - (this.#last.get(key) ?? value)) >>> 0;
+        const grown = grownBy(this.#last.get(key) ?? value, value);
         this.#last.set(key, value);
         this.#totals.set(name, (this.#totals.get(name) ?? 0) + grown);
       }
@@ -89,4 +89,10 @@ export class StatTotals {
       return { name, total, ...(perS === undefined ? {} : { perS }) };
     });
   }
+}
+
+/** A counter that fell far has come to its end; one that fell less begins anew, as when the module is loaded again. */
+function grownBy(last: number, value: number): number {
+  if (value >= last) return value - last;
+  return last - value > 2 ** 31 ? value - last + 2 ** 32 : value;
 }

@@ -243,18 +243,18 @@ spec('a conntrack without room', (test) => {
     { name: 'drop', total: drop },
   ];
 
-  test('is told when flows are put out or packets dropped, and for a minute more', () => {
+  test('is told when flows are put out, and for a minute more', () => {
     const full = new ConntrackFull();
     const fill = { count: 500, max: 1000 };
     assert.is(full.look(fill, counted(0), 0), undefined);
     assert.match(
-      full.look(fill, counted(20, 1), 5_000)?.message ?? '',
-      /500 of at most 1000 entries, .* room: 21:/,
+      full.look(fill, counted(20), 5_000)?.message ?? '',
+      /500 of at most 1000 entries, .* room: 20:/,
     );
-    assert.match(full.look(fill, counted(25, 1), 60_000)?.message ?? '', /room: 26:/);
-    assert.is(full.look(fill, counted(25, 1), 119_000)?.code, 'CONNTRACK_FULL');
-    assert.is(full.look(fill, counted(25, 1), 121_000), undefined);
-    assert.match(full.look(fill, counted(26, 1), 130_000)?.message ?? '', /room: 1:/);
+    assert.match(full.look(fill, counted(25), 60_000)?.message ?? '', /room: 25:/);
+    assert.is(full.look(fill, counted(25), 119_000)?.code, 'CONNTRACK_FULL');
+    assert.is(full.look(fill, counted(25), 121_000), undefined);
+    assert.match(full.look(fill, counted(26), 130_000)?.message ?? '', /room: 1:/);
   });
 
   test('is told by its fill alone, from 95 % on, where it has a bound', () => {
@@ -263,5 +263,23 @@ spec('a conntrack without room', (test) => {
     assert.is(full.look({ count: 950, max: 1000 }, [], 1)?.code, 'CONNTRACK_FULL');
     assert.is(full.look({ count: 5, max: 0 }, [], 2), undefined);
     assert.is(timeToFullMs({ count: 5, max: 0 }, 100), undefined);
+  });
+
+  test('is blamed for dropped packets only when it is full: they are also dropped for other reasons', () => {
+    const full = new ConntrackFull();
+    full.look({ count: 10, max: 1000 }, counted(0), 0);
+    assert.is(full.look({ count: 10, max: 1000 }, counted(0, 3), 5_000), undefined);
+    assert.match(full.look({ count: 1000, max: 1000 }, counted(0, 7), 10_000)?.message ?? '', /room: 4:/);
+  });
+});
+
+spec('statistics that begin anew', (test) => {
+  test('are not taken for four thousand million, those that came to their end are', () => {
+    const totals = new StatTotals();
+    const total = (drop: number) => totals.add([{ cpu: 0, values: { drop } }], 0)[0]?.total;
+    assert.equal(
+      [total(5), total(0), total(2), total(2 ** 32 - 1), total(3)],
+      [0, 0, 2, 2 ** 32 - 1, 2 ** 32 + 3],
+    );
   });
 });
