@@ -25,12 +25,15 @@ export interface NodeReportInput {
 
 /**
  * The kubelet's firewall brings the first about on most nodes; both are only about probes of the node's loopback. A
- * name that does not resolve is told by the probe that asks for it.
+ * name that does not resolve is told by the probe that asks for it. What runs out is the node's fault, or its pods'.
  */
 const NO_FAULT: readonly ErrorCode[] = [
   'LOOPBACK_V4_UNREACHABLE',
   'LOOPBACK_V6_UNREACHABLE',
   'NAME_UNRESOLVED',
+  'CONNTRACK_FULL',
+  'PORTS_EXHAUSTED',
+  'LISTENER_STALLED',
 ];
 /** What only mode inspect is there to know. */
 const NO_FAULT_OUTSIDE_INSPECT: readonly ErrorCode[] = ['PROCESS_NAMES_PARTIAL'];
@@ -149,7 +152,7 @@ function conntrackStates(states: readonly StateCount[]): StateCount[] {
 
 /** Undefined when the table does not grow, or is not full within a day. */
 function timeToFullMs({ view, growthPerMinute = 0 }: NodeReportInput): number | undefined {
-  if (view.conntrack === undefined || growthPerMinute <= 0) return undefined;
+  if (view.conntrack === undefined || growthPerMinute <= 0 || view.conntrack.max === 0) return undefined;
   const ms = ((view.conntrack.max - view.conntrack.count) / growthPerMinute) * 60_000;
   return ms > DAY_MS ? undefined : Math.max(0, ms);
 }

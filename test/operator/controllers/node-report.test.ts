@@ -65,6 +65,18 @@ spec('the NodeTCPReport of a node', (test) => {
     assert.is(inspecting.agent.state, 'PROCESS_NAMES_PARTIAL');
   });
 
+  test('does not call an agent ill for what it found out: that conntrack, ports or a listener have no room', () => {
+    const condition = (code: ErrorCode) => ({ code, message: 'what', hint: 'do' });
+    const conditions = [
+      condition('CONNTRACK_FULL'),
+      condition('PORTS_EXHAUSTED'),
+      condition('LISTENER_STALLED'),
+    ];
+    const status = statusOf(viewOf({ conditions }));
+    assert.is(status.agent.state, 'OK');
+    assert.is(status.problems.length, 3);
+  });
+
   test('does not call an agent ill for what a probe asks: a name that does not resolve, a probe in mode observe', () => {
     const condition = (code: ErrorCode) => ({ code, message: 'what', hint: 'do' });
     const conditions = [condition('NAME_UNRESOLVED'), condition('PROBES_OFF')];
