@@ -17,6 +17,8 @@ const RISING_MS = 90_000;
 /** It is over when less than this was in use for so long. */
 const CALM_PART = 0.8;
 const CALM_MS = 60_000;
+/** And at so many looks, which are far apart where sweeps are costly. */
+const CALM_LOOKS = 2;
 
 interface Figures {
   readonly used: number;
@@ -41,6 +43,8 @@ class Watch<Use extends Figures> {
   readonly #nonePart: number;
   #watched: ReadonlyMap<string, Watched<Use>> = new Map();
   #told: string | undefined;
+  #lookedMs: number | undefined;
+  #calmMs = CALM_MS;
 
   constructor(keyOf: (use: Use) => string, nonePart: number) {
     this.#keyOf = keyOf;
@@ -49,19 +53,21 @@ class Watch<Use extends Figures> {
 
   /** @returns what runs out: what was told of before as long as it does, else the worst */
   update(uses: readonly Use[], nowMs: number): Watched<Use> | undefined {
+    this.#calmMs = Math.max(CALM_MS, CALM_LOOKS * (nowMs - (this.#lookedMs ?? nowMs)));
+    this.#lookedMs = nowMs;
     const watched = new Map(uses.map((use) => [this.#keyOf(use), this.#look(use, nowMs)] as const));
     // One that is no longer among those told rises no longer, as far as can be seen.
     for (const [key, before] of this.#watched) {
       if (!watched.has(key)) watched.set(key, { ...before, risingMs: undefined });
     }
     for (const [key, { pressedMs, risingMs }] of watched) {
-      const isOver = nowMs - pressedMs >= CALM_MS;
+      const isOver = nowMs - pressedMs >= this.#calmMs;
       if (isOver && risingMs === undefined) watched.delete(key);
       if (isOver && key === this.#told) this.#told = undefined;
     }
     this.#watched = watched;
     const [worst] = [...watched]
-      .filter(([, { pressedMs }]) => nowMs - pressedMs < CALM_MS)
+      .filter(([, { pressedMs }]) => nowMs - pressedMs < this.#calmMs)
       .sort(([, a], [, b]) => Number(b.none) - Number(a.none) || part(b.use) - part(a.use));
     this.#told ??= worst?.[0];
     return this.#told === undefined ? undefined : watched.get(this.#told);
@@ -69,7 +75,7 @@ class Watch<Use extends Figures> {
 
   #look(use: Use, nowMs: number): Watched<Use> {
     const before = this.#watched.get(this.#keyOf(use));
-    const stood = before !== undefined && nowMs - before.pressedMs < CALM_MS;
+    const stood = before !== undefined && nowMs - before.pressedMs < this.#calmMs;
     const rising = part(use) >= RISING_PART && (use.exhaustedInMs ?? Number.POSITIVE_INFINITY) <= SOON_MS;
     const risingMs = rising ? (before?.risingMs ?? nowMs) : undefined;
     const runsOut =

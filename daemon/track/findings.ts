@@ -3,6 +3,7 @@
  * tell the same. Looked for now and then, as it goes over every socket and every flow.
  */
 
+import type { Condition } from '#base/errors.ts';
 import type { Divergence, PortPressure, SourceNatPressure } from '#contract';
 import { FOOTPRINT_MARK } from '../kernel/host-tun.ts';
 import { Comparison } from './divergence.ts';
@@ -13,6 +14,7 @@ import { localAddresses } from './local-addresses.ts';
 import type { NamespaceNumbers } from './namespace-numbers.ts';
 import type { NamespaceOfSockets } from './namespace-sockets.ts';
 import { Pressure } from './pressure.ts';
+import { unlessRefused } from './refusals.ts';
 import type { SocketTable } from './socket-table.ts';
 
 const PAUSE_MS = 5_000;
@@ -48,6 +50,7 @@ export class Finder {
   readonly #comparison = new Comparison();
   readonly #clock: () => number;
   #latest: Findings = {};
+  #refusals: Condition[] = [];
   #nextMs = Number.NEGATIVE_INFINITY;
 
   /** @param clock of the sweeps, in milliseconds */
@@ -58,19 +61,25 @@ export class Finder {
   /**
    * What was found last, or now when it is time.
    * @param between is called again and again, as it may take long; it may change the flows
+   * @param conditions what stood in the way of a part of it is added here
    */
-  find(tables: ReadTables, between: () => void): Findings {
+  find(tables: ReadTables, between: () => void, conditions: Condition[]): Findings {
     const nowMs = this.#clock();
-    if (nowMs < this.#nextMs) return this.#latest;
+    if (nowMs >= this.#nextMs) this.#look(tables, between, nowMs);
+    conditions.push(...this.#refusals);
+    return this.#latest;
+  }
+
+  #look(tables: ReadTables, between: () => void, nowMs: number): void {
+    this.#refusals = [];
     // What is compared goes first: it is to be of the moment in which the tables were read.
-    const divergence = this.#divergence(tables, between, nowMs);
+    const divergence = unlessRefused(this.#refusals, () => this.#divergence(tables, between, nowMs));
     between();
     const ports = this.#ports(tables, between, nowMs);
     between();
     this.#latest = { ...divergence, ...ports, ...this.#sourceNat(tables, between, nowMs) };
     const doneMs = this.#clock();
     this.#nextMs = doneMs + Math.max(PAUSE_MS, PAUSE_FACTOR * (doneMs - nowMs));
-    return this.#latest;
   }
 
   #ports({ own, others }: ReadTables, between: () => void, nowMs: number): Findings {

@@ -100,8 +100,8 @@ export class Sweeper implements Disposable {
     }
     const conntrack = this.#conntrack.sweep(conditions);
     if (this.#namespaces !== undefined && isUnused(conntrack, sockets)) conditions.push(CONNTRACK_UNUSED);
-    const found = unlessRefused(conditions, () => this.#find(sockets !== undefined, conntrack !== undefined));
-    const { ports, ...ofConntrack } = found ?? {};
+    const readable = { sockets: sockets !== undefined, conntrack: conntrack !== undefined };
+    const { ports, ...ofConntrack } = this.#find(readable, conditions);
     return {
       ...(sockets === undefined
         ? {}
@@ -112,16 +112,16 @@ export class Sweeper implements Disposable {
     };
   }
 
-  #find(hasSockets: boolean, hasConntrack: boolean): Findings {
+  #find(readable: { sockets: boolean; conntrack: boolean }, conditions: Condition[]): Findings {
     const own = { inode: this.#ownInode, table: this.#sockets, numbers: this.#ownNumbers };
     const tables: ReadTables = {
-      own: hasSockets ? own : undefined,
+      own: readable.sockets ? own : undefined,
       others: this.#namespaces?.tables() ?? [],
       flows: this.#conntrack.table,
       flowsKnownMs: this.#conntrack.knownMs,
-      flowsDisbelief: hasConntrack ? this.#conntrack.disbelief : 'unreadable',
+      flowsDisbelief: readable.conntrack ? this.#conntrack.disbelief : 'unreadable',
     };
-    return this.#finder.find(tables, () => this.follow());
+    return this.#finder.find(tables, () => this.follow(), conditions);
   }
 
   /** Reads the events of conntrack that wait; to be called again and again between sweeps. */

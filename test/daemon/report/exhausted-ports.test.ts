@@ -60,6 +60,15 @@ spec('ports that run out', (test) => {
     assert.is(calm.indexOf(''), 11, 'they were last running out five seconds before');
   });
 
+  test('stand also where looks are more than a minute apart, until two were well', () => {
+    const ports = new ExhaustedPorts();
+    const looks = [95, 85, 95, 85, 75, 75].map((used, look) => {
+      ports.update({ sockets: { ports: { destinations: [use(used)], folded: 0 } } }, look * 61_000);
+      return ports.conditions().length;
+    });
+    assert.equal(looks, [1, 1, 1, 1, 1, 0]);
+  });
+
   test('are of the same destination as long as it runs out, though others are worse', () => {
     const ports = new ExhaustedPorts();
     const other = (used: number) => use(used, { destination: { address: '10.0.0.6', port: 80 } });
