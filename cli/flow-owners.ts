@@ -86,6 +86,7 @@ export class HolderTable {
     if (process === null && inode !== 0) this.#hidden.add(holder);
     if (state === 'LISTEN') {
       const listener = { ...holder, attribution: 'listener' } as const;
+      if (this.#hidden.has(holder)) this.#hidden.add(listener);
       this.#listeners.set(listenerKey(netns, local), listener);
       if (dualStack)
         this.#listeners.set(listenerKey(netns, { address: DUAL_STACK, port: local.port }), listener);

@@ -33,7 +33,7 @@ export type Use = Pick<PortUse, 'destination' | 'used' | 'usable'>;
 
 /** From 0 to 1. */
 export function part({ used, usable }: Use): number {
-  return usable === 0 ? 0 : used / usable;
+  return usable === 0 ? 1 : used / usable;
 }
 
 function text<U>(title: string, cell: (use: U) => string): TableColumn<U> {

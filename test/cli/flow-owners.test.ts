@@ -80,6 +80,15 @@ spec('whose the ends of a flow are', (test) => {
     assert.is(acceptor(), 'here');
   });
 
+  test('may be a process that may not be seen, also where it only listens', () => {
+    const holders = table();
+    const local = { address: '192.0.2.1', port: 80 };
+    const peer = { address: '0.0.0.0', port: 0 };
+    holders.addSocket(socket({ state: 'LISTEN', netns: HERE, local, peer, process: null, inode: 5 }));
+    const ends = holders.of(flow({ source: { address: '192.0.2.9', port: 1 }, destination: local }));
+    assert.is(holders.hasHidden(ends), true);
+  });
+
   test('tells an end on this machine that nobody holds from one that is elsewhere', () => {
     const [here, elsewhere] = ['192.0.2.1', '192.0.2.9'];
     const from = (address: string) => table().of(flow({ source: { address, port: 40_000 } })).opener;
