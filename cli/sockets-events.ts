@@ -13,7 +13,7 @@ import type { CliIo } from './io.ts';
 import { jsonText } from './json-text.ts';
 import type { Place } from './place.ts';
 import { inside, ownNamespace } from './place.ts';
-import { SocketsReader } from './sockets-reader.ts';
+import { nameOf, SocketsReader } from './sockets-reader.ts';
 import type { SocketRow } from './sockets-rows.ts';
 import { selectSockets, socketRow } from './sockets-rows.ts';
 import type { SocketsSettings } from './sockets-settings.ts';
@@ -146,10 +146,6 @@ function heldBy(row: SocketRow, before: SocketRow | undefined): SocketRow {
   if (row.process !== null || before === undefined) return row;
   const { process, attribution, pod, podBy, podName, own } = before;
   return { ...row, process, attribution, pod, podBy, podName, own };
-}
-
-function nameOf({ netns, cookie }: SocketRow): string {
-  return `${netns} ${cookie}`;
 }
 
 /** `13:37:00.123  ended  CLOSE-WAIT  10.0.0.1:80 → 10.0.0.9:50000  nginx/812  1,024 B in, 20 B out, 2 retransmits, rtt 1.2 ms` */

@@ -217,7 +217,8 @@ class EnteredPlace {
   }
 }
 
-function nameOf({ netns, cookie }: SocketRow): string {
+/** As long as the machine runs no other socket has it. */
+export function nameOf({ netns, cookie }: SocketRow): string {
   return `${netns} ${cookie}`;
 }
 

@@ -52,9 +52,6 @@ export class MemoryReturn implements Disposable {
   }
 }
 
-let lastRssBytes = 0;
-
-/** Resident memory; that of the last look where no file can be opened to find it out. */
 /**
  * Collects all garbage of the calling thread, in some 30 ms. V8 does so when the heap grows, and that of an idle agent's
  * main thread does not: another 6 to 9 MiB of what starting up takes would stay.
@@ -67,6 +64,9 @@ function collectGarbage(): void {
   collect();
 }
 
+let lastRssBytes = 0;
+
+/** Resident memory; that of the last look where no file can be opened to find it out. */
 export function rssBytes(): number {
   try {
     lastRssBytes = process.memoryUsage.rss();

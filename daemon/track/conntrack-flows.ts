@@ -4,6 +4,7 @@ import type { Endpoint, Family } from '#contract';
 import type { ConntrackFlow, ConntrackTcpState, FlowCounters } from '../netlink/ctnetlink.ts';
 import { decodeFlow, IPPROTO_TCP, STATUS, TCP_FLAG_CLOSE_INIT } from '../netlink/ctnetlink.ts';
 import { ipFromBytes } from '../wire/address.ts';
+import { sameBytes } from '../wire/bytes.ts';
 import type { OnPayload } from './dumps.ts';
 import { readNumber } from './kernel-numbers.ts';
 
@@ -77,11 +78,13 @@ export function flowOf(flow: ConntrackFlow, idleMs: IdleClock, unixNowMs: number
     destination,
     // Text is made of the ends that NAT changes only: those of all would take as long as the rest.
     natDestination:
-      reply.sourcePort === original.destinationPort && sameBytes(reply.source, original.destination)
+      reply.sourcePort === original.destinationPort &&
+      sameBytes(reply.source, 0, original.destination, 0, reply.source.length)
         ? null
         : endOf(reply.source, reply.sourcePort),
     natSource:
-      reply.destinationPort === original.sourcePort && sameBytes(reply.destination, original.source)
+      reply.destinationPort === original.sourcePort &&
+      sameBytes(reply.destination, 0, original.source, 0, reply.destination.length)
         ? null
         : endOf(reply.destination, reply.destinationPort),
     mark: flow.mark,
@@ -104,12 +107,6 @@ export function flowOf(flow: ConntrackFlow, idleMs: IdleClock, unixNowMs: number
 
 function endOf(address: Uint8Array, port: number): Endpoint {
   return { address: ipFromBytes(address).text, port };
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
-  return true;
 }
 
 function kernelTimeout(name: string): number | undefined {
