@@ -25,7 +25,7 @@ const MAX_FLOWS = 1_000_000;
 const CONSUMERS_PAUSE_FACTOR = 200;
 
 export interface ConntrackOptions {
-  /** Flows of TCP that are remembered; a million take up to 120 MiB. */
+  /** Flows of TCP that are remembered; a million take up to 120 MiB, those of IPv6 151 where the kernel counts packets. */
   readonly maxFlows?: number;
   /** What netlink sockets had to drop is added here. */
   readonly faults: NetlinkCounters;
