@@ -76,7 +76,8 @@ export class SocketsReader {
   readonly #faults = noNetlinkFaults();
   readonly #counters = noSocketCounts();
   readonly #processes = new ProcessTable({ maxDescriptors: UNBOUNDED, pods: true });
-  readonly #cgroups = new CgroupPods();
+  /** A command has one reading to find them in. */
+  readonly #cgroups = new CgroupPods(undefined, { foldersAtOnce: Number.POSITIVE_INFINITY });
   readonly #entered: readonly EnteredPlace[];
   readonly #others: NamespaceSockets | undefined;
   readonly #isProbe = finwaitAddresses();

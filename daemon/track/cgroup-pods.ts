@@ -38,6 +38,7 @@ export class CgroupPods {
   readonly counters = { cgroup_searches: 0, cgroup_folders_read: 0, cgroup_ids_left_out: 0 };
   readonly #root: string | undefined;
   readonly #max: number;
+  readonly #foldersAtOnce: number;
   readonly #numbers = new Map<number, number>();
   /** By number; 0 is none. */
   readonly #groups: (Group | undefined)[] = [undefined];
@@ -52,10 +53,14 @@ export class CgroupPods {
   #endedMs = Number.NEGATIVE_INFINITY;
   #waitMs = SEARCH_EVERY_MS;
 
-  /** @param root where the hierarchy is mounted; undefined where there is none */
-  constructor(root = cgroupMount(), { max = IDS_MAX } = {}) {
+  /**
+   * @param root where the hierarchy is mounted; undefined where there is none
+   * @param foldersAtOnce how many one update looks at
+   */
+  constructor(root = cgroupMount(), { max = IDS_MAX, foldersAtOnce = FOLDERS_AT_ONCE } = {}) {
     this.#root = root;
     this.#max = max;
+    this.#foldersAtOnce = foldersAtOnce;
   }
 
   /**
@@ -90,7 +95,7 @@ export class CgroupPods {
     this.#nowMs = nowMs;
     if (this.#root === undefined) return;
     if (this.#folders.length === 0 && !this.#begins(nowMs)) return;
-    for (let left = FOLDERS_AT_ONCE; left > 0; left--) {
+    for (let left = this.#foldersAtOnce; left > 0; left--) {
       const folder = this.#folders.pop();
       if (folder === undefined) break;
       this.#look(this.#root, folder);

@@ -94,6 +94,13 @@ spec('pods by control group', (test) => {
     pods.update(1);
     assert.equal(uids(), [UID, UID]);
     assert.is(pods.counters.cgroup_searches, 1);
+    const atOnce = new CgroupPods(root.path, { foldersAtOnce: Number.POSITIVE_INFINITY });
+    const known = ids.map((id) => atOnce.numberOf(id));
+    atOnce.update(0);
+    assert.equal(
+      known.map((number) => atOnce.podAt(number)?.uid),
+      [UID, UID],
+    );
   });
 
   test('have room for so many, count the rest, and give the room of those that are gone to others', async () => {
