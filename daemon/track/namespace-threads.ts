@@ -10,7 +10,7 @@ import { unlessGone } from './proc.ts';
 
 /** The first search is to see all, where it can: it may be the only one. */
 const FIRST_SHARE = 10_000;
-const SHARE = 500;
+const SHARE = 100;
 
 export class NamespaceThreads {
   readonly #procRoot: string;

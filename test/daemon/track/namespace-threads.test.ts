@@ -52,6 +52,6 @@ spec('the threads that may be in other network namespaces', (test) => {
     proc.add(100, ...Array.from({ length: 700 }, (_, index) => 101 + index));
     const threads = new NamespaceThreads(proc.path);
     assert.is(threads.next([100]).length, 700);
-    assert.is(threads.next([100]).length, 500);
+    assert.is(threads.next([100]).length, 100);
   });
 });
