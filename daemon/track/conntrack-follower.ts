@@ -68,6 +68,8 @@ export class ConntrackFollower {
   readonly #options: FollowerOptions;
   readonly #record = new FlowRecord();
   #nowMs = 0;
+  /** Whether the last reading of events brought any, or the loss of some. */
+  #came = false;
   #nextDumpMs = Number.NEGATIVE_INFINITY;
   #lastOverflowMs = Number.NEGATIVE_INFINITY;
   /** The same, or listening broke off. */
@@ -90,19 +92,22 @@ export class ConntrackFollower {
     return this.#options.clock() - this.#lastOverflowMs < CALM_MS;
   }
 
-  /** Reads the events that wait. */
-  drain(): void {
+  /** Reads the events that wait. @returns whether there was anything */
+  drain(): boolean {
+    this.#came = false;
     const { events, clock } = this.#options;
     this.#nowMs = clock();
     for (let turns = 0; turns < 2; turns++) {
       // What still waits in a queue that was full has to be read before the kernel puts anything into it.
       const answer = events.read(this.#onEvents, MOST_EVENTS);
-      if (answer !== 'overflowed' && answer !== 'gap') return;
+      if (answer !== 'overflowed' && answer !== 'gap') break;
+      this.#came = true;
       this.#lost();
       if (answer === 'gap') continue;
       this.counters.overflows++;
       this.#lastOverflowMs = this.#nowMs;
     }
+    return this.#came;
   }
 
   /** Lets the next sweep read the whole table. */
@@ -132,6 +137,7 @@ export class ConntrackFollower {
   }
 
   readonly #onEvents: OnDatagram = (view, from, to) => {
+    this.#came = true;
     let at = from;
     while (at + NLMSG_HEADER <= to) {
       const length = view.getUint32(at, true);

@@ -76,9 +76,12 @@ export class Conntrack implements Disposable {
     });
   }
 
-  /** Reads the events that wait; to be called again and again between sweeps, and within long ones. */
-  follow(): void {
-    this.#follower.drain();
+  /**
+   * Reads the events that wait; to be called again and again between sweeps, and within long ones.
+   * @returns whether there was anything
+   */
+  follow(): boolean {
+    return this.#follower.drain();
   }
 
   /** Lets the next sweep read the whole table, even where events tell what has changed. */

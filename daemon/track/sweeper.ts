@@ -124,10 +124,14 @@ export class Sweeper implements Disposable {
     return this.#finder.find(tables, () => this.follow(), conditions);
   }
 
-  /** Reads the events of conntrack that wait; to be called again and again between sweeps. */
-  follow(): void {
-    this.#conntrack.follow();
+  /**
+   * Reads the events of conntrack that wait; to be called again and again between sweeps.
+   * @returns whether there was anything
+   */
+  follow(): boolean {
+    const came = this.#conntrack.follow();
     this.#onProgress?.();
+    return came;
   }
 
   /** Closes what is open in the kernel. */

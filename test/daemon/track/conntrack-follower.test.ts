@@ -53,6 +53,15 @@ function followed({ sendsEvents = true } = {}) {
 }
 
 spec('following conntrack', (test) => {
+  test('tells whether a look found anything', () => {
+    const { queue, follower } = followed();
+    assert.is(follower.drain(), false);
+    queue.push(eventMessage('begun', FLOW));
+    assert.equal([follower.drain(), follower.drain()], [true, false]);
+    queue.push('overflow');
+    assert.equal([follower.drain(), follower.drain()], [true, false]);
+  });
+
   test('begins with a dump, and lives on events until the next is due', () => {
     const { queue, kernel, table, follower } = followed();
     kernel.flows = [FLOW];
