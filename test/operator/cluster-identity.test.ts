@@ -123,6 +123,9 @@ spec('operator: in a cluster', (test) => {
       const token = await requestToken(server);
       const ca = await caOf(server);
       for (const replica of replicas) {
+        const knowsLeader = async () => (await replica.overview()).operator.leadership?.leader;
+        // Until it has heard of one it answers 503.
+        await until(`${replica.name} has heard of the leader`, knowsLeader);
         const { status, body } = await replica.post(token, sampleReport(), ca);
         assert.is(status, replica === leader ? 200 : 421, replica.name);
         if (replica === leader) continue;
