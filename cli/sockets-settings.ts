@@ -10,6 +10,22 @@ import { placeOf } from './place.ts';
 import { addressFilter, listOf, switchOf, TABLE_SETTINGS } from './table.ts';
 import { WATCH_SETTINGS } from './watch.ts';
 
+/** Of what only the details of a socket tell. */
+export const SOCKET_DETAIL_KEYS = [
+  'rtt',
+  'retransmits',
+  'last-recv',
+  'last-sent',
+  'congestion',
+  'rto',
+  'mss',
+  'cwnd',
+  'unacked',
+  'rate',
+  'memory',
+  'drops',
+] as const;
+
 const SOCKET_SORT_KEYS = [
   'state',
   'age',
@@ -21,19 +37,8 @@ const SOCKET_SORT_KEYS = [
   'pod',
   'netns',
   'timer',
-  'rtt',
-  'retransmits',
-  'last-recv',
-  'last-sent',
+  ...SOCKET_DETAIL_KEYS,
   'shutdown',
-  'congestion',
-  'rto',
-  'mss',
-  'cwnd',
-  'unacked',
-  'rate',
-  'memory',
-  'drops',
   'uid',
   'inode',
   'count',

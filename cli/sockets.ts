@@ -19,7 +19,7 @@ import type { Places, SocketsRead } from './sockets-reader.ts';
 import { SocketsReader } from './sockets-reader.ts';
 import { selectedStates } from './sockets-rows.ts';
 import type { SocketSortKey, SocketsSettings } from './sockets-settings.ts';
-import { SOCKETS_SETTINGS } from './sockets-settings.ts';
+import { SOCKET_DETAIL_KEYS, SOCKETS_SETTINGS } from './sockets-settings.ts';
 import { socketGroupsFooter, socketsFooter } from './sockets-totals.ts';
 import { groupColumns, socketColumns } from './sockets-view.ts';
 import { incompleteAnswer, printConditions, printJson, printTable } from './table.ts';
@@ -109,21 +109,7 @@ function checkTogether(settings: SocketsSettings): void {
   }
 }
 
-/** Keys of what only the details of a socket tell. */
-const DETAIL_KEYS: ReadonlySet<SocketSortKey> = new Set([
-  'rtt',
-  'retransmits',
-  'last-recv',
-  'last-sent',
-  'congestion',
-  'rto',
-  'mss',
-  'cwnd',
-  'unacked',
-  'rate',
-  'memory',
-  'drops',
-]);
+const DETAIL_KEYS: ReadonlySet<SocketSortKey> = new Set(SOCKET_DETAIL_KEYS);
 
 function showsDetails({ by, counters, listening, json, output, sort }: SocketsSettings): boolean {
   if (by !== undefined || counters) return false;

@@ -4,22 +4,17 @@ import { once } from 'node:events';
 import { readdirSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import * as assert from 'uvu/assert';
-import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
 import { insideNamespace } from '../../daemon/kernel/network-namespace.ts';
-import { CgroupPods } from '../../daemon/track/cgroup-pods.ts';
 import { localAddresses } from '../../daemon/track/local-addresses.ts';
-import { CounterSums } from '../../daemon/track/namespace-counters.ts';
 import { NamespaceFinder } from '../../daemon/track/namespace-finder.ts';
-import type { NamespaceSocketsOptions } from '../../daemon/track/namespace-sockets.ts';
-import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
-import { ProcessTable } from '../../daemon/track/processes.ts';
-import { noSocketCounts } from '../../daemon/track/socket-counters.ts';
+import type { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
 import { parseIpAddress } from '../../daemon/wire/address.ts';
 import { spec } from '../harness.ts';
 import { runProgram } from '../support/child.ts';
 import type { Netns } from '../support/netns.ts';
 import { joinNetns, makeNetns } from '../support/netns.ts';
 import { until } from '../support/until.ts';
+import { reader } from './namespaces-reader.ts';
 import type { Seen } from './namespaces-starved.ts';
 
 const NEEDS = { needs: ['root' as const, 'netns' as const], timeoutMs: 120_000 };
@@ -45,19 +40,6 @@ const LEAVE = `
     server.close();
   });
 `;
-
-function reader(options: Partial<NamespaceSocketsOptions> = {}): NamespaceSockets {
-  return new NamespaceSockets({
-    processes: new ProcessTable(),
-    cgroups: new CgroupPods(),
-    maxTracked: 100_000,
-    ephemeralFrom: 32_768,
-    faults: noNetlinkFaults(),
-    counters: noSocketCounts(),
-    sums: new CounterSums(),
-    ...options,
-  });
-}
 
 function statesIn(ns: Netns, sockets: NamespaceSockets): Record<string, number> {
   const { ino } = statSync(`/run/netns/${ns.name}`);

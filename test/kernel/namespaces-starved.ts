@@ -4,14 +4,9 @@
  */
 
 import { closeSync, openSync } from 'node:fs';
-import { noNetlinkFaults } from '../../daemon/kernel/netlink-socket.ts';
 import { rssBytes } from '../../daemon/self.ts';
-import { CgroupPods } from '../../daemon/track/cgroup-pods.ts';
-import { CounterSums } from '../../daemon/track/namespace-counters.ts';
-import { NamespaceSockets } from '../../daemon/track/namespace-sockets.ts';
-import { ProcessTable } from '../../daemon/track/processes.ts';
-import { noSocketCounts } from '../../daemon/track/socket-counters.ts';
 import { Sweeper } from '../../daemon/track/sweeper.ts';
+import { reader } from './namespaces-reader.ts';
 
 export interface Seen {
   /** States of the sockets in the namespace. */
@@ -26,15 +21,7 @@ export interface Seen {
 }
 
 const inode = Number(process.argv[2]);
-const sockets = new NamespaceSockets({
-  processes: new ProcessTable(),
-  cgroups: new CgroupPods(),
-  maxTracked: 100_000,
-  ephemeralFrom: 32_768,
-  faults: noNetlinkFaults(),
-  counters: noSocketCounts(),
-  sums: new CounterSums(),
-});
+const sockets = reader();
 const sweeper = new Sweeper({ maxTracked: 100_000, allNamespaces: true });
 
 /** The clock leaps, so that namespaces are looked for anew. */

@@ -53,6 +53,14 @@ function ours(of: NonNullable<SocketRow['transmission']>): ReturnType<typeof sho
   };
 }
 
+/** The whole lines of it. */
+function eventsOf(stdout: string): SocketEvent[] {
+  return stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+}
+
 function netnsInode({ name }: Netns): number {
   return statSync(`/run/netns/${name}`).ino;
 }
@@ -221,11 +229,7 @@ spec('finwait sockets on the kernel', (test) => {
       const [listener] = await rowsOf(ns, '-l');
       const args = ['sockets', '--events', '--json', '--interval', '100ms', '--netns', ns.name];
       await using child = startFinwait(args);
-      const events = () =>
-        child.stdout
-          .split('\n')
-          .slice(0, -1)
-          .map((line): SocketEvent => JSON.parse(line));
+      const events = () => eventsOf(child.stdout);
       // Whose sockets are is looked up before the events are read, as often as the interval says.
       await until('another look', async () => {
         await ns.run('bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${listener?.local.port}`);
@@ -250,11 +254,7 @@ spec('finwait sockets on the kernel', (test) => {
       await using ns = await makeNetns('socks');
       const args = ['sockets', '--events', '--json', '--interval', '1h', '--netns', ns.name];
       await using child = startFinwait(args);
-      const events = () =>
-        child.stdout
-          .split('\n')
-          .slice(0, -1)
-          .map((line): SocketEvent => JSON.parse(line));
+      const events = () => eventsOf(child.stdout);
       const script = `const { connect, createServer } = require('node:net');
         const server = createServer((socket) => socket.on('error', () => server.close())).listen(0, '127.0.0.1', () => {
           const client = connect(server.address().port, '127.0.0.1', () => client.resetAndDestroy());
